@@ -1,0 +1,96 @@
+"""What training does to a slice before the network sees it, image and mask moved together.
+
+Seventy-seven patients are few; a network that sees each slice turned, scaled, mirrored and re-lit learns the
+lesion and not the patient.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each change may go; a range is drawn from uniformly, a probability per slice.
+
+    Attributes:
+        flip: probability of mirroring left and right.
+        rotation: largest angle, degrees, either way.
+        zoom: smallest and largest magnification.
+        shift: largest move, as a share of the side.
+        gamma: smallest and largest exponent on intensities scaled to [0, 1].
+        noise: largest standard deviation of Gaussian noise, in z-scores.
+        missing: probability that pre- or post-contrast becomes a copy of FLAIR, as in the data set.
+        own_statistics: probability of normalising by the slice alone, so that single uploads work too.
+    """
+
+    flip: float = 0.5
+    rotation: float = 15.0
+    zoom: tuple[float, float] = (0.85, 1.15)
+    shift: float = 0.06
+    gamma: tuple[float, float] = (0.7, 1.5)
+    noise: float = 0.15
+    missing: float = 0.1
+    own_statistics: float = 0.2
+
+
+NO_AUGMENTATION = Augmentation(0, 0, (1, 1), 0, (1, 1), 0, 0, 0)
+
+
+def augment(
+    image: np.ndarray,
+    mask: np.ndarray,
+    statistics: IntensityStatistics,
+    size: int,
+    settings: Augmentation,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a stored slice and its mask into one training example.
+
+    Args:
+        image: (height, width, 3) uint8 as stored; not changed.
+        mask: (height, width) in {0, 1}; not changed.
+        statistics: of the volume the slice is from.
+        size: side of the result in pixels.
+        rng: source of every random choice.
+
+    Returns:
+        The normalised slice, (size, size, 3) float32, and its mask, (size, size) float32 in {0, 1}.
+    """
+    if rng.random() < settings.own_statistics:
+        statistics = intensity_statistics(image[np.newaxis])
+    slice_ = _relight(image, statistics, rng.uniform(*settings.gamma))
+    if rng.random() < settings.missing:
+        slice_[..., POST_CONTRAST] = slice_[..., FLAIR]
+        if rng.random() < 0.6:  # 6 of the 10 patients without post-contrast lack pre-contrast too
+            slice_[..., PRE_CONTRAST] = slice_[..., FLAIR]
+    matrix = _random_affine(image.shape[:2], size, settings, rng)
+    border = tuple(float(value) for value in slice_.min(axis=(0, 1)))
+    slice_ = cv2.warpAffine(slice_, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
+    moved = cv2.warpAffine(np.float32(mask), matrix, (size, size), flags=cv2.INTER_LINEAR)
+    if settings.noise:
+        slice_ += rng.standard_normal(slice_.shape, np.float32) * np.float32(rng.uniform(0, settings.noise))
+    return np.clip(slice_, -Z_LIMIT, Z_LIMIT), np.float32(moved >= 0.5)
+
+
+def _relight(image: np.ndarray, s: IntensityStatistics, gamma: float) -> np.ndarray:
+    """Normalise with a gamma curve between the clipping bounds, by a table of the 256 stored grey values."""
+    span = np.maximum(s.high - s.low, np.finfo(np.float32).tiny)
+    unit = (np.clip(np.arange(256, dtype=np.float32)[:, np.newaxis], s.low, s.high) - s.low) / span
+    table = (s.low + span * unit ** np.float32(gamma) - s.mean) / s.std
+    return cv2.LUT(image, table.astype(np.float32).reshape(1, 256, 3))
+
+
+def _random_affine(shape: tuple[int, int], size: int, settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Draw the 2×3 matrix that takes stored pixels to the example; without randomness it is plain resizing."""
+    scale = size / max(shape) * rng.uniform(*settings.zoom)
+    angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    mirror = -1 if rng.random() < settings.flip else 1
+    turn = scale * np.array([[np.cos(angle) * mirror, -np.sin(angle)], [np.sin(angle) * mirror, np.cos(angle)]])
+    centre = (np.array(shape[::-1]) - 1) / 2  # pixel centres, so that shrinking averages neighbours
+    target = (size - 1) / 2 + size * rng.uniform(-settings.shift, settings.shift, 2)
+    return np.column_stack([turn, target - turn @ centre])

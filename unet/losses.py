@@ -1,0 +1,43 @@
+"""Losses on logits, in float32. `expected_mask` and `logits` are (B, H, W, 1); the result is one number."""
+
+import tensorflow as tf
+
+SMOOTHING = 1.0  # in numerator and denominator: an empty batch gives a finite gradient and loss 0 when right
+
+
+def _overlap(expected_mask, logits):
+    """Return true positives, false positives and false negatives of the whole batch, as soft counts."""
+    probability = tf.sigmoid(logits)
+    true_positive = tf.reduce_sum(probability * expected_mask)
+    false_positive = tf.reduce_sum(probability) - true_positive
+    return true_positive, false_positive, tf.reduce_sum(expected_mask) - true_positive
+
+
+def dice_loss(expected_mask, logits):
+    """1 − soft Dice over the whole batch: slices without lesion count through their false positives.
+
+    Source: Milletari et al. (2016), arXiv:1606.04797.
+    """
+    true_positive, false_positive, false_negative = _overlap(expected_mask, logits)
+    doubled = 2 * true_positive + SMOOTHING
+    return 1 - doubled / (doubled + false_positive + false_negative)
+
+
+def bce_dice_loss(expected_mask, logits):
+    """Binary cross-entropy, steady from the first step, plus `dice_loss`, blind to how rare lesions are."""
+    bce = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(expected_mask, logits))
+    return bce + dice_loss(expected_mask, logits)
+
+
+def focal_tversky_loss(expected_mask, logits):
+    """(1 − Tversky index)^0.75 with misses at 0.7 and false alarms at 0.3, over the whole batch.
+
+    Source: Abraham and Khan (2018), arXiv:1810.07842.
+    """
+    true_positive, false_positive, false_negative = _overlap(expected_mask, logits)
+    hit = true_positive + SMOOTHING
+    # the tiny number keeps the gradient of the root finite at a perfect batch
+    return (1 - hit / (hit + 0.3 * false_positive + 0.7 * false_negative) + 1e-7) ** 0.75
+
+
+LOSSES = {"bce-dice": bce_dice_loss, "focal-tversky": focal_tversky_loss}

@@ -1,0 +1,114 @@
+"""Scores of masks, in NumPy. Always say whether a Dice is per slice or per volume: they differ a lot."""
+
+import numpy as np
+from scipy import ndimage
+
+_TOUCHING = np.ones((3, 3, 3), bool)  # voxels that share a face, an edge or a corner belong together
+
+
+def _counts(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> tuple[int, int, int]:
+    """Return the voxels in both masks, in the predicted and in the expected one."""
+    if predicted_mask.shape != expected_mask.shape:
+        raise ValueError(f"predicted mask {predicted_mask.shape} and expected mask {expected_mask.shape} differ in shape")
+    predicted, expected = predicted_mask.astype(bool), expected_mask.astype(bool)
+    return int((predicted & expected).sum()), int(predicted.sum()), int(expected.sum())
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else float("nan")
+
+
+def dice_score(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
+    """Return the Dice overlap of two binary masks, of a slice or of a whole volume.
+
+    2|A ∩ B| / (|A| + |B|); two empty masks have no overlap to measure and give nan.
+
+    Args:
+        predicted_mask: shape (..., height, width), values {0, 1}.
+        expected_mask: same shape.
+
+    Returns:
+        Overlap in [0, 1], unitless, or nan.
+
+    Raises:
+        ValueError: the shapes differ; the message gives both.
+
+    Source: Dice (1945), doi:10.2307/1932409.
+
+    >>> round(dice_score(np.array([[1, 1]]), np.array([[1, 0]])), 3)
+    0.667
+    """
+    both, predicted, expected = _counts(predicted_mask, expected_mask)
+    return _ratio(2 * both, predicted + expected)
+
+
+def iou_score(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
+    """Return intersection over union, |A ∩ B| / |A ∪ B|; arguments and errors as `dice_score`.
+
+    >>> iou_score(np.array([[1, 1]]), np.array([[1, 0]]))
+    0.5
+    """
+    both, predicted, expected = _counts(predicted_mask, expected_mask)
+    return _ratio(both, predicted + expected - both)
+
+
+def precision(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
+    """Return the share of the predicted mask that is expected, nan where nothing is predicted.
+
+    >>> precision(np.array([[1, 1]]), np.array([[1, 0]]))
+    0.5
+    """
+    both, predicted, _ = _counts(predicted_mask, expected_mask)
+    return _ratio(both, predicted)
+
+
+def recall(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
+    """Return the share of the expected mask that is predicted, nan where nothing is expected.
+
+    >>> recall(np.array([[1, 1]]), np.array([[1, 0]]))
+    1.0
+    """
+    both, _, expected = _counts(predicted_mask, expected_mask)
+    return _ratio(both, expected)
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest connected lesion of a volume (26 neighbours), drop the rest.
+
+    Args:
+        mask: (slices, height, width), values {0, 1}; not changed.
+
+    Returns:
+        Same shape, uint8; an empty mask stays empty, and of equal sizes the first in memory order stays.
+
+    >>> largest_component(np.array([[[1, 0, 1, 1]]])).tolist()
+    [[[0, 0, 1, 1]]]
+    """
+    labels, found = ndimage.label(mask, structure=_TOUCHING)
+    if not found:
+        return np.zeros(mask.shape, np.uint8)
+    sizes = np.bincount(labels.ravel())[1:]
+    return (labels == 1 + sizes.argmax()).astype(np.uint8)
+
+
+def bootstrap_interval(values: np.ndarray, level: float = 0.95, draws: int = 10_000) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean over patients; the same values give the same interval.
+
+    Args:
+        values: (patients,), one score each; nan is left out.
+        level: coverage, in (0, 1).
+        draws: resamples.
+
+    Source: Efron (1979), doi:10.1214/aos/1176344552.
+
+    >>> bootstrap_interval(np.array([0.5, 0.5, 0.5]))
+    (0.5, 0.5)
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, (draws, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
