@@ -122,9 +122,7 @@ class Segmenter:
     def engine_name(self) -> str:
         return self._engine.name
 
-    def predict(
-        self, images: np.ndarray, statistics: IntensityStatistics | None = None
-    ) -> Iterator[SlicePrediction]:
+    def predict(self, images: np.ndarray, statistics: IntensityStatistics | None = None) -> Iterator[SlicePrediction]:
         """Yield a prediction for each slice of a volume, as it is made.
 
         Args:

@@ -9,7 +9,9 @@ _TOUCHING = np.ones((3, 3, 3), bool)  # voxels that share a face, an edge or a c
 def _counts(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> tuple[int, int, int]:
     """Return the voxels in both masks, in the predicted and in the expected one."""
     if predicted_mask.shape != expected_mask.shape:
-        raise ValueError(f"predicted mask {predicted_mask.shape} and expected mask {expected_mask.shape} differ in shape")
+        raise ValueError(
+            f"predicted mask {predicted_mask.shape} and expected mask {expected_mask.shape} differ in shape"
+        )
     predicted, expected = predicted_mask.astype(bool), expected_mask.astype(bool)
     return int((predicted & expected).sum()), int(predicted.sum()), int(expected.sum())
 

@@ -66,7 +66,9 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
         shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"
         raise WeightsError(f"No weights in {folder}: config.json is not there. Shipped weights: {shipped}.") from None
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / 'config.json'} cannot be used: {error!r}. Check the project out again.") from None
+        raise WeightsError(
+            f"{folder / 'config.json'} cannot be used: {error!r}. Check the project out again."
+        ) from None
     if not weights.path.exists():
         raise WeightsError(f"{weights.path} is not there. Check the project out again.")
     found = file_sha256(weights.path)

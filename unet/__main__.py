@@ -1,0 +1,127 @@
+"""python -m unet: predict, evaluate, benchmark, download, without the app."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from unet import overlay
+from unet.data import FLAIR, DataError, find_data_root, list_patients
+from unet.inference import InferenceError, Segmenter
+from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from unet import evaluation
+
+    patients, problems = list_patients(find_data_root(args.data))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    chosen = evaluation.choose_patients(patients, args.patients, args.split)
+    segmenter = Segmenter(find_weights(args.weights), args.engine)
+    scores = []
+    for score in evaluation.evaluate(segmenter, chosen):
+        scores.append(score)
+        print(f"{len(scores):3d}/{len(chosen)}  {score.patient_id}  {score.raw:.4f}", file=sys.stderr)
+    result = evaluation.report(scores, segmenter.weights.name)
+    print(f"{segmenter.weights.name}, {segmenter.engine_name}, {len(scores)} patients, every slice, native grid")
+    print(evaluation.table(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def predict(args: argparse.Namespace) -> None:
+    segmenter = Segmenter(find_weights(args.weights), args.engine)
+    threshold = segmenter.weights.threshold if args.threshold is None else args.threshold
+    args.output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for path in _slices(args.paths):
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) if path.is_file() else None
+        if image is None:
+            failed += 1
+            reason = "is no picture that can be read" if path.exists() else "is not there"
+            print(f"{path} {reason}; expected a TIFF with pre-contrast, FLAIR and post-contrast", file=sys.stderr)
+            continue
+        mask = next(segmenter.predict(image[np.newaxis])).probability >= threshold
+        picture = overlay.grey_to_rgb(overlay.to_display(image[..., FLAIR], overlay.display_window(image[..., FLAIR])))
+        overlay.write_png(args.output / f"{path.stem}_predicted_mask.png", np.uint8(mask) * 255)
+        overlay.write_png(
+            args.output / f"{path.stem}_overlay.png", overlay.draw_mask(picture, mask, overlay.PREDICTED_COLOUR)
+        )
+        print(f"{path.name}: {int(mask.sum())} pixels at threshold {threshold}")
+    if failed:
+        raise DataError(f"{failed} of the files could not be read; the others are in {args.output}")
+
+
+def _slices(paths: list[Path]) -> list[Path]:
+    """Files as given, and the slices of folders, without their masks."""
+    found = []
+    for path in paths:
+        inside = sorted(path.rglob("*.tif")) if path.is_dir() else [path]
+        found += [file for file in inside if not file.stem.endswith("_mask")]
+    if not found:
+        raise DataError(f"no .tif slice in {', '.join(map(str, paths))}")
+    return found
+
+
+def benchmark(args: argparse.Namespace) -> None:
+    from unet.benchmark import run_benchmark
+
+    run_benchmark(args.json)
+
+
+def download(args: argparse.Namespace) -> None:
+    from unet.download import download_dataset
+
+    def show(share: float, message: str) -> None:
+        print(f"\r{share:4.0%}  {message:60}", end="", file=sys.stderr, flush=True)
+
+    print(f"\nThe data set is in {download_dataset(args.output, show)}")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m unet", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("evaluate", help="volume Dice per patient")
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
+    command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
+    command.add_argument("--json", type=Path, metavar="OUT", help="write the scores here")
+    command.set_defaults(run=evaluate)
+
+    command = commands.add_parser("predict", help="mask and overlay of slices in the data set's format, as PNG")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="slices, or folders of slices")
+    command.add_argument("--output", type=Path, required=True, metavar="DIR")
+    command.add_argument("--threshold", type=float, help="default: the one of the weights")
+    command.set_defaults(run=predict)
+
+    for command in commands.choices.values():
+        command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
+        command.add_argument("--engine", default="auto", choices=["auto", "openvino", "keras"])
+
+    command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
+    command.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")
+    command.set_defaults(run=benchmark)
+
+    command = commands.add_parser("download", help="fetch the data set from Kaggle")
+    command.add_argument("--output", type=Path, metavar="DIR", help="default: the kagglehub cache")
+    command.set_defaults(run=download)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_arguments(argv)
+    try:
+        args.run(args)
+    except (DataError, InferenceError, WeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
