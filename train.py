@@ -1,8 +1,8 @@
 """Train an Attention U-Net from the command line; `unet.training` is the code behind it.
 
-    python train.py --data DIR --minutes 150 --run-dir runs/first
-    python train.py --data DIR --run-dir runs/first --resume
-    python train.py --data DIR --overfit 16 --run-dir runs/overfit
+python train.py --data DIR --minutes 150 --run-dir runs/first
+python train.py --data DIR --run-dir runs/first --resume
+python train.py --data DIR --overfit 16 --run-dir runs/overfit
 """
 
 import argparse

@@ -45,7 +45,7 @@ def predict(args: argparse.Namespace) -> None:
             reason = "is no picture that can be read" if path.exists() else "is not there"
             print(f"{path} {reason}; expected a TIFF with pre-contrast, FLAIR and post-contrast", file=sys.stderr)
             continue
-        mask = next(segmenter.predict(image[np.newaxis])).probability >= threshold
+        mask = segmenter.predict(image).probability >= threshold
         picture = overlay.grey_to_rgb(overlay.to_display(image[..., FLAIR], overlay.display_window(image[..., FLAIR])))
         overlay.write_png(args.output / f"{path.stem}_predicted_mask.png", np.uint8(mask) * 255)
         overlay.write_png(

@@ -48,7 +48,10 @@ def read_clinical_table(path: Path) -> tuple[dict[str, ClinicalRecord], str | No
     except (OSError, UnicodeDecodeError) as error:
         return {}, f"{path.name}: cannot be read ({type(error).__name__}); clinical data stay unknown."
     first_line = text.partition("\n")[0]
-    rows = list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in first_line else ","))
+    try:
+        rows = list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in first_line else ","))
+    except csv.Error:  # such as a field beyond 128 KiB
+        rows = []
     if not rows or "Patient" not in rows[0]:
         return {}, (
             f"{path.name}: its first line is {first_line[:60]!r}; expected the column 'Patient' and others, "
@@ -82,6 +85,6 @@ def _decode(row: dict[str, str | None]) -> ClinicalRecord:
         histology=read("histological_type"),
         grade=read("neoplasm_histologic_grade"),
         sex=read("gender"),
-        age=int(age) if age.isdigit() else None,
+        age=int(age) if age.isdecimal() else None,
         laterality=read("laterality"),
     )

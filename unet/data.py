@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,11 +75,7 @@ class Volume:
     @property
     def missing_sequences(self) -> tuple[str, ...]:
         """Names of the sequences that are a copy of FLAIR, which is how the data set fills a missing one."""
-        return tuple(
-            SEQUENCE_NAMES[channel]
-            for channel in (PRE_CONTRAST, POST_CONTRAST)
-            if np.array_equal(self.images[..., channel], self.images[..., FLAIR])
-        )
+        return _copies_of_flair(self.images)
 
     @property
     def content_hash(self) -> str:
@@ -102,7 +99,8 @@ def find_data_root(explicit: str | os.PathLike | None = None) -> Path:
                 return root
             raise DataError(f"{source}, {folder}, {_why_unusable(folder)}")
     caches = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
-    versions = sorted(caches.glob("datasets/mateuszbuda/lgg-mri-segmentation/versions/*"), reverse=True)
+    versions = caches.glob("datasets/mateuszbuda/lgg-mri-segmentation/versions/*")
+    versions = sorted(versions, key=lambda path: (len(path.name), path.name), reverse=True)  # 10 is newer than 9
     for folder in (PROJECT_FOLDER / "data", *versions):
         if root := _descend(folder):
             return root
@@ -162,6 +160,42 @@ def list_patients(root: Path) -> tuple[list[Patient], list[str]]:
     return patients, problems
 
 
+@dataclass(frozen=True)
+class PatientSummary:
+    """What a list of patients shows of one: cheap to find out, no picture but one is decoded."""
+
+    slices: int
+    lesion_slices: int
+    missing_sequences: tuple[str, ...]
+
+
+def summarise(patient: Patient) -> PatientSummary:
+    """Count slices and slices with lesion, and look at the middle slice for missing sequences.
+
+    Files that cannot be read count as nothing here; `load_volume` names them.
+    """
+    lesion_slices = 0
+    for path in patient.masks.values():
+        try:
+            lesion_slices += bool(_read_tiff(path, cv2.IMREAD_GRAYSCALE).any())
+        except DataError:
+            continue
+    middle = patient.slice_numbers[len(patient.images) // 2]
+    try:
+        missing = _copies_of_flair(_read_tiff(patient.images[middle], cv2.IMREAD_COLOR_RGB))
+    except DataError:
+        missing = ()
+    return PatientSummary(len(patient.images), lesion_slices, missing)
+
+
+def _copies_of_flair(images: np.ndarray) -> tuple[str, ...]:
+    return tuple(
+        SEQUENCE_NAMES[channel]
+        for channel in (PRE_CONTRAST, POST_CONTRAST)
+        if np.array_equal(images[..., channel], images[..., FLAIR])
+    )
+
+
 def _read_folder(folder: Path) -> Patient:
     """Sort the files of a case folder into slices and masks by the number in their name."""
     pattern = re.compile(re.escape(folder.name) + r"_(\d+)(_mask)?\.tiff?", re.IGNORECASE)
@@ -180,18 +214,24 @@ def load_volume(patient: Patient) -> Volume:
     Raises:
         DataError: not one slice could be read.
     """
-    problems, numbers, images, masks, has_mask = [], [], [], [], []
+    problems, readable = [], {}
     for number in patient.slice_numbers:
-        path = patient.images[number]
         try:
-            image = _read_tiff(path, cv2.IMREAD_COLOR_RGB)
-            if images and image.shape != images[0].shape:
-                raise DataError(
-                    f"{path.name}: {_size(image)} pixels, the other slices have {_size(images[0])}; the slice is "
-                    "left out. Download the file again."
-                )
+            readable[number] = _read_tiff(patient.images[number], cv2.IMREAD_COLOR_RGB)
         except DataError as error:
             problems.append(str(error))
+    if not readable:
+        raise DataError(
+            f"{patient.patient_id}: none of its {len(patient.images)} slices can be read. {' '.join(problems[:3])}"
+        )
+    usual, _ = Counter(image.shape for image in readable.values()).most_common(1)[0]
+    numbers, images, masks, has_mask = [], [], [], []
+    for number, image in readable.items():
+        if image.shape != usual:
+            problems.append(
+                f"{patient.images[number].name}: {_size(image)} pixels, the other slices have {usual[1]}×{usual[0]}; "
+                "the slice is left out. Download the file again."
+            )
             continue
         mask, problem = _read_mask(patient, number, image)
         problems += [problem] if problem else []
@@ -199,10 +239,6 @@ def load_volume(patient: Patient) -> Volume:
         images.append(image)
         has_mask.append(mask is not None)
         masks.append(np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
-    if not images:
-        raise DataError(
-            f"{patient.patient_id}: none of its {len(patient.images)} slices can be read. {' '.join(problems[:3])}"
-        )
     listed = patient.slice_numbers
     if gaps := sorted(set(range(listed[0], listed[-1])) - set(listed)):
         problems.append(

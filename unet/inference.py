@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,35 +121,79 @@ class Segmenter:
     def engine_name(self) -> str:
         return self._engine.name
 
-    def predict(self, images: np.ndarray, statistics: IntensityStatistics | None = None) -> Iterator[SlicePrediction]:
-        """Yield a prediction for each slice of a volume, as it is made.
+    def predict(self, image: np.ndarray, statistics: IntensityStatistics | None = None) -> SlicePrediction:
+        """Run one slice.
 
         Args:
-            images: (slices, height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
-            statistics: of the volume the slices are from; by default of these slices themselves.
+            image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
+            statistics: of the volume the slice is from; by default of the slice itself.
 
         Raises:
             ValueError: another shape, or values that are not finite.
         """
-        statistics = statistics or intensity_statistics(images)
-        fit = self.fit(images.shape)
-        for image in images:
-            square = fit.forward(normalise(image, statistics))
-            with self._lock:
-                started = time.perf_counter()
-                probability, *attention = self._engine.run(square[np.newaxis])
-                milliseconds = 1000 * (time.perf_counter() - started)
-            # bfloat16 can round a little past the ends of the sigmoid when resized back
-            probability = np.clip(fit.inverse(probability[0, ..., 0]), 0, 1)
-            yield SlicePrediction(probability, tuple(level[0, ..., 0] for level in attention), milliseconds)
+        statistics = statistics or intensity_statistics(image[np.newaxis])
+        fit = self.fit(image.shape)
+        square = fit.forward(normalise(image, statistics))
+        with self._lock:
+            started = time.perf_counter()
+            # copies: the engine reuses its output memory for the next slice
+            probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
+            milliseconds = 1000 * (time.perf_counter() - started)
+        probability = np.clip(fit.inverse(probability), 0, 1)  # resizing may round past 0 or 1
+        return SlicePrediction(probability, tuple(attention), milliseconds)
 
     def segment(self, images: np.ndarray) -> Segmentation:
-        """Run the whole volume; arguments and errors as `predict`."""
-        return Segmentation.from_slices(list(self.predict(images)), self.fit(images.shape), self.engine_name)
+        """Run a whole volume, (slices, height, width, 3); errors as `predict`."""
+        running = RunningSegmentation(self, images)
+        while not running.advance():
+            pass
+        return running.result()
 
-    def fit(self, shape: tuple[int, ...]) -> Fit:
-        """Return how slices of a (slices, height, width, 3) volume are laid into the network's square."""
-        return Fit(shape[1], shape[2], self.weights.size)
+    def fit(self, slice_shape: tuple[int, ...]) -> Fit:
+        """Return how a slice of that (height, width, …) is laid into the network's square."""
+        return Fit(*slice_shape[:2], self.weights.size)
+
+
+class RunningSegmentation:
+    """A volume on its way through the network, slice by slice.
+
+    Several threads may advance it: each call does the next slice, so two visitors who open the same patient
+    share the work, both see it progress, and one who leaves half-way loses nothing.
+    """
+
+    def __init__(self, segmenter: Segmenter, images: np.ndarray):
+        self._segmenter, self._images = segmenter, images
+        self._statistics = intensity_statistics(images)
+        self._slices: list[SlicePrediction] = []
+        self._result: Segmentation | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def progress(self) -> float:
+        """Share of the slices that are done, in [0, 1]."""
+        return 1.0 if self._result else len(self._slices) / len(self._images)
+
+    def advance(self) -> bool:
+        """Do one more slice, unless all are done; return whether they are."""
+        with self._lock:
+            if self._result:
+                return True
+            self._slices.append(self._segmenter.predict(self._images[len(self._slices)], self._statistics))
+            if len(self._slices) == len(self._images):
+                fit = self._segmenter.fit(self._images.shape[1:])
+                self._result = Segmentation.from_slices(self._slices, fit, self._segmenter.engine_name)
+                self._slices = []  # float32; the result keeps half
+            return self._result is not None
+
+    def result(self) -> Segmentation:
+        """Return the finished segmentation.
+
+        Raises:
+            InferenceError: it is not finished.
+        """
+        if self._result is None:
+            raise InferenceError(f"{self.progress:.0%} of the slices are done; call advance until it returns True")
+        return self._result
 
 
 class KerasEngine:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# sky blue, orange and magenta differ in lightness too, so they survive a grey projector
+# by hue only: sky blue and orange are equally light, so without colour the outline has to tell
 EXPECTED_COLOUR = (86, 180, 233)
 PREDICTED_COLOUR = (230, 159, 0)
 TRUE_POSITIVE_COLOUR = (0, 158, 115)
@@ -74,6 +74,17 @@ def draw_errors(
     ):
         picture = draw_mask(picture, where, colour, opacity, outline)
     return picture
+
+
+def colour_map(values: np.ndarray) -> np.ndarray:
+    """Map (height, width) in [0, 1] to RGB on a fixed scale, viridis: 0 dark blue, 1 yellow."""
+    grey = np.uint8(np.clip(values, 0, 1) * 255 + 0.5)
+    return np.ascontiguousarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1])
+
+
+def draw_values(picture: np.ndarray, values: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """Lay a map of values in [0, 1], a probability or an attention map, over a picture."""
+    return np.uint8(picture * (1 - opacity) + colour_map(values) * opacity + 0.5)
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

@@ -86,6 +86,8 @@ class TrainingConfig:
     def __post_init__(self):
         if not self.epochs and not self.minutes:
             raise ValueError("neither epochs nor minutes is set; a run needs one of them to know when it ends")
+        if min(self.epochs or 0, self.minutes or 0) < 0:
+            raise ValueError(f"epochs {self.epochs}, minutes {self.minutes}; expected numbers above 0")
         if self.loss not in LOSSES:
             raise ValueError(f"loss {self.loss!r}; expected one of {', '.join(LOSSES)}")
         if not self.sizes or any(size < 2**LEVELS or size % 2**LEVELS for size in self.sizes):
@@ -237,6 +239,8 @@ class _Run:
     def __init__(self, config, training, validation, folder, say):
         if not training or not validation:
             raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
+        if not any(example.volume.expected_mask.any() for example in validation):
+            raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
         self.config, self.validation, self.folder = config, validation, folder
         self._say = say
         self.sampler = SliceSampler(training, config)
@@ -340,7 +344,7 @@ class _Run:
         self.progress.epoch += 1
         self._reestimate_norms(size)
         masks = [self._predict_volume(example, size) for example in self.validation]
-        dice = [dice_score(mask, example.volume.expected_mask) for mask, example in zip(masks, self.validation)]
+        dice = [_scored_dice(mask, example.volume) for mask, example in zip(masks, self.validation, strict=True)]
         mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
         previous = self.progress.moving_average
         self.progress.moving_average = mean if math.isnan(previous) else 0.8 * previous + 0.2 * mean
@@ -403,6 +407,7 @@ class _Run:
     def _write_spec(self) -> None:
         if (self.folder / "metrics.csv").exists():
             raise TrainingError(f"{self.folder} already holds a run; resume it, or choose another folder")
+        gpus = len(tf.config.list_physical_devices("GPU"))
         spec = {
             "config": asdict(self.config),
             "training_patients": len({e.volume.patient_id for e in self.sampler._examples}),
@@ -412,7 +417,7 @@ class _Run:
             "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
             "commit": _commit(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {len(tf.config.list_physical_devices('GPU'))} GPUs",
+            "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {gpus} GPUs",
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
         }
         _write_json(self.folder / "spec.json", spec)
@@ -429,7 +434,7 @@ class _Run:
     def _preview(self, masks: list[np.ndarray]) -> None:
         """Draw the same validation slices after each epoch: predicted against expected, for up to six patients."""
         pictures = []
-        for example, mask in list(zip(self.validation, masks))[:6]:
+        for example, mask in list(zip(self.validation, masks, strict=True))[:6]:
             expected = example.volume.expected_mask
             index = expected.sum(axis=(1, 2)).argmax()
             picture = overlay.grey_to_rgb(example.volume.images[index, ..., FLAIR])
@@ -522,6 +527,11 @@ def read_config(run_folder: Path) -> TrainingConfig:
 def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
     """Return settings for the overfit check: no augmentation, one size, epochs of 64 slices."""
     return TrainingConfig(filters, (128,), epochs, seed=seed, epoch_slices=64, augmentation=NO_AUGMENTATION)
+
+
+def _scored_dice(predicted_mask: np.ndarray, volume: Volume) -> float:
+    """Return the Dice of a volume over the slices that an expert's mask was there for."""
+    return dice_score(predicted_mask[volume.has_mask], volume.expected_mask[volume.has_mask])
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -117,7 +117,8 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         return arrays, json.loads(arrays.pop(_META).tobytes())
     except FileNotFoundError:
         raise WeightsError(f"{path} is not there.") from None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    # NumPy and zipfile name a damaged header in many ways; a bare array from `np.save` is a TypeError
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{path} holds no weights of this project, or is truncated ({error}).") from None
 
 

@@ -1,0 +1,45 @@
+"""Explore: find a patient, move through the slices, see the mask and where the network looks."""
+
+import streamlit as st
+
+from unet.data import DEMO_FOLDER
+from views import page
+from views.download import offer_download
+from views.finder import pick_patient, show_badges
+from views.viewer import show_viewer
+
+page.start_page("Explore", ":material/neurology:")
+
+try:
+    root, found, problems = page.patients()
+except page.PAGE_ERRORS as error:
+    st.error(str(error), title="No patients to show")
+    offer_download()
+    st.stop()
+
+patient = pick_patient(root, found)
+_, clinical_problem = page.clinical_table(root)
+
+try:
+    volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
+    show_badges(patient.patient_id, volume.missing_sequences)
+    segmentation = page.segmentation(volume, content_hash)
+    threshold = page.default_weights().threshold
+except page.PAGE_ERRORS as error:
+    st.error(str(error), title="This patient cannot be shown")
+    st.stop()
+
+show_viewer(volume, segmentation, brain, threshold)
+
+if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
+    with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):
+        for line in trouble[:50]:
+            st.text(line)
+
+if root == DEMO_FOLDER:
+    offer_download()
+
+st.caption(
+    f"{segmentation.engine}, {segmentation.milliseconds:.0f} ms a slice, attention maps included. "
+    "For teaching and research: this app measures pictures, it does not diagnose."
+)

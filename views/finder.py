@@ -1,0 +1,116 @@
+"""Find a patient: a table to sort and search, and a box that names the one that is shown."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from unet.clinical import clinical_record, institution
+from unet.data import Patient, split_of
+from views import page
+
+SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}
+SPLIT_MEANINGS = {
+    "training": "The network learned from this patient: a good mask proves little.",
+    "validation": "The network did not learn from this patient, but its settings were chosen on patients like it.",
+    "test": "Held back until the weights were finished.",
+    "unseen": "On no list of the project: neither trained on nor chosen by.",
+    "phantom": "Synthetic, made from an average brain: no person.",
+}
+
+
+def pick_patient(root: Path, found: list[Patient]) -> Patient:
+    """Show the finder and return the patient to look at; the URL keeps the choice."""
+    by_id = {patient.patient_id: patient for patient in found}
+    rows = _table(root, found)
+    if "patient" not in st.session_state:
+        linked = st.query_params.get("patient")
+        if linked and linked not in by_id:
+            st.warning(f"The link names the patient {linked[:60]!r}, who is not in this data set.")
+        st.session_state.patient = linked
+    if st.session_state.patient not in by_id:
+        st.session_state.patient = _first(rows)
+    title, box = st.columns([2, 3], vertical_alignment="bottom")
+    title.subheader("Brain MRI through an Attention U-Net", anchor=False)
+    patient_id = box.selectbox("Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_))
+    # written here and not bound to the box, so that the link names the patient from the first moment
+    st.query_params["patient"] = patient_id
+    with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
+        search = st.text_input(
+            "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
+        )
+        shown = rows[rows.apply(lambda row: search.lower() in " ".join(map(str, row)).lower(), axis=1)]
+        st.dataframe(
+            shown,
+            hide_index=True,
+            height=min(320, 40 + 35 * max(1, len(shown))),
+            placeholder="unknown",
+            key="patient_table",
+            on_select=lambda: _take_selected(shown),
+            selection_mode="single-row",
+            alt="Patients of the data set; select a row to open the patient",
+            column_config={
+                "Lesion share": st.column_config.ProgressColumn(
+                    format="percent", min_value=0, max_value=1, help="Slices whose expected mask shows a lesion"
+                ),
+                "Grade": st.column_config.TextColumn(help="Code read as: 1 = G2, 2 = G3"),
+                "Histology": st.column_config.TextColumn(help="Code read in the alphabetical order of TCGA's terms"),
+                "Sex": st.column_config.TextColumn(help="Code read as: 1 = female, 2 = male"),
+            },
+        )
+        if shown.empty:
+            st.caption("No patient matches; shorten the search.")
+    return by_id[patient_id]
+
+
+def show_badges(patient_id: str, missing_sequences: tuple[str, ...]) -> None:
+    """Show the split and the missing sequences of the patient on the page."""
+    split = split_of(patient_id)
+    with st.container(horizontal=True):
+        st.badge(split, color=SPLIT_COLOURS[split], help=SPLIT_MEANINGS[split])
+        if split == "phantom":
+            st.badge("synthetic, no person", color="orange", icon=":material/deployed_code:")
+        for name in missing_sequences:
+            st.badge(
+                f"no {name}", color="red", help="The sequence was missing; the data set shows a copy of FLAIR instead."
+            )
+
+
+def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
+    records, _ = page.clinical_table(root)
+    summaries = page.summaries(root, tuple(patient.patient_id for patient in found))
+    rows = []
+    for patient in found:
+        record, summary = clinical_record(records, patient.patient_id), summaries[patient.patient_id]
+        rows.append(
+            {
+                "Patient": patient.patient_id,
+                "Split": split_of(patient.patient_id),
+                "Institution": institution(patient.patient_id),
+                "Grade": record.grade,
+                "Histology": record.histology,
+                "Age": record.age,
+                "Sex": record.sex,
+                "Slices": summary.slices,
+                "Lesion share": round(summary.lesion_slices / summary.slices, 2),
+                "Missing sequences": ", ".join(summary.missing_sequences),
+            }
+        )
+    return pd.DataFrame(rows).astype({"Age": "Int64"})
+
+
+def _first(rows: pd.DataFrame) -> str:
+    """The patient to open with: one the network has not learned from, or the first."""
+    fresh = rows[rows["Split"] != "training"]
+    return (fresh if len(fresh) else rows)["Patient"].iloc[0]
+
+
+def _label(rows: pd.DataFrame, patient_id: str) -> str:
+    row = rows.set_index("Patient").loc[patient_id]
+    words = [row["Split"], *(row[column] for column in ("Histology", "Grade") if isinstance(row[column], str))]
+    return f"{patient_id}  ·  {' · '.join(words)}  ·  {row['Slices']} slices"
+
+
+def _take_selected(shown: pd.DataFrame) -> None:
+    if selected := st.session_state.patient_table.selection.rows:
+        st.session_state.patient = shown["Patient"].iloc[selected[0]]
