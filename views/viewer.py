@@ -1,6 +1,7 @@
 """The slice viewer: one patient, one slice, what the network says of it and where its attention gates look."""
 
 import math
+import re
 
 import numpy as np
 import plotly.graph_objects as go
@@ -71,14 +72,18 @@ def _window(images: np.ndarray) -> tuple[float, float]:
 def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> None:
     """Open a patient on the slice with the largest predicted lesion, unless the link or the visitor chose one."""
     state = st.session_state
-    if state.get("shown_patient") != volume.patient_id:
-        linked = st.query_params.get("slice", "") if "shown_patient" not in state else ""
-        inside = linked.isdecimal() and 1 <= int(linked) <= len(volume)
-        state.slice = int(linked) if inside else 1 + opening_slice(volume, segmentation.mask(threshold))
-        state.shown_patient = volume.patient_id
-    # a page switch forgets widgets; the link remembers
-    state.slice = min(max(1, state.get("slice", int(st.query_params.get("slice", 1)))), len(volume))
+    another_patient = state.get("shown_patient") not in (None, volume.patient_id)
+    state.shown_patient = volume.patient_id
+    if another_patient or "slice" not in state:
+        linked = None if another_patient else _linked_slice(len(volume))
+        state.slice = linked or 1 + opening_slice(volume, segmentation.mask(threshold))
     st.query_params["slice"] = str(state.slice)
+
+
+def _linked_slice(count: int) -> int | None:
+    """The slice that the link names, from 1 to `count`."""
+    linked = st.query_params.get("slice", "")
+    return int(linked) if re.fullmatch("[0-9]{1,6}", linked) and 1 <= int(linked) <= count else None
 
 
 def opening_slice(volume: Volume, predicted: np.ndarray) -> int:

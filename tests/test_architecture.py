@@ -1,0 +1,50 @@
+"""Imports run one way, and what the app imports at its start is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+SOURCES = [*sorted((PROJECT / "unet").rglob("*.py")), PROJECT / "train.py"]
+LIGHT = "unet.data", "unet.clinical", "unet.preprocessing", "unet.metrics", "unet.overlay", "unet.weights"
+
+
+def imported_packages(source: str) -> set[str]:
+    """Return the top-level packages that a source imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_the_walk_sees_every_kind_of_import():
+    source = "import a.b as c, d\nfrom e.f import g\ndef h():\n    import streamlit\nfrom . import i\n"
+    assert imported_packages(source) == {"a", "d", "e", "streamlit"}
+
+
+def test_sources_are_found():
+    assert {"data.py", "model.py", "training.py", "train.py"} <= {path.name for path in SOURCES}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_nothing_below_the_pages_imports_streamlit_or_the_pages(path):
+    assert not imported_packages(path.read_text(encoding="utf-8")) & {"streamlit", "views", "pages"}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_module_imports_nothing_heavy(module):
+    program = (
+        f"import sys, {module}\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & "
+        "{'tensorflow', 'keras', 'streamlit', 'openvino', 'matplotlib', 'numpy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    found = ast.literal_eval(done.stdout)
+    assert set(found) <= {"numpy"}
+    assert module == "unet.clinical" or found == ["numpy"]  # so an empty answer cannot pass for a light one

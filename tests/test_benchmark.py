@@ -1,0 +1,95 @@
+"""The benchmark's arithmetic on networks small enough to count by hand; its speed is for the benchmark to say."""
+
+import json
+
+import numpy as np
+import pytest
+
+from unet import benchmark
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("benchmark") / "figures.json"
+    return benchmark.run_benchmark(path, rounds=2, widths=(2,), size=32), path
+
+
+def test_convolution_flop_of_a_network_counted_by_hand():
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(5, 3, padding="same")(inputs)  # 8·8 outputs × 3·3·3·5 = 8,640 multiply-adds
+    x = layers.Conv2D(2, 1, strides=2)(x)  # 4·4 × 1·1·5·2 = 160
+    x = layers.Conv2DTranspose(4, 2, strides=2)(x)  # 4·4 inputs × 2·2·2·4 = 512
+    x = layers.BatchNormalization()(layers.ReLU()(x))
+    assert benchmark.convolution_flop(keras.Model(inputs, x)) == 2 * (8_640 + 160 + 512)
+
+
+def test_reference_network_is_97_9_gflop_a_slice():
+    from unet.model import attention_unet
+
+    assert benchmark.convolution_flop(attention_unet(64)) / 1e9 == pytest.approx(97.95, abs=0.005)
+
+
+def test_figures_are_written_as_they_are_returned(written):
+    result, path = written
+    assert json.loads(path.read_text()) == result
+    assert list(result) == ["machine", "2", "bar"]
+    assert {"cpu_flags", "cores", "openvino", "tensorflow", "keras"} <= set(result["machine"])
+    assert result["bar"]["ratio"] in (0.45, 0.85)
+    assert isinstance(result["bar"]["met"], bool)
+
+
+def test_figures_of_a_width_belong_together(written):
+    figures = written[0]["2"]
+    assert figures["ratio"] == pytest.approx(figures["openvino_ms"] / figures["keras_predict_ms"], abs=1e-3)
+    assert figures["tf_function_ratio"] == pytest.approx(
+        figures["tf_function_ms"] / figures["keras_predict_ms"], abs=1e-3
+    )
+    assert set(figures["gflops"]) == {"keras_predict", "tf_function", "openvino", "openvino_fp32"}
+    seconds = figures["keras_predict_ms"] / 1000
+    assert figures["gflops"]["keras_predict"] == pytest.approx(figures["gflop"] / seconds, rel=0.05)
+    assert 0 <= figures["mask_agreement"] <= 1
+    assert figures["lesion_pixels"] > 0
+    assert 0 <= figures["max_probability_difference"] <= 1
+    assert 0 <= figures["attention_max_difference"] < 0.2
+
+
+def test_table_names_every_engine_and_the_verdict(written):
+    text = benchmark.table(written[0])
+    assert all(text.count(f"  {engine} ") == 1 for engine in benchmark.ENGINES)
+    assert text.splitlines()[-1].startswith("bar: ratio ≤ 0.")
+
+
+def test_rounds_interleave_the_engines_and_leave_out_the_warm_up():
+    order = []
+    calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    times = benchmark.median_milliseconds(calls, rounds=2, warm_up=1)
+    assert order == ["b", "a", "a", "b", "b", "a"]
+    assert set(times) == {"a", "b"} and all(value >= 0 for value in times.values())
+
+
+def test_synthetic_network_marks_the_disc_and_is_the_same_every_time():
+    slices, lesion = benchmark.synthetic_slice(64)
+    assert slices.shape == (1, 64, 64, 3) and slices.dtype == np.float32
+    assert lesion.mean() == pytest.approx(0.05, abs=0.005)
+    first, second = (benchmark.synthetic_network(8, slices, lesion) for _ in range(2))
+    probability = np.asarray(first(slices, training=False)["probability"])
+    np.testing.assert_array_equal(probability, np.asarray(second(slices, training=False)["probability"]))
+    found = probability[0, ..., 0] >= 0.5
+    assert found[lesion].mean() > 0.6 > 0.4 > found[~lesion].mean()  # 8 features; 64 mark it to the pixel
+
+
+@pytest.mark.parametrize(
+    "mask, other, expected",
+    [([1, 1, 0, 0], [1, 1, 0, 0], 1.0), ([1, 0, 0, 0], [0, 1, 0, 0], 0.0), ([1, 1, 1, 1], [1, 1, 1, 0], 0.75)],
+)
+def test_mask_agreement_counts_lesion_pixels_only(mask, other, expected):
+    assert benchmark.mask_agreement(np.array(mask), np.array(other)) == expected
+
+
+def test_mask_agreement_without_a_lesion_is_not_a_number():
+    assert np.isnan(benchmark.mask_agreement(np.zeros(4), np.zeros(4)))

@@ -1,0 +1,242 @@
+"""The data set's download, against a stand-in for Kaggle on 127.0.0.1."""
+
+import http.server
+import io
+import shutil
+import socket
+import threading
+import zipfile
+from collections import namedtuple
+
+import cv2
+import numpy as np
+import pytest
+
+from unet import download
+from unet.data import DataError, find_data_root, list_patients, load_volume
+
+PATIENTS = ("TCGA_AA_0001_20000101", "TCGA_AA_0002_20000102")
+Usage = namedtuple("Usage", "total used free")
+
+
+def kaggle_archive(filler: int = 0) -> bytes:
+    """A tiny zip in the layout of the data set, which holds everything twice."""
+    buffer = io.BytesIO()
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for top in ("kaggle_3m", "lgg-mri-segmentation/kaggle_3m"):
+            for patient in PATIENTS:
+                for number in (1, 2):
+                    image = random.integers(0, 255, (16, 16, 3), np.uint8)
+                    mask = np.zeros((16, 16), np.uint8)
+                    for suffix, array in (("", image), ("_mask", mask)):
+                        path = f"{top}/{patient}/{patient}_{number}{suffix}.tif"
+                        archive.writestr(path, cv2.imencode(".tif", array)[1].tobytes())
+            archive.writestr(f"{top}/data.csv", "Patient;death01\n")
+            archive.writestr(f"{top}/README.md", bytes(filler))
+    return buffer.getvalue()
+
+
+class Kaggle(http.server.ThreadingHTTPServer):
+    """Says just enough of Kaggle's API, as the proxy through which `http://localhost` is reached."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.archive, self.status, self.break_off_at, self.requests = kaggle_archive(), 200, None, []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append(self.path.rsplit("/", 1)[-1])
+        if self.server.status != 200:
+            self.answer(self.server.status, b'{"code": %d, "message": "no"}' % self.server.status)
+        elif self.path.endswith("GetDataset"):
+            self.answer(200, b'{"currentVersionNumber": 2}')
+        else:  # DownloadDataset sends on to the storage
+            self.answer(302, b"", {"Location": "http://localhost/storage/archive.zip"})
+
+    def do_GET(self):
+        range_ = self.headers.get("Range", "")
+        self.server.requests.append(f"archive {range_}".strip())
+        start = int(range_.removeprefix("bytes=").removesuffix("-")) if range_ else 0
+        headers = {"Accept-Ranges": "bytes", "Content-Type": "application/zip"}
+        self.answer(206 if start else 200, self.server.archive[start:], headers, self.server.break_off_at)
+
+    def answer(self, status, body, headers=None, break_off_at=None):
+        self.send_response(status)
+        for key, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:break_off_at])
+        self.close_connection = True
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user without credentials, proxies or downloads of their own; and room on the disk."""
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "UNET_DATA", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 0, 10**11))
+    return tmp_path
+
+
+def route_to(port: int, monkeypatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def kaggle(home, monkeypatch):
+    with Kaggle() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        route_to(server.server_port, monkeypatch)
+        yield server
+        server.shutdown()
+
+
+def test_download_into_the_cache_is_found_by_the_app(kaggle, home, monkeypatch):
+    calls = []
+    root = download.download_dataset(progress=lambda share, message: calls.append((share, message)))
+    patients, problems = list_patients(root)
+    assert [patient.patient_id for patient in patients] == list(PATIENTS)
+    assert problems == []
+    assert load_volume(patients[0]).images.shape == (2, 16, 16, 3)
+    assert root == home / "cache/datasets/mateuszbuda/lgg-mri-segmentation/versions/2/kaggle_3m"
+    monkeypatch.setattr("unet.data.PROJECT_FOLDER", home)
+    assert find_data_root() == root
+    assert kaggle.requests == ["GetDataset", "DownloadDataset", "archive"]
+    shares = [share for share, _ in calls]
+    assert shares == sorted(shares)
+    assert calls[-1] == (1.0, "Done")
+    assert not list((home / "cache").rglob("*.archive"))
+
+    assert download.download_dataset() == root  # no second transfer
+    assert len(kaggle.requests) == 3
+
+
+def test_download_into_a_folder_leaves_nothing_else(kaggle, home):
+    root = download.download_dataset(home / "data")
+    assert root == home / "data" / "kaggle_3m"
+    assert find_data_root(home / "data") == root
+    assert len(list_patients(root)[0]) == 2
+    assert sorted(path.name for path in home.iterdir()) == ["data"]
+    assert download.download_dataset(home / "data") == root
+    assert len(kaggle.requests) == 3
+
+
+def test_broken_connection_continues_where_it_stopped(kaggle, home):
+    kaggle.archive = kaggle_archive(filler=2**20)
+    kaggle.break_off_at = 3 * 2**19  # kagglehub writes a MiB at a time
+    with pytest.raises(DataError, match="connection broke off; try again"):
+        download.download_dataset()
+    kaggle.break_off_at = None
+    assert len(list_patients(download.download_dataset())[0]) == 2
+    assert kaggle.requests[-1] == "archive bytes=1048576-"
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"<html>" * 500, lambda data: flip_bytes(data)])
+def test_broken_archive_is_deleted_so_that_the_next_attempt_works(kaggle, home, damage):
+    whole, kaggle.archive = kaggle.archive, damage(kaggle.archive)
+    with pytest.raises(DataError, match="archive that Kaggle sent is broken and was deleted; try again"):
+        download.download_dataset()
+    assert not list(home.rglob("*.archive")) and not list(home.rglob("*.tif"))
+    kaggle.archive = whole
+    assert len(list_patients(download.download_dataset())[0]) == 2
+
+
+def flip_bytes(data: bytes) -> bytes:
+    """Change pixels of the last slice, so that its checksum is wrong after others are unpacked."""
+    at = data.rindex(b"II*\0")
+    return data[: at + 8] + bytes(255 - value for value in data[at + 8 : at + 40]) + data[at + 40 :]
+
+
+@pytest.mark.parametrize(
+    "status, sentence",
+    [(403, "Kaggle refuses the download .*accept the terms at https://www.kaggle.com/datasets/mateuszbuda/lgg-mri"),
+     (503, "Kaggle answers with error 503; try again later")],
+)  # fmt: skip
+def test_kaggle_says_no(kaggle, status, sentence):
+    kaggle.status = status
+    with pytest.raises(DataError, match=sentence) as caught:
+        download.download_dataset()
+    assert "download it by hand" in str(caught.value)
+
+
+def test_archive_without_patients(kaggle, home):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("readme.txt", "moved")
+    kaggle.archive = buffer.getvalue()
+    with pytest.raises(DataError, match="holds no patients"):
+        download.download_dataset()
+
+
+def test_no_network(home, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    route_to(port, monkeypatch)
+    with pytest.raises(DataError, match="Kaggle cannot be reached: check the network") as caught:
+        download.download_dataset()
+    assert "unpack it into" in str(caught.value)
+
+
+def test_too_little_disk_is_said_before_anything_is_sent(kaggle, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**11, 98 * 10**9, 2 * 10**9))
+    with pytest.raises(DataError, match=r"needs 3.0 GB while it is unpacked, .* has 2.0 GB free"):
+        download.download_dataset()
+    assert kaggle.requests == []
+
+
+def test_disk_that_fills_up_meanwhile():
+    message = download.explain(OSError(28, "No space left on device"))
+    assert message == "The disk is full: the data set needs 3 GB; make room and try again."
+
+
+def test_visitor_who_leaves_stops_the_download(kaggle, home):
+    def leave(share, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download.download_dataset(progress=leave)
+    assert len(list_patients(download.download_dataset())[0]) == 2  # the lock is free again
+
+
+def test_second_download_at_the_same_time_is_refused(kaggle):
+    def again(share, message):
+        with pytest.raises(DataError, match="being downloaded already"):
+            download.download_dataset()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download.download_dataset(progress=again)
+
+
+def test_half_unpacked_version_is_not_taken_for_the_data_set(kaggle, home):
+    half = home / "cache/datasets/mateuszbuda/lgg-mri-segmentation/versions/2/kaggle_3m" / PATIENTS[0]
+    half.mkdir(parents=True)
+    (half / f"{PATIENTS[0]}_9.tif").write_bytes(b"half")
+    root = download.download_dataset()
+    assert not (root / PATIENTS[0] / f"{PATIENTS[0]}_9.tif").exists()
+    assert len(list_patients(root)[0]) == 2
+
+
+def test_folder_that_cannot_be_made(home):
+    (home / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot be written"):
+        download.download_dataset(home / "file" / "data")
+
+
+def test_stall_is_noticed(kaggle, monkeypatch):
+    monkeypatch.setattr(download, "STALL_SECONDS", 0)
+    with pytest.raises(DataError, match="Kaggle sent nothing for 0 s; try again, it continues"):
+        download.download_dataset()

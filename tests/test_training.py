@@ -1,0 +1,453 @@
+"""The training loop: what is drawn, what a run leaves behind, and that a resumed run is the same run."""
+
+import csv
+import json
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import train as command_line
+from unet import training
+from unet.augmentation import NO_AUGMENTATION
+from unet.data import Volume, list_patients, published_splits, split_of
+from unet.model import attention_unet
+from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.training import (
+    Example,
+    SliceSampler,
+    TrainingConfig,
+    TrainingError,
+    learning_rate_at,
+    mixed_precision_policy,
+    train,
+)
+from unet.weights import assign_arrays, find_weights, load_arrays
+
+PROJECT = Path(__file__).resolve().parent.parent
+TINY = TrainingConfig(filters=2, sizes=(32,), epochs=4, batch_size=2, learning_rate=1e-2, seed=5, epoch_slices=8)
+PLAIN = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 0, 100)))
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def head(patient_id: str, seed: int) -> Example:
+    """A patient of 4 slices of 32 × 32, two of them with a bright square that the mask outlines."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    images[:, 3:29, 4:28] = rng.integers(70, 110, (4, 26, 24, 3))
+    mask = np.zeros((4, 32, 32), np.uint8)
+    row, column = rng.integers(6, 16, 2)
+    mask[1:3, row : row + 8, column : column + 8] = 1
+    images[mask == 1] += np.uint8([0, 120, 20])
+    volume = Volume(patient_id, images, mask, np.ones(4, bool), np.arange(1, 5))
+    return Example(volume, intensity_statistics(images))
+
+
+LEARN, JUDGE = [head("A", 1), head("B", 2), head("C", 3)], [head("D", 4), head("E", 5)]
+
+
+def flat(value: int, lesions: int, empties: int) -> Example:
+    """A patient whose slices are all of one grey value, so that a drawn slice tells whose it is."""
+    slices = lesions + empties
+    images = np.full((slices, 16, 16, 3), value, np.uint8)
+    mask = np.zeros((slices, 16, 16), np.uint8)
+    mask[:lesions, 4:12, 4:12] = 1
+    return Example(Volume(str(value), images, mask, np.ones(slices, bool), np.arange(slices)), PLAIN)
+
+
+def rows_of(folder: Path) -> list[dict]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({}, "neither epochs nor minutes is set"),
+        ({"epochs": 0}, "neither epochs nor minutes is set"),
+        ({"epochs": -1}, "epochs -1, minutes None; expected numbers above 0"),
+        ({"minutes": -0.5}, "epochs None, minutes -0.5; expected numbers above 0"),
+        ({"epochs": 1, "loss": "mse"}, "loss 'mse'; expected one of bce-dice, focal-tversky"),
+        ({"epochs": 1, "sizes": ()}, r"sizes \(\); expected one or more multiples of 16"),
+        ({"epochs": 1, "sizes": (128, 100)}, r"sizes \(128, 100\); expected one or more multiples of 16"),
+        ({"epochs": 1, "sizes": (0,)}, r"sizes \(0,\); expected one or more multiples of 16"),
+        ({"epochs": 1, "batch_size": 0}, "batch size 0"),
+        ({"epochs": 1, "learning_rate": 0.0}, "learning rate 0.0"),
+    ],
+)
+def test_settings_that_make_no_sense_raise(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    "share, rate",
+    [(0, 0.01), (0.01, 0.2), (0.025, 0.5), (0.05, 1), (0.2875, 0.855), (0.525, 0.505), (1, 0.01), (1.5, 0.01)],
+)
+def test_learning_rate_warms_up_and_follows_a_cosine(share, rate):
+    assert learning_rate_at(share, 1.0) == pytest.approx(rate, abs=5e-4)
+    assert learning_rate_at(share, 5e-4) == pytest.approx(5e-4 * rate, abs=3e-7)
+
+
+# --- what is drawn
+
+
+def test_batch_depends_on_seed_and_step_alone():
+    first, again = (SliceSampler(LEARN, TINY) for _ in range(2))
+    again.batch(3, 32)  # what was drawn before does not matter
+    for one, other in zip(first.batch(7, 32), again.batch(7, 32), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (first.batch(7, 32)[0] != first.batch(8, 32)[0]).any()
+    assert (first.batch(7, 32)[0] != SliceSampler(LEARN, replace(TINY, seed=6)).batch(7, 32)[0]).any()
+
+
+def test_batch_shapes_and_values():
+    slices, masks = SliceSampler(LEARN, replace(TINY, batch_size=5)).batch(0, 48)
+    assert (slices.shape, masks.shape) == ((5, 48, 48, 3), (5, 48, 48, 1))
+    assert slices.dtype == masks.dtype == np.float32
+    assert set(np.unique(masks)) <= {0.0, 1.0}
+
+
+def test_patients_are_drawn_uniformly_and_two_thirds_of_the_slices_show_a_lesion():
+    examples = [flat(50, 1, 39), flat(100, 30, 10), flat(200, 3, 3)]
+    config = replace(TINY, batch_size=20, augmentation=NO_AUGMENTATION)
+    sampler = SliceSampler(examples, config)
+    assert len(sampler) == 86
+    patients, lesions = [], []
+    for step in range(150):  # 3,000 draws: standard error 0.009
+        slices, masks = sampler.batch(step, 16)
+        patients += (slices[:, 0, 0, 1] * 100).round().astype(int).tolist()
+        lesions += masks.any(axis=(1, 2, 3)).tolist()
+    for value in (50, 100, 200):
+        assert patients.count(value) / 3000 == pytest.approx(1 / 3, abs=0.03)
+    assert np.mean(lesions) == pytest.approx(0.65, abs=0.03)
+
+
+def test_patient_with_only_one_kind_of_slice_is_drawn_too():
+    sampler = SliceSampler([flat(50, 0, 4), flat(100, 4, 0)], replace(TINY, augmentation=NO_AUGMENTATION))
+    drawn = np.concatenate([sampler.batch(step, 16)[0][:, 0, 0, 1] for step in range(40)])
+    assert set(drawn.round(1)) == {0.5, 1.0}
+
+
+def test_slices_without_an_experts_mask_are_not_learnt_from():
+    example = flat(100, 2, 2)
+    images = example.volume.images.copy()
+    images[2] = 200
+    unmarked = replace(example.volume, images=images, has_mask=np.array([True, True, False, True]))
+    sampler = SliceSampler([Example(unmarked, PLAIN)], replace(TINY, augmentation=NO_AUGMENTATION))
+    assert len(sampler) == 3
+    assert {float(value) for step in range(30) for value in sampler.batch(step, 16)[0][:, 0, 0, 0]} == {1.0}
+    with pytest.raises(TrainingError, match=r"no training slice has an expected mask; add the \*_mask.tif files"):
+        SliceSampler([Example(replace(unmarked, has_mask=np.zeros(4, bool)), PLAIN)], TINY)
+
+
+def test_overfit_subset_is_the_slice_with_most_lesion_of_each_patient():
+    example = flat(100, 2, 3)
+    example.volume.expected_mask[1, 0] = 1
+    kept = training.overfit_subset([example, flat(50, 1, 1), flat(200, 1, 1)], 2)
+    assert [len(one.volume) for one in kept] == [1, 1]
+    assert kept[0].volume.slice_numbers.tolist() == [1]
+    assert kept[0].volume.expected_mask.sum() == 8 * 8 + 16
+
+
+def test_examples_carry_the_statistics_of_their_own_volume(tmp_path, write_patient):
+    picture = np.zeros((16, 16, 3), np.uint8)
+    picture[4:12, 4:12] = 40, 80, 120
+    write_patient(tmp_path, "A", {1: picture}, {1: picture[..., 0]})
+    (example,) = training.load_examples(list_patients(tmp_path)[0])
+    assert example.volume.patient_id == "A"
+    assert example.statistics.high.tolist() == [40, 80, 120]
+
+
+# --- a run
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_and_exact():
+    """float32, in which the same steps give the same bits, and fewer batches for batch normalisation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "mixed_precision_policy", lambda: "float32")
+        patch.setattr(training, "NORM_BATCHES", 6)
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Path, Path]:
+    """A run of four epochs in one go, and what a power cut after its second epoch would have left."""
+    whole, cut = tmp_path_factory.mktemp("runs") / "whole", tmp_path_factory.mktemp("runs") / "cut"
+
+    def copy_after_epoch_two(line: str) -> None:
+        if line.startswith("epoch   2"):
+            shutil.copytree(whole, cut)
+
+    assert train(TINY, LEARN, JUDGE, whole, say=copy_after_epoch_two) == whole / "best"
+    return whole, cut
+
+
+@pytest.fixture(scope="module")
+def whole_run(runs) -> Path:
+    return runs[0]
+
+
+def test_run_folder_holds_everything(whole_run):
+    assert {path.name for path in whole_run.iterdir()} == {
+        "spec.json",
+        "metrics.csv",
+        "log.txt",
+        "status.json",
+        "checkpoint.npz",
+        "best",
+        "preview",
+    }
+    assert len((whole_run / "log.txt").read_text().splitlines()) == 4
+
+
+def test_run_writes_a_row_an_epoch(whole_run):
+    rows = rows_of(whole_run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["step"] for row in rows] == ["4", "8", "12", "16"]  # 8 slices, 2 at a time
+    assert [row["size"] for row in rows] == ["32"] * 4
+    assert all(math.isfinite(float(row["loss"])) and 0 <= float(row["validation_dice"]) <= 1 for row in rows)
+    smoothed = float(rows[0]["validation_dice"])
+    for row in rows:
+        smoothed = 0.8 * smoothed + 0.2 * float(row["validation_dice"])
+        assert float(row["moving_average"]) == pytest.approx(smoothed, abs=2e-5)
+
+
+def test_run_says_what_it_was(whole_run):
+    spec = json.loads((whole_run / "spec.json").read_text())
+    assert (spec["training_patients"], spec["validation_patients"], spec["training_slices"]) == (3, 2, 12)
+    assert set(spec["versions"]) == {"tensorflow", "keras", "numpy"}
+    assert training.read_config(whole_run) == TINY
+
+
+def test_status_is_finished(whole_run):
+    status = json.loads((whole_run / "status.json").read_text())
+    assert (status["state"], status["progress"], status["epoch"], status["step"]) == ("finished", 1.0, 4, 16)
+    best = max(float(row["validation_dice"]) for row in rows_of(whole_run))
+    assert status["best_validation_dice"] == pytest.approx(best, abs=1e-5)
+
+
+def test_preview_shows_each_validation_patient_after_each_epoch(whole_run):
+    pictures = sorted((whole_run / "preview").iterdir())
+    assert [path.name for path in pictures] == [f"epoch_00{n}.png" for n in (1, 2, 3, 4)]
+    assert cv2.imread(str(pictures[0])).shape == (32, 64, 3)
+
+
+def test_best_weights_load_and_are_those_of_the_best_epoch(whole_run):
+    found = find_weights(whole_run / "best")
+    assert (found.filters, found.threshold) == (2, 0.5)
+    assign_arrays(attention_unet(2, (32, 32, 3)).variables, load_arrays(found.path)[0])
+    rows = rows_of(whole_run)
+    best = max(rows, key=lambda row: float(row["validation_dice"]))
+    config = json.loads((whole_run / "best" / "config.json").read_text())
+    assert (str(config["epoch"]), str(config["size"])) == (best["epoch"], best["size"])
+    assert config["validation_dice"] == pytest.approx(float(best["validation_dice"]), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def resumed_run(runs) -> Path:
+    """The run that was cut off after its second epoch, resumed."""
+    _, folder = runs
+    assert load_arrays(folder / "checkpoint.npz")[1]["epoch"] == 2
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("3,12,32,0.1,9.9,0.9,0.9,0.9,1.0,1.0\r\n")  # an epoch whose checkpoint was never saved
+    said = []
+    train(training.read_config(folder), LEARN, JUDGE, folder, resume=True, say=said.append)
+    assert said[0] == "resumed after epoch 2" and len(said) == 3
+    return folder
+
+
+def test_resumed_run_writes_the_same_numbers(whole_run, resumed_run):
+    whole, resumed = rows_of(whole_run), rows_of(resumed_run)
+    assert [row["epoch"] for row in resumed] == ["1", "2", "3", "4"]
+    for column in ("step", "size", "learning_rate"):
+        assert [row[column] for row in resumed] == [row[column] for row in whole]
+    for column in ("loss", "validation_dice", "validation_dice_median", "moving_average"):
+        expected = [float(row[column]) for row in whole]
+        assert [float(row[column]) for row in resumed] == pytest.approx(expected, abs=1e-4)
+
+
+def test_resumed_run_ends_with_the_same_weights(whole_run, resumed_run):
+    (whole, meta), (resumed, resumed_meta) = (load_arrays(run / "checkpoint.npz") for run in (whole_run, resumed_run))
+    assert list(resumed) == list(whole)
+    assert {key.split("/")[0] for key in whole} == {"network", "average", "optimizer"}
+    assert (resumed_meta["step"], resumed_meta["epoch"]) == (meta["step"], meta["epoch"]) == (16, 4)
+    for key in whole:
+        np.testing.assert_allclose(resumed[key], whole[key], rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_finished_run_resumes_to_nothing_more(resumed_run):
+    before = rows_of(resumed_run)
+    train(TINY, LEARN, JUDGE, resumed_run, resume=True, say=quiet)
+    assert rows_of(resumed_run) == before
+
+
+def test_folder_with_a_run_is_not_overwritten(whole_run):
+    before = (whole_run / "metrics.csv").read_bytes(), (whole_run / "spec.json").read_bytes()
+    with pytest.raises(TrainingError, match="whole already holds a run; resume it, or choose another folder"):
+        train(TINY, LEARN, JUDGE, whole_run, say=quiet)
+    assert ((whole_run / "metrics.csv").read_bytes(), (whole_run / "spec.json").read_bytes()) == before
+
+
+def test_resuming_nothing_raises(tmp_path):
+    with pytest.raises(TrainingError, match=r"checkpoint\.npz is not there; nothing to resume"):
+        train(TINY, LEARN, JUDGE, tmp_path, resume=True, say=quiet)
+    with pytest.raises(TrainingError, match="holds no run to resume"):
+        training.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "learn, judge, message",
+    [
+        ([], JUDGE, "0 training and 2 validation patients; a run needs both"),
+        (LEARN, [], "3 training and 0 validation patients; a run needs both"),
+        (LEARN, [flat(100, 0, 3)], "no validation slice shows a lesion"),
+    ],
+)
+def test_run_without_patients_raises(tmp_path, learn, judge, message):
+    with pytest.raises(TrainingError, match=message):
+        train(TINY, learn, judge, tmp_path, say=quiet)
+
+
+@pytest.fixture
+def policy():
+    """Another precision than a run chooses, for the time of a test."""
+    keras.config.set_dtype_policy("float64")
+    yield "float64"
+    keras.config.set_dtype_policy("float32")
+
+
+def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
+    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: math.nan)
+    with pytest.raises(TrainingError, match="the loss became nan at step 0; lower the learning rate"):
+        train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert keras.config.dtype_policy().name == policy
+    assert not (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
+    monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
+    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: 0.5)
+    monkeypatch.setattr(training._Run, "_reestimate_norms", lambda self, size: None)
+    config = replace(TINY, sizes=(16, 32, 48), epochs=12, epoch_slices=2)
+    with pytest.raises(TrainingError, match="every predicted mask is empty after ten epochs"):
+        train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert keras.config.dtype_policy().name == policy
+    assert [row["size"] for row in rows_of(tmp_path / "run")] == ["16"] * 4 + ["32"] * 4 + ["48"] * 2
+
+
+def test_slices_without_an_experts_mask_are_not_scored():
+    volume = replace(JUDGE[0].volume, has_mask=np.array([True, True, True, False]))
+    predicted = volume.expected_mask.copy()
+    predicted[3] = 1
+    assert training._scored_dice(predicted, volume) == 1.0
+    assert training._scored_dice(predicted, JUDGE[0].volume) < 0.5
+
+
+@pytest.mark.parametrize(
+    "flags, policy_name",
+    [("flags: avx2", "float32"), ("flags: avx512_bf16", "mixed_bfloat16"), ("flags: amx_bf16", "mixed_bfloat16")],
+)
+def test_precision_follows_the_processor(monkeypatch, flags, policy_name):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(Path, "read_text", lambda self: flags)
+    assert mixed_precision_policy() == policy_name
+
+
+def test_precision_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    assert mixed_precision_policy() == "mixed_float16"
+
+
+# --- the command line
+
+
+def test_command_line_never_mixes_the_splits(tmp_path, write_tiny_patient, monkeypatch, capsys):
+    splits = published_splits()
+    present = [*splits["train"][:4], *splits["validation"][:3], *splits["test"][:3], "TCGA_XX_0000_20000101"]
+    for patient_id in present:
+        write_tiny_patient(tmp_path / "data", patient_id, (1,))
+    given = {}
+
+    def fake_train(config, learn, judge, run_folder, resume):
+        given.update(learn=[e.volume.patient_id for e in learn], judge=[e.volume.patient_id for e in judge])
+        return run_folder / "best"
+
+    monkeypatch.setattr(training, "train", fake_train)
+    monkeypatch.setattr(
+        sys, "argv", ["train.py", "--data", str(tmp_path / "data"), "--epochs", "1", "--run-dir", str(tmp_path / "run")]
+    )
+    assert command_line.main() == 0
+    assert sorted(given["learn"]) == sorted(splits["train"][:4])
+    assert sorted(given["judge"]) == sorted(splits["validation"][:3])
+    assert {split_of(patient_id) for patient_id in given["learn"]} == {"training"}
+    assert "4 training and 3 validation patients" in capsys.readouterr().out
+
+
+def test_help_answers_without_tensorflow():
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['train.py', '--help']\n"
+        "try:\n"
+        "    runpy.run_path('train.py', run_name='__main__')\n"
+        "except SystemExit as done:\n"
+        "    print('exit', done.code, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True)
+    assert "--run-dir" in done.stdout and "--resume" in done.stdout
+    assert done.stdout.splitlines()[-1] == "exit 0 False"
+
+
+def test_wrong_data_folder_is_one_plain_sentence(tmp_path):
+    command = [sys.executable, "train.py", "--data", tmp_path / "typo", "--epochs", "1", "--run-dir", tmp_path / "run"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    last = done.stderr.splitlines()[-1]
+    assert last == (
+        f"error: the folder given, {tmp_path / 'typo'}, does not exist. "
+        "Check the spelling, or unset it to use the demo phantoms."
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "neither epochs nor minutes is set"),
+        (["--epochs", "1", "--sizes", "100"], "expected one or more multiples of 16"),
+        (["--epochs", "1", "--loss", "mse"], "expected one of bce-dice, focal-tversky"),
+        (["--resume"], "holds no run to resume"),
+    ],
+)
+def test_wrong_settings_are_one_plain_sentence(tmp_path, write_tiny_patient, monkeypatch, capsys, arguments, message):
+    for split in ("train", "validation"):
+        write_tiny_patient(tmp_path, published_splits()[split][0], (1,))
+    monkeypatch.setattr(
+        sys, "argv", ["train.py", "--data", str(tmp_path), "--run-dir", str(tmp_path / "run"), *arguments]
+    )
+    assert command_line.main() == 1
+    assert message in capsys.readouterr().err
+
+
+def test_folder_without_training_patients_says_so(tmp_path, write_tiny_patient, monkeypatch, capsys):
+    write_tiny_patient(tmp_path, published_splits()["test"][0], (1,))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data", str(tmp_path), "--epochs", "1", "--run-dir", "unused"])
+    assert command_line.main() == 1
+    assert "no patient of the published training split is in this folder" in capsys.readouterr().err

@@ -1,0 +1,260 @@
+"""How fast the engines are beside `keras.predict`, and whether they still give the same answer.
+
+Milliseconds belong to a machine and to what else it is doing; ratios travel better. So all engines run in one
+process on one slice, a round at a time in turn, and the median of the rounds is compared: noise hits all alike.
+
+Speed does not depend on the weights' values, agreement does, so no trained weights are needed but the answer
+must look like a trained network's: `synthetic_network` has random features and a fitted last layer.
+"""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from unet.inference import OpenVinoEngine, export_openvino, output_names
+
+SEED = 0
+ENGINES = ("keras_predict", "tf_function", "openvino", "openvino_fp32")
+LESION_SHARE = 0.05  # of the slice; the data set's lesions cover 2 to 3 % of a slice, large ones 10 %
+FIT_STEPS = 200
+LESION_LOGIT = 6.0  # ±6 is a probability of 0.998 or 0.002: a trained network is about as sure of most pixels
+# openvino ms / keras.predict ms at 64 filters: bfloat16 in hardware halves the time, without it less is won
+BAR_BFLOAT16, BAR_FLOAT32 = 0.45, 0.85
+AGREEMENT_BAR = 0.999
+
+
+def run_benchmark(
+    json_path: Path | None = None, rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256
+) -> dict:
+    """Time one slice, batch 1, in each engine and compare their answers; prints a table of ratios.
+
+    Args:
+        json_path: where to write the figures; None writes nothing.
+        rounds: each runs every engine once; the median counts.
+        widths: `filters` of the networks; the first one decides the bar.
+        size: side of the slice in pixels, divisible by 16.
+
+    Returns:
+        What is written as JSON: `machine`, per width the figures of `measure`, and `bar`: the `ratio` and
+        `mask_agreement` to reach at the first width, and whether they were `met`.
+
+    Raises:
+        ImportError: TensorFlow or OpenVINO is not installed.
+    """
+    result = {"machine": describe_machine()}
+    for filters in widths:
+        result[str(filters)] = measure(filters, size, rounds)
+    first, flags = result[str(widths[0])], result["machine"]["cpu_flags"]
+    ratio = BAR_BFLOAT16 if {"avx512_bf16", "amx_bf16"} & set(flags) else BAR_FLOAT32
+    result["bar"] = {
+        "ratio": ratio,
+        "mask_agreement": AGREEMENT_BAR,
+        "met": first["ratio"] <= ratio and first["mask_agreement"] >= AGREEMENT_BAR,
+    }
+    print(table(result))
+    if json_path:
+        json_path.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def measure(filters: int, size: int, rounds: int) -> dict:
+    """Return the figures of one width.
+
+    Returns:
+        `<engine>_ms`; `ratio`, `tf_function_ratio`, `openvino_fp32_ratio` to `keras_predict_ms`; `gflop`, the
+        work of one slice; `gflops`, GFLOP/s per engine; `openvino_name` with the precision it chose; and between
+        OpenVINO at that precision and Keras: `mask_agreement`, `max_probability_difference`,
+        `attention_max_difference`; `lesion_pixels` says on how many pixels the agreement was counted.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    slices, lesion = synthetic_slice(size)
+    model = synthetic_network(filters, slices, lesion)
+    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "model.xml")
+        export_openvino(model, path)
+        openvino, openvino_fp32 = OpenVinoEngine(path), OpenVinoEngine(path, "f32")
+        calls = {
+            "keras_predict": lambda: model.predict(slices, verbose=0),  # as everyone writes it
+            "tf_function": lambda: {name: value.numpy() for name, value in forward(slices).items()},
+            "openvino": lambda: openvino.run(slices),
+            "openvino_fp32": lambda: openvino_fp32.run(slices),
+        }
+        milliseconds = median_milliseconds(calls, rounds)
+        expected = [model.predict(slices, verbose=0)[name] for name in output_names()]
+        found = openvino.run(slices)
+        name = openvino.name
+
+    gflop = convolution_flop(model) / 1e9
+    baseline = milliseconds["keras_predict"]
+    return {
+        **{f"{engine}_ms": round(milliseconds[engine], 3) for engine in ENGINES},
+        "ratio": round(milliseconds["openvino"] / baseline, 4),
+        "tf_function_ratio": round(milliseconds["tf_function"] / baseline, 4),
+        "openvino_fp32_ratio": round(milliseconds["openvino_fp32"] / baseline, 4),
+        "gflop": round(gflop, 6),
+        "gflops": {engine: round(1000 * gflop / milliseconds[engine], 3) for engine in ENGINES},
+        "openvino_name": name,
+        "mask_agreement": mask_agreement(found[0] >= 0.5, expected[0] >= 0.5),
+        "lesion_pixels": int(np.sum((found[0] >= 0.5) | (expected[0] >= 0.5))),
+        "max_probability_difference": _largest_difference(found[:1], expected[:1]),
+        "attention_max_difference": _largest_difference(found[1:], expected[1:]),
+    }
+
+
+def median_milliseconds(calls: dict, rounds: int, warm_up: int = 2) -> dict[str, float]:
+    """Return the median time of each call, all of them run once a round, after rounds that are not counted."""
+    times = {name: [] for name in calls}
+    for round_ in range(warm_up + rounds):
+        order = list(calls.items())
+        for name, call in order if round_ % 2 else reversed(order):  # nobody always follows the same one
+            started = time.perf_counter()
+            call()
+            if round_ >= warm_up:
+                times[name].append(1000 * (time.perf_counter() - started))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def mask_agreement(mask: np.ndarray, other: np.ndarray) -> float:
+    """Return the share of lesion pixels, those in either mask, that are in both; nan where there is no lesion.
+
+    >>> mask_agreement(np.array([1, 1, 1, 0]), np.array([1, 1, 0, 0]))
+    0.6666666666666666
+    """
+    either = int(np.sum(np.logical_or(mask, other)))
+    return int(np.sum(np.logical_and(mask, other))) / either if either else float("nan")
+
+
+def convolution_flop(model) -> int:
+    """Return the floating point operations of one slice, 2 for each multiply-add of the convolutions.
+
+    Everything else (normalisation, pooling, activations) is below 1 % of it and left out, as is customary.
+    """
+    from keras import layers
+
+    flop = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2DTranspose):  # its kernel meets every input pixel
+            _, height, width, _ = layer.input.shape
+        elif isinstance(layer, layers.Conv2D):  # every output pixel
+            _, height, width, _ = layer.output.shape
+        else:
+            continue
+        flop += 2 * height * width * int(np.prod(layer.kernel.shape))
+    return flop
+
+
+def synthetic_slice(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a normalised slice, (1, size, size, 3) float32: smooth noise and a bright disc; and the disc's mask.
+
+    The mask is (size, size) bool. Both are the same on every call.
+    """
+    random = np.random.default_rng(SEED)
+    noise = cv2.GaussianBlur(random.standard_normal((size, size, 3)).astype(np.float32), (0, 0), size / 32)
+    noise = (noise - noise.mean((0, 1))) / noise.std((0, 1))
+    radius = size * np.sqrt(LESION_SHARE / np.pi)
+    rows, columns = np.ogrid[:size, :size]
+    lesion = np.hypot(rows - 0.4 * size, columns - 0.6 * size) < radius
+    return np.float32(noise + 4 * lesion[..., np.newaxis])[np.newaxis], lesion
+
+
+def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
+    """Return an `attention_unet` that marks the disc of `synthetic_slice`, without training.
+
+    Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, where
+    rounding flips pixels that no trained network would be in doubt about. So the batch-norm statistics are those of
+    the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares towards ±6,
+    repeated with each target moved to its prediction where that is already beyond (Ho-Kashyap 1965,
+    doi:10.1109/PGEC.1965.264260), so that only pixels in doubt pull. Same weights on every call.
+
+    Args:
+        filters: width of the network.
+        slices: (1, size, size, 3), normalised.
+        lesion: (size, size) bool.
+    """
+    import keras
+
+    from unet.model import attention_unet
+
+    keras.utils.set_random_seed(SEED)
+    model = attention_unet(filters, slices.shape[1:])
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0  # one pass in training mode puts the slice's own statistics in place
+    model(slices, training=True)
+    for layer in norms:
+        layer.momentum = 0.9
+
+    readout = model.get_layer("logits")
+    features = np.asarray(keras.Model(model.input, readout.input)(slices, training=False))[0]  # (H, W, filters)
+    design = np.column_stack([features.reshape(-1, filters), np.ones(lesion.size)]).astype(np.float64)
+    sign = np.where(lesion.reshape(-1), 1.0, -1.0)
+    weighted = design * np.where(lesion.reshape(-1, 1), 0.5 / lesion.mean(), 0.5 / (1 - lesion.mean()))  # 1 : 1
+    gram = weighted.T @ design
+    gram += 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))  # ridge: large weights would magnify rounding
+    target = LESION_LOGIT * sign
+    for _ in range(FIT_STEPS):
+        solution = np.linalg.solve(gram, weighted.T @ target)
+        target = sign * np.maximum(LESION_LOGIT, sign * (design @ solution))
+    readout.set_weights([solution[:-1].reshape(1, 1, filters, 1), solution[-1:]])
+    return model
+
+
+def describe_machine() -> dict:
+    """Return what the figures depend on: the processor's cores and matrix instructions, and the versions."""
+    return {
+        "cpu_flags": cpu_flags(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("tensorflow", "keras", "openvino", "numpy")},
+    }
+
+
+def cpu_flags() -> list[str]:
+    """Return which of the instruction sets that matter here the processor has; empty where Linux is not there to say.
+
+    Without the answer the easier bar holds.
+    """
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return []
+    return sorted(words & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"})
+
+
+def table(result: dict) -> str:
+    """Return the figures of `run_benchmark` as text for people."""
+    bar = result["bar"]
+    lines = [f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  ratio to keras.predict"]
+    for filters, figures in result.items():
+        if filters in ("machine", "bar"):
+            continue
+        for engine in ENGINES:
+            milliseconds = figures[f"{engine}_ms"]
+            ratio = milliseconds / figures["keras_predict_ms"]
+            rate = figures["gflops"][engine]
+            lines.append(f"{filters:>7}  {engine:16}  {milliseconds:8.1f}  {rate:8.0f}  {ratio:.2f}")
+        lines.append(
+            f"{'':7}  {figures['openvino_name']} against Keras: masks equal on {figures['mask_agreement']:.3%} of "
+            f"{figures['lesion_pixels']} lesion pixels; largest difference of a probability "
+            f"{figures['max_probability_difference']:.1e}, of attention {figures['attention_max_difference']:.1e}"
+        )
+    verdict = "met" if bar["met"] else "not met"
+    lines.append(
+        f"bar: ratio ≤ {bar['ratio']}, masks equal on ≥ {bar['mask_agreement']:.1%} of lesion pixels: {verdict}"
+    )
+    return "\n".join(lines)
+
+
+def _largest_difference(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    return max(float(np.abs(one - other).max()) for one, other in zip(found, expected, strict=True))
