@@ -22,7 +22,7 @@ from unet.inference import OpenVinoEngine, export_openvino, output_names
 
 SEED = 0
 ENGINES = ("keras_predict", "tf_function", "openvino", "openvino_fp32")
-LESION_SHARE = 0.05  # of the slice; the data set's lesions cover 2 to 3 % of a slice, large ones 10 %
+LESION_SHARE = 0.05  # of the slice's area
 FIT_STEPS = 200
 LESION_LOGIT = 6.0  # ±6 is a probability of 0.998 or 0.002: a trained network is about as sure of most pixels
 # openvino ms / keras.predict ms at 64 filters: bfloat16 in hardware halves the time, without it less is won
@@ -137,7 +137,7 @@ def mask_agreement(mask: np.ndarray, other: np.ndarray) -> float:
 def convolution_flop(model) -> int:
     """Return the floating point operations of one slice, 2 for each multiply-add of the convolutions.
 
-    Everything else (normalisation, pooling, activations) is below 1 % of it and left out, as is customary.
+    Everything else (normalisation, pooling, activations) is left out, as is customary: below 1 % at 32 filters and more.
     """
     from keras import layers
 
@@ -170,11 +170,11 @@ def synthetic_slice(size: int) -> tuple[np.ndarray, np.ndarray]:
 def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
     """Return an `attention_unet` that marks the disc of `synthetic_slice`, without training.
 
-    Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, where
-    rounding flips pixels that no trained network would be in doubt about. So the batch-norm statistics are those of
+    Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, so that
+    rounding flips many pixels; a trained network is in doubt only along outlines. So the batch-norm statistics are those of
     the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares towards ±6,
-    repeated with each target moved to its prediction where that is already beyond (Ho-Kashyap 1965,
-    doi:10.1109/PGEC.1965.264260), so that only pixels in doubt pull. Same weights on every call.
+    repeated with each target moved to its prediction where that is already beyond, so that only pixels in doubt
+    pull (the idea of Ho and Kashyap 1965). Same weights on every call.
 
     Args:
         filters: width of the network.
