@@ -37,6 +37,7 @@ def main() -> int:
     args = parse_arguments()
     # after the arguments, so that --help and a wrong flag answer at once
     from unet import training
+    from unet.sampling import load_examples, overfit_subset
 
     try:
         patients, problems = list_patients(find_data_root(args.data))
@@ -49,12 +50,12 @@ def main() -> int:
         if not by_split["train"]:
             raise training.TrainingError("no patient of the published training split is in this folder")
         print(f"{len(by_split['train'])} training and {len(by_split['validation'])} validation patients")
-        learn = training.load_examples(by_split["train"][: args.overfit])
+        learn = load_examples(by_split["train"][: args.overfit])
         if args.overfit:
             config = training.overfit_config(args.filters, args.seed)
-            learn = judge = training.overfit_subset(learn, args.overfit)
+            learn = judge = overfit_subset(learn, args.overfit)
         else:
-            judge = training.load_examples(by_split["validation"])
+            judge = load_examples(by_split["validation"])
             config = training.read_config(args.run_dir) if args.resume else None
             config = config or training.TrainingConfig(
                 filters=args.filters,

@@ -11,7 +11,17 @@ import pytest
 from PIL import Image
 
 from unet import data
-from unet.data import DataError, Volume, find_data_root, list_patients, load_volume, published_splits, split_of
+from unet.data import (
+    DataError,
+    PatientSummary,
+    Volume,
+    find_data_root,
+    list_patients,
+    load_volume,
+    published_splits,
+    split_of,
+    summarise,
+)
 
 PATIENT = "TCGA_XX_0001_20000101"
 
@@ -110,6 +120,19 @@ def test_other_files_in_a_case_folder_are_ignored(tmp_path, write_tiny_patient):
     volume = load_volume(only_patient(tmp_path))
     assert volume.slice_numbers.tolist() == [1, 2]
     assert volume.problems == ()
+
+
+def test_summary_counts_lesions_and_names_the_missing_sequence(tmp_path, write_patient):
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    picture[..., 2] = picture[..., 1]
+    mask = empty_mask()
+    mask[3, 3] = 255
+    masks = {1: mask, 2: empty_mask(), 3: mask, 4: mask}
+    folder = write_patient(tmp_path, PATIENT, dict.fromkeys(range(1, 6), picture), masks)
+    assert summarise(only_patient(tmp_path)) == PatientSummary(5, 3, ("post-contrast",))
+    (folder / f"{PATIENT}_4_mask.tif").write_bytes(b"II*")
+    (folder / f"{PATIENT}_3.tif").write_bytes(b"II*")  # the one in the middle
+    assert summarise(only_patient(tmp_path)) == PatientSummary(5, 2, ())
 
 
 def test_real_patient(lgg_root):

@@ -18,12 +18,11 @@ import tensorflow as tf
 import train as command_line
 from unet import training
 from unet.augmentation import NO_AUGMENTATION
-from unet.data import Volume, list_patients, published_splits, split_of
+from unet.data import DataError, Volume, list_patients, published_splits, split_of
 from unet.model import attention_unet
 from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.sampling import Example, SliceSampler, load_examples, overfit_subset
 from unet.training import (
-    Example,
-    SliceSampler,
     TrainingConfig,
     TrainingError,
     learning_rate_at,
@@ -35,6 +34,10 @@ from unet.weights import assign_arrays, find_weights, load_arrays
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = TrainingConfig(filters=2, sizes=(32,), epochs=4, batch_size=2, learning_rate=1e-2, seed=5, epoch_slices=8)
 PLAIN = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 0, 100)))
+
+
+def sampler_of(examples: list[Example], config: TrainingConfig) -> SliceSampler:
+    return SliceSampler(examples, config.batch_size, config.seed, config.augmentation)
 
 
 def quiet(line: str) -> None:
@@ -107,16 +110,16 @@ def test_learning_rate_warms_up_and_follows_a_cosine(share, rate):
 
 
 def test_batch_depends_on_seed_and_step_alone():
-    first, again = (SliceSampler(LEARN, TINY) for _ in range(2))
+    first, again = (sampler_of(LEARN, TINY) for _ in range(2))
     again.batch(3, 32)  # what was drawn before does not matter
     for one, other in zip(first.batch(7, 32), again.batch(7, 32), strict=True):
         np.testing.assert_array_equal(one, other)
     assert (first.batch(7, 32)[0] != first.batch(8, 32)[0]).any()
-    assert (first.batch(7, 32)[0] != SliceSampler(LEARN, replace(TINY, seed=6)).batch(7, 32)[0]).any()
+    assert (first.batch(7, 32)[0] != sampler_of(LEARN, replace(TINY, seed=6)).batch(7, 32)[0]).any()
 
 
 def test_batch_shapes_and_values():
-    slices, masks = SliceSampler(LEARN, replace(TINY, batch_size=5)).batch(0, 48)
+    slices, masks = sampler_of(LEARN, replace(TINY, batch_size=5)).batch(0, 48)
     assert (slices.shape, masks.shape) == ((5, 48, 48, 3), (5, 48, 48, 1))
     assert slices.dtype == masks.dtype == np.float32
     assert set(np.unique(masks)) <= {0.0, 1.0}
@@ -125,7 +128,7 @@ def test_batch_shapes_and_values():
 def test_patients_are_drawn_uniformly_and_two_thirds_of_the_slices_show_a_lesion():
     examples = [flat(50, 1, 39), flat(100, 30, 10), flat(200, 3, 3)]
     config = replace(TINY, batch_size=20, augmentation=NO_AUGMENTATION)
-    sampler = SliceSampler(examples, config)
+    sampler = sampler_of(examples, config)
     assert len(sampler) == 86
     patients, lesions = [], []
     for step in range(150):  # 3,000 draws: standard error 0.009
@@ -138,7 +141,7 @@ def test_patients_are_drawn_uniformly_and_two_thirds_of_the_slices_show_a_lesion
 
 
 def test_patient_with_only_one_kind_of_slice_is_drawn_too():
-    sampler = SliceSampler([flat(50, 0, 4), flat(100, 4, 0)], replace(TINY, augmentation=NO_AUGMENTATION))
+    sampler = sampler_of([flat(50, 0, 4), flat(100, 4, 0)], replace(TINY, augmentation=NO_AUGMENTATION))
     drawn = np.concatenate([sampler.batch(step, 16)[0][:, 0, 0, 1] for step in range(40)])
     assert set(drawn.round(1)) == {0.5, 1.0}
 
@@ -148,17 +151,17 @@ def test_slices_without_an_experts_mask_are_not_learnt_from():
     images = example.volume.images.copy()
     images[2] = 200
     unmarked = replace(example.volume, images=images, has_mask=np.array([True, True, False, True]))
-    sampler = SliceSampler([Example(unmarked, PLAIN)], replace(TINY, augmentation=NO_AUGMENTATION))
+    sampler = sampler_of([Example(unmarked, PLAIN)], replace(TINY, augmentation=NO_AUGMENTATION))
     assert len(sampler) == 3
     assert {float(value) for step in range(30) for value in sampler.batch(step, 16)[0][:, 0, 0, 0]} == {1.0}
-    with pytest.raises(TrainingError, match=r"no training slice has an expected mask; add the \*_mask.tif files"):
-        SliceSampler([Example(replace(unmarked, has_mask=np.zeros(4, bool)), PLAIN)], TINY)
+    with pytest.raises(DataError, match=r"no training slice has an expected mask; add the \*_mask.tif files"):
+        sampler_of([Example(replace(unmarked, has_mask=np.zeros(4, bool)), PLAIN)], TINY)
 
 
 def test_overfit_subset_is_the_slice_with_most_lesion_of_each_patient():
     example = flat(100, 2, 3)
     example.volume.expected_mask[1, 0] = 1
-    kept = training.overfit_subset([example, flat(50, 1, 1), flat(200, 1, 1)], 2)
+    kept = overfit_subset([example, flat(50, 1, 1), flat(200, 1, 1)], 2)
     assert [len(one.volume) for one in kept] == [1, 1]
     assert kept[0].volume.slice_numbers.tolist() == [1]
     assert kept[0].volume.expected_mask.sum() == 8 * 8 + 16
@@ -168,7 +171,7 @@ def test_examples_carry_the_statistics_of_their_own_volume(tmp_path, write_patie
     picture = np.zeros((16, 16, 3), np.uint8)
     picture[4:12, 4:12] = 40, 80, 120
     write_patient(tmp_path, "A", {1: picture}, {1: picture[..., 0]})
-    (example,) = training.load_examples(list_patients(tmp_path)[0])
+    (example,) = load_examples(list_patients(tmp_path)[0])
     assert example.volume.patient_id == "A"
     assert example.statistics.high.tolist() == [40, 80, 120]
 
@@ -210,6 +213,7 @@ def test_run_folder_holds_everything(whole_run):
         "log.txt",
         "status.json",
         "checkpoint.npz",
+        "curve.png",
         "best",
         "preview",
     }
@@ -230,7 +234,7 @@ def test_run_writes_a_row_an_epoch(whole_run):
 
 def test_run_says_what_it_was(whole_run):
     spec = json.loads((whole_run / "spec.json").read_text())
-    assert (spec["training_patients"], spec["validation_patients"], spec["training_slices"]) == (3, 2, 12)
+    assert (len(spec["training_patients"]), len(spec["validation_patients"]), spec["training_slices"]) == (3, 2, 12)
     assert set(spec["versions"]) == {"tensorflow", "keras", "numpy"}
     assert training.read_config(whole_run) == TINY
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from unet import overlay
 from unet.data import FLAIR, DataError, find_data_root, list_patients
-from unet.inference import InferenceError, Segmenter
+from unet.engines import InferenceError
+from unet.inference import Segmenter
 from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unet.inference import OpenVinoEngine, export_openvino, output_names
+from unet.engines import OpenVinoEngine, export_openvino, output_names
 
 SEED = 0
 ENGINES = ("keras_predict", "tf_function", "openvino", "openvino_fp32")
@@ -137,7 +137,7 @@ def mask_agreement(mask: np.ndarray, other: np.ndarray) -> float:
 def convolution_flop(model) -> int:
     """Return the floating point operations of one slice, 2 for each multiply-add of the convolutions.
 
-    Everything else (normalisation, pooling, activations) is left out, as is customary: below 1 % at 32 filters and more.
+    Everything else (normalisation, pooling, activations) is left out, as is customary: below 1 % from 32 filters.
     """
     from keras import layers
 
@@ -171,10 +171,10 @@ def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
     """Return an `attention_unet` that marks the disc of `synthetic_slice`, without training.
 
     Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, so that
-    rounding flips many pixels; a trained network is in doubt only along outlines. So the batch-norm statistics are those of
-    the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares towards ±6,
-    repeated with each target moved to its prediction where that is already beyond, so that only pixels in doubt
-    pull (the idea of Ho and Kashyap 1965). Same weights on every call.
+    rounding flips many pixels; a trained network is in doubt only along outlines. So the batch-norm statistics are
+    those of the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares
+    towards ±6, repeated with each target moved to its prediction where that is already beyond, so that only pixels in
+    doubt pull (the idea of Ho and Kashyap 1965). Same weights on every call.
 
     Args:
         filters: width of the network.

@@ -1,32 +1,14 @@
-"""Run the trained network: slices in, probability and attention maps out, one forward pass for both.
+"""Run the trained network: slices in, probability and attention maps out, one forward pass for both."""
 
-Two engines give the same answer. OpenVINO is the fast one and the only thing the app's server imports: the
-network is converted once, in a process of its own, and kept in a cache folder by the weights' SHA-256. Keras
-stands in where OpenVINO is not installed.
-"""
-
-import os
-import platform
-import shutil
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from unet.data import PROJECT_FOLDER
+from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
-from unet.weights import Weights, assign_arrays, load_arrays
-
-ATTENTION_LEVELS = (1, 2, 3, 4)  # finest to coarsest
-
-
-class InferenceError(RuntimeError):
-    """The network cannot be run here; the message says why and what to do."""
+from unet.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -194,126 +176,3 @@ class RunningSegmentation:
         if self._result is None:
             raise InferenceError(f"{self.progress:.0%} of the slices are done; call advance until it returns True")
         return self._result
-
-
-class KerasEngine:
-    """The network as it was trained, in float32."""
-
-    name = "Keras float32"
-
-    def __init__(self, weights: Weights):
-        self._model = load_keras_model(weights)
-
-    def run(self, slices: np.ndarray) -> list[np.ndarray]:
-        """Return probability, (B, H, W, 1), and the four attention maps, finest first, as float32."""
-        outputs = self._model(slices, training=False)
-        return [np.asarray(outputs[name]) for name in output_names()]
-
-
-class OpenVinoEngine:
-    """The converted network at the device's best precision, or a forced one."""
-
-    def __init__(self, model_path: Path, precision: str | None = None):
-        import openvino
-
-        core = openvino.Core()
-        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(model_path.parent)}
-        if precision:
-            settings["INFERENCE_PRECISION_HINT"] = precision
-        compiled = core.compile_model(core.read_model(model_path), "CPU", settings)
-        precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-        self.name = f"OpenVINO {precision.replace('f32', 'float32').replace('bf16', 'bfloat16')}"
-        self._request = compiled.create_infer_request()
-        self._ports = [compiled.output(name) for name in output_names()]
-
-    def run(self, slices: np.ndarray) -> list[np.ndarray]:
-        """Return probability, (B, H, W, 1), and the four attention maps, finest first, as float32."""
-        results = self._request.infer([slices], share_inputs=True)
-        return [results[port] for port in self._ports]
-
-
-def output_names() -> list[str]:
-    """Return the names of the network's outputs in the order the engines give them."""
-    return ["probability", *(f"attention_{level}" for level in ATTENTION_LEVELS)]
-
-
-def load_keras_model(weights: Weights):
-    """Return the Keras model with its trained weights, in float32; imports TensorFlow."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from unet.model import attention_unet
-
-    model = attention_unet(weights.filters, (weights.size, weights.size, 3))
-    arrays, _ = load_arrays(weights.path)
-    assign_arrays(model.variables, arrays)
-    return model
-
-
-def cache_folder() -> Path:
-    """Return where converted networks are kept: `UNET_CACHE`, or `brain-mri-unet` in the user's cache folder."""
-    if configured := os.environ.get("UNET_CACHE"):
-        return Path(configured)
-    if platform.system() == "Windows":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "brain-mri-unet"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "brain-mri-unet"
-
-
-def openvino_model(weights: Weights) -> Path:
-    """Return the converted network's `.xml`, made on first use; the cache is keyed by the weights' SHA-256.
-
-    The conversion runs in its own process, so the 700 MB that TensorFlow takes are given back.
-
-    Raises:
-        ImportError: OpenVINO is not installed.
-        InferenceError: the conversion failed; the message ends with its last words.
-    """
-    import openvino  # noqa: F401  fail before converting
-
-    folder = cache_folder() / f"{weights.sha256[:32]}-{weights.size}"
-    model_path = folder / "model.xml"
-    if model_path.exists():
-        return model_path
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(dir=folder.parent))
-    try:
-        command = [sys.executable, "-m", "unet.inference", str(weights.path.parent), str(workplace / "model.xml")]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise InferenceError(f"{weights.name} could not be converted for OpenVINO: {done.stderr[-500:]}")
-        try:
-            workplace.rename(folder)
-        except OSError:
-            if not model_path.exists():  # else another process was faster, with the same result
-                raise
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
-    return model_path
-
-
-def export_openvino(model, path: Path) -> None:
-    """Write a Keras model of `attention_unet` as OpenVINO IR, its outputs named as in Keras, one slice at a time."""
-    import openvino
-
-    @_tensorflow_function(model)
-    def forward(slices):
-        outputs = model(slices, training=False)
-        return [outputs[name] for name in output_names()]
-
-    converted = openvino.convert_model(forward, input=[1, *model.input_shape[1:]])
-    for port, name in zip(converted.outputs, output_names(), strict=True):
-        port.get_tensor().set_names({name})
-    openvino.save_model(converted, path, compress_to_fp16=False)
-
-
-def _tensorflow_function(model):
-    """Return a decorator that makes a concrete function of one fixed input shape."""
-    import tensorflow as tf
-
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="slices")
-    return lambda function: tf.function(function, input_signature=[spec])
-
-
-if __name__ == "__main__":
-    from unet.weights import find_weights
-
-    export_openvino(load_keras_model(find_weights(sys.argv[1])), Path(sys.argv[2]))

@@ -1,25 +1,15 @@
 """Train the network: one readable loop that the command line and the pages share.
 
-A run has a folder: `spec.json` (settings and patients), `metrics.csv` (a row an epoch), `log.txt`,
-`status.json` (heartbeat), `preview/epoch_NNN.png`, `checkpoint.npz` (everything a resumed run needs) and
-`best/` (the epoch with the best validation score, as weights that the app can load).
-
 The loop runs on two copies of the network: one learns, the other holds an exponential moving average (EMA)
 of its weights, which is steadier and is what gets judged and shipped.
 """
 
-import csv
-import json
 import math
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
@@ -27,27 +17,22 @@ import numpy as np
 import tensorflow as tf
 
 from unet import overlay
-from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
-from unet.data import FLAIR, PROJECT_FOLDER, Patient, Volume, load_volume
+from unet.augmentation import NO_AUGMENTATION, Augmentation
+from unet.data import FLAIR, Volume
 from unet.losses import LOSSES
 from unet.metrics import dice_score
 from unet.model import LEVELS, attention_unet
-from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
-from unet.weights import (
-    assign_arrays,
-    file_sha256,
-    half_precision,
-    load_arrays,
-    save_arrays,
-    variable_arrays,
-)
+from unet.preprocessing import Fit, normalise
+from unet.runs import RunFolder
+from unet.sampling import Example, SliceSampler
+from unet.weights import assign_arrays, half_precision, load_arrays, save_arrays, variable_arrays
 
 EMA_DECAY = 0.999
-LESION_SHARE = 0.65  # of the drawn slices show a lesion
 WARM_UP = 0.05  # of the run, learning rate rising linearly
 WEIGHT_DECAY, CLIP_NORM = 1e-4, 1.0
 NORM_BATCHES = 40  # training batches for the EMA's batch-norm statistics, after each epoch
 VALIDATION_SLICES = 16  # slices predicted at once
+PREVIEW_PATIENTS = 6
 HEARTBEAT_SECONDS = 2.0
 
 
@@ -96,14 +81,6 @@ class TrainingConfig:
             raise ValueError(f"batch size {self.batch_size}, learning rate {self.learning_rate}; both must be above 0")
 
 
-@dataclass(frozen=True)
-class Example:
-    """A volume in memory with its statistics; float32 slices are made as they are drawn."""
-
-    volume: Volume
-    statistics: IntensityStatistics
-
-
 @dataclass
 class Progress:
     """Where a run stands; all of it is in the checkpoint."""
@@ -113,71 +90,6 @@ class Progress:
     seconds: float = 0.0
     best: float = -1.0
     moving_average: float = math.nan
-
-
-class SliceSampler:
-    """Draw training batches: the patient uniformly, then a slice with or without lesion.
-
-    The batch of a step depends on the seed and the step alone, so a resumed run sees what it would have seen.
-    """
-
-    def __init__(self, examples: list[Example], config: TrainingConfig):
-        self._config = config
-        self._examples = examples
-        self._slices = []
-        for example in examples:
-            scored = example.volume.has_mask
-            lesion = example.volume.expected_mask.any(axis=(1, 2)) & scored
-            self._slices.append((np.flatnonzero(lesion), np.flatnonzero(scored & ~lesion)))
-        if not any(len(a) + len(b) for a, b in self._slices):
-            raise TrainingError("no training slice has an expected mask; add the *_mask.tif files")
-
-    def __len__(self) -> int:
-        """Slices that can be drawn."""
-        return sum(len(lesion) + len(empty) for lesion, empty in self._slices)
-
-    def batch(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return slices (B, size, size, 3) and masks (B, size, size, 1), float32."""
-        rng = np.random.default_rng((self._config.seed, step))
-        drawn = [self._draw(rng, size) for _ in range(self._config.batch_size)]
-        slices, masks = zip(*drawn, strict=True)
-        return np.stack(slices), np.stack(masks)[..., np.newaxis]
-
-    def _draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-        while True:
-            which = rng.integers(len(self._examples))
-            lesion, empty = self._slices[which]
-            pool = lesion if rng.random() < LESION_SHARE else empty
-            pool = pool if len(pool) else np.concatenate([lesion, empty])
-            if len(pool):
-                break
-        index = rng.choice(pool)
-        example = self._examples[which]
-        image, mask = example.volume.images[index], example.volume.expected_mask[index]
-        return augment(image, mask, example.statistics, size, self._config.augmentation, rng)
-
-
-def load_examples(patients: list[Patient]) -> list[Example]:
-    """Read patients into memory, about 7 MB each."""
-    volumes = [load_volume(patient) for patient in patients]
-    return [Example(volume, intensity_statistics(volume.images)) for volume in volumes]
-
-
-def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
-    """Keep that many slices with lesion, from as many patients: a network that cannot learn these has a bug."""
-    kept = []
-    for example in examples[:slices]:
-        volume = example.volume
-        index = volume.expected_mask.sum(axis=(1, 2)).argmax()
-        only = replace(
-            volume,
-            images=volume.images[[index]],
-            expected_mask=volume.expected_mask[[index]],
-            has_mask=volume.has_mask[[index]],
-            slice_numbers=volume.slice_numbers[[index]],
-        )
-        kept.append(Example(only, example.statistics))
-    return kept
 
 
 def learning_rate_at(progress: float, peak: float) -> float:
@@ -194,13 +106,17 @@ def learning_rate_at(progress: float, peak: float) -> float:
 
 def mixed_precision_policy() -> str:
     """Return the fastest safe policy here: float16 on a GPU, bfloat16 on a CPU that multiplies it, else float32."""
-    if tf.config.list_physical_devices("GPU"):
+    if _gpus():
         return "mixed_float16"
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return "float32"
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def _gpus() -> int:
+    return len(tf.config.list_physical_devices("GPU"))
 
 
 def train(
@@ -241,9 +157,10 @@ class _Run:
             raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
         if not any(example.volume.expected_mask.any() for example in validation):
             raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
-        self.config, self.validation, self.folder = config, validation, folder
+        self.config, self.validation, self.folder = config, validation, RunFolder(folder)
+        self.training_patients = sorted({example.volume.patient_id for example in training})
         self._say = say
-        self.sampler = SliceSampler(training, config)
+        self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation)
         self.progress = Progress()
         self.strategy = tf.distribute.get_strategy()
         keras.utils.set_random_seed(config.seed)
@@ -285,14 +202,16 @@ class _Run:
     # --- the loop
 
     def run(self, resume: bool) -> Path:
-        checkpoint = self.folder / "checkpoint.npz"
         if resume:
-            if not checkpoint.exists():
-                raise TrainingError(f"{checkpoint} is not there; nothing to resume. Start without --resume.")
-            self._restore(checkpoint)
-        (self.folder / "preview").mkdir(parents=True, exist_ok=True)
-        if not resume:
-            self._write_spec()
+            if not self.folder.checkpoint.exists():
+                raise TrainingError(
+                    f"{self.folder.checkpoint} is not there; nothing to resume. Start without --resume."
+                )
+            self._restore()
+        elif self.folder.metrics.exists():
+            raise TrainingError(f"{self.folder.path} already holds a run; resume it, or choose another folder")
+        else:
+            self.folder.write_spec(self._spec())
         size_of_epoch = self.config.epoch_slices or len(self.sampler)
         steps = max(1, size_of_epoch // self.config.batch_size)
         already = self.progress.seconds
@@ -314,7 +233,7 @@ class _Run:
                 self._heartbeat("training", steps)
             self._end_epoch(size, float(np.mean(losses)), time.monotonic() - epoch_started)
         self._heartbeat("finished", steps, force=True)
-        return self.folder / "best"
+        return self.folder.best
 
     def _share_done(self, steps: int) -> float:
         """Share of the run that is behind us, in [0, 1], by steps or by time, whichever is further."""
@@ -361,11 +280,11 @@ class _Run:
             "epoch_seconds": f"{seconds:.1f}",
             "seconds": f"{self.progress.seconds:.1f}",
         }
-        self._append_row(row)
-        self._preview(masks)
+        self.folder.append_metrics(row)
+        self.folder.write_preview(self.progress.epoch, self._preview(masks))
         if mean > self.progress.best:
             self.progress.best = mean
-            self._write_best(size, mean)
+            self._save_best(size, mean)
         self._save_checkpoint()
         self._log(
             f"epoch {row['epoch']:3d}  {size}²  loss {row['loss']}  validation Dice {mean:.4f} "
@@ -402,50 +321,32 @@ class _Run:
         ]
         return np.stack([fit.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(np.uint8)
 
-    # --- the run folder
+    # --- what is written down
 
-    def _write_spec(self) -> None:
-        if (self.folder / "metrics.csv").exists():
-            raise TrainingError(f"{self.folder} already holds a run; resume it, or choose another folder")
-        gpus = len(tf.config.list_physical_devices("GPU"))
-        spec = {
+    def _spec(self) -> dict:
+        return {
             "config": asdict(self.config),
-            "training_patients": len({e.volume.patient_id for e in self.sampler._examples}),
-            "validation_patients": len(self.validation),
             "training_slices": len(self.sampler),
+            "training_patients": self.training_patients,
+            "validation_patients": [example.volume.patient_id for example in self.validation],
             "precision": keras.config.dtype_policy().name,
-            "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "commit": _commit(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "hardware": f"{platform.machine()}, {os.cpu_count()} cores, {gpus} GPUs",
+            "gpus": _gpus(),
             "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
         }
-        _write_json(self.folder / "spec.json", spec)
 
-    def _append_row(self, row: dict) -> None:
-        path = self.folder / "metrics.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-    def _preview(self, masks: list[np.ndarray]) -> None:
+    def _preview(self, masks: list[np.ndarray]) -> np.ndarray:
         """Draw the same validation slices after each epoch: predicted against expected, for up to six patients."""
         pictures = []
-        for example, mask in list(zip(self.validation, masks, strict=True))[:6]:
+        for example, mask in list(zip(self.validation, masks, strict=True))[:PREVIEW_PATIENTS]:
             expected = example.volume.expected_mask
             index = expected.sum(axis=(1, 2)).argmax()
             picture = overlay.grey_to_rgb(example.volume.images[index, ..., FLAIR])
             pictures.append(overlay.draw_errors(picture, mask[index], expected[index]))
-        overlay.write_png(self.folder / "preview" / f"epoch_{self.progress.epoch:03d}.png", np.hstack(pictures))
+        height = max(len(picture) for picture in pictures)
+        return np.hstack([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0))) for p in pictures])
 
-    def _write_best(self, size: int, dice: float) -> None:
-        folder = self.folder / "best"
-        folder.mkdir(exist_ok=True)
+    def _save_best(self, size: int, dice: float) -> None:
         arrays = half_precision(variable_arrays(self.average.variables))
-        save_arrays(folder / "weights.npz", arrays, {"epoch": self.progress.epoch})
         config = {
             "architecture": "attention-unet",
             "filters": self.config.filters,
@@ -453,9 +354,8 @@ class _Run:
             "threshold": 0.5,
             "epoch": self.progress.epoch,
             "validation_dice": round(dice, 5),
-            "sha256": file_sha256(folder / "weights.npz"),
         }
-        _write_json(folder / "config.json", config)
+        self.folder.write_best(arrays, config)
 
     def _save_checkpoint(self) -> None:
         arrays = {
@@ -463,32 +363,27 @@ class _Run:
             **{f"average/{key}": value for key, value in variable_arrays(self.average.variables).items()},
             **{f"optimizer/{i}": v.numpy() for i, v in enumerate(self.optimizer.variables)},
         }
-        save_arrays(self.folder / "checkpoint.npz", arrays, asdict(self.progress))
+        save_arrays(self.folder.checkpoint, arrays, asdict(self.progress))
 
-    def _restore(self, path: Path) -> None:
-        arrays, meta = load_arrays(path)
+    def _restore(self) -> None:
+        arrays, meta = load_arrays(self.folder.checkpoint)
         for prefix, model in (("network/", self.network), ("average/", self.average)):
             own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             assign_arrays(model.variables, own)
         for index, variable in enumerate(self.optimizer.variables):
             variable.assign(arrays[f"optimizer/{index}"])
         self.progress = Progress(**meta)
-        self._drop_rows_after(self.progress.epoch)
+        self.folder.forget_after(self.progress.epoch)
         self._log(f"resumed after epoch {self.progress.epoch}")
-
-    def _drop_rows_after(self, epoch: int) -> None:
-        """Forget rows written after the checkpoint, by an epoch that was cut short while it was being saved."""
-        path = self.folder / "metrics.csv"
-        if path.exists():
-            lines = path.read_text().splitlines(keepends=True)
-            path.write_text("".join(lines[: 1 + epoch]))
 
     def _heartbeat(self, state: str, steps: int, force: bool = False) -> None:
         now = time.monotonic()
-        if force or now - self._last_heartbeat > HEARTBEAT_SECONDS:
-            self._last_heartbeat = now
-            share = self._share_done(steps)
-            status = {
+        if not force and now - self._last_heartbeat < HEARTBEAT_SECONDS:
+            return
+        self._last_heartbeat = now
+        share = self._share_done(steps)
+        self.folder.write_status(
+            {
                 "state": state,
                 "progress": round(share, 4),
                 "seconds": round(self.progress.seconds, 1),
@@ -496,18 +391,16 @@ class _Run:
                 "epoch": self.progress.epoch,
                 "step": self.progress.step,
                 "best_validation_dice": max(0.0, self.progress.best),
-                "heartbeat": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-            _write_json(self.folder / "status.json", status)
-            if sys.stderr.isatty():
-                done = int(30 * share)
-                sys.stderr.write(f"\r[{'█' * done}{'·' * (30 - done)}] {share:4.0%}  step {self.progress.step} ")
-                sys.stderr.flush()
+        )
+        if sys.stderr.isatty():
+            done = int(30 * share)
+            sys.stderr.write(f"\r[{'█' * done}{'·' * (30 - done)}] {share:4.0%}  step {self.progress.step} ")
+            sys.stderr.flush()
 
     def _log(self, line: str) -> None:
         self._say(line)
-        with (self.folder / "log.txt").open("a") as file:
-            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {line}\n")
+        self.folder.write_log(line)
 
 
 def read_config(run_folder: Path) -> TrainingConfig:
@@ -517,7 +410,7 @@ def read_config(run_folder: Path) -> TrainingConfig:
         TrainingError: there is no run in the folder.
     """
     try:
-        config = json.loads((run_folder / "spec.json").read_text())["config"]
+        config = RunFolder(run_folder).read_spec()["config"]
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None
     augmentation = {k: tuple(v) if isinstance(v, list) else v for k, v in config.pop("augmentation").items()}
@@ -532,18 +425,3 @@ def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
 def _scored_dice(predicted_mask: np.ndarray, volume: Volume) -> float:
     """Return the Dice of a volume over the slices that an expert's mask was there for."""
     return dice_score(predicted_mask[volume.has_mask], volume.expected_mask[volume.has_mask])
-
-
-def _write_json(path: Path, content: dict) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1))
-    part.replace(path)
-
-
-def _commit() -> str:
-    """Return the commit the code is at, or `unknown` outside a checkout."""
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

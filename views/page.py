@@ -14,7 +14,8 @@ import streamlit as st
 
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
-from unet.inference import InferenceError, RunningSegmentation, Segmentation, Segmenter
+from unet.engines import InferenceError
+from unet.inference import RunningSegmentation, Segmentation, Segmenter
 from unet.preprocessing import brain_mask
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights
 

@@ -9,7 +9,8 @@ import streamlit as st
 
 from unet import metrics, overlay
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
-from unet.inference import ATTENTION_LEVELS, Segmentation
+from unet.engines import ATTENTION_LEVELS
+from unet.inference import Segmentation
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"

@@ -1,0 +1,178 @@
+"""The segmenter: both engines agree, one pass gives all, volumes come back on their own grid."""
+
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from unet.data import DEMO_FOLDER, list_patients, load_volume
+from unet.engines import InferenceError, openvino_model
+from unet.inference import RunningSegmentation, Segmenter
+from unet.metrics import dice_score
+from unet.weights import WeightsError, find_weights
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return find_weights()
+
+
+@pytest.fixture(scope="module")
+def network(weights):
+    return Segmenter(weights, "openvino")
+
+
+@pytest.fixture(scope="module")
+def phantoms():
+    return {patient.patient_id: load_volume(patient) for patient in list_patients(DEMO_FOLDER)[0]}
+
+
+@pytest.fixture(scope="module")
+def phantom(phantoms):
+    return phantoms["PHANTOM_ICBM_0002_20260102"]
+
+
+@pytest.fixture(scope="module")
+def segmentation(network, phantom):
+    return network.segment(phantom.images)
+
+
+def test_shapes_and_ranges(segmentation, weights):
+    assert segmentation.probability.shape == (24, 256, 256)
+    sides = [level.shape for level in segmentation.attention]
+    assert sides == [(24, weights.size // 2**level, weights.size // 2**level) for level in (1, 2, 3, 4)]
+    for values in (segmentation.probability, *segmentation.attention):
+        assert values.dtype == np.float16
+        assert 0 <= values.min() <= values.max() <= 1
+
+
+def test_what_visitors_share_cannot_be_changed(segmentation):
+    for values in (segmentation.probability, *segmentation.attention):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 0
+
+
+def test_openvino_and_keras_draw_the_same_lesion(weights, phantom, segmentation):
+    lesion = int(phantom.expected_mask.sum(axis=(1, 2)).argmax())
+    keras = Segmenter(weights, "keras")
+    from unet.preprocessing import intensity_statistics
+
+    prediction = keras.predict(phantom.images[lesion], intensity_statistics(phantom.images))
+    theirs, ours = prediction.probability >= 0.5, segmentation.mask(0.5)[lesion].astype(bool)
+    union = theirs | ours
+    assert union.sum() > 500
+    # bfloat16 against float32: of the lesion's pixels 99 in 100 on this slice, whole volumes do better
+    assert (theirs == ours)[union].mean() >= 0.99
+    forced = Segmenter(weights, "openvino", "f32")
+    same = forced.predict(phantom.images[lesion], intensity_statistics(phantom.images))
+    assert np.abs(same.probability - prediction.probability).max() < 1e-3
+    assert ((same.probability >= 0.5) == theirs)[union].mean() >= 0.999
+    for level, other in zip(same.attention, prediction.attention, strict=True):
+        assert np.abs(level - other).max() < 1e-3
+
+
+def test_shipped_weights_find_every_phantom(network, phantoms):
+    scores = {
+        patient_id: dice_score(network.segment(volume.images).mask(0.5), volume.expected_mask)
+        for patient_id, volume in phantoms.items()
+    }
+    assert len(scores) == 6
+    assert min(scores.values()) >= 0.75, scores
+
+
+def test_input_is_not_changed(network, phantom):
+    image = phantom.images[14].copy()
+    network.predict(image)
+    assert (image == phantom.images[14]).all()
+
+
+@pytest.mark.parametrize("shape", [(100, 180), (300, 200), (512, 512), (17, 19)])
+def test_any_size_comes_back_on_its_own_grid(network, shape):
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    assert network.predict(image).probability.shape == shape
+
+
+def test_a_slice_that_is_not_finite_is_refused(network):
+    image = np.full((64, 64, 3), np.nan, np.float32)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        network.predict(image)
+
+
+def test_attention_lies_over_its_slice(segmentation):
+    values = segmentation.attention_over_slice(4, 14)
+    assert values.shape == (256, 256)
+    coarse = np.float32(segmentation.attention[3][14])
+    cell = 256 / coarse.shape[0]
+    middle = int(cell * 2.5)
+    assert values[middle, middle] == pytest.approx(coarse[2, 2], abs=1e-3)
+
+
+def test_threshold_is_inclusive(segmentation):
+    value = float(segmentation.probability.max())
+    assert segmentation.mask(value).sum() == (segmentation.probability == np.float16(value)).sum()
+
+
+def test_two_threads_share_one_volume(network, phantom, segmentation, monkeypatch):
+    calls = []
+    original = Segmenter.predict
+    monkeypatch.setattr(Segmenter, "predict", lambda *args: calls.append(1) or original(*args))
+    running = RunningSegmentation(network, phantom.images)
+    with pytest.raises(InferenceError, match="0% of the slices are done"):
+        running.result()
+
+    def finish():
+        while not running.advance():
+            pass
+
+    threads = [threading.Thread(target=finish) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 24
+    assert running.progress == 1
+    assert (running.result().probability == segmentation.probability).all()
+
+
+def test_serving_does_not_import_tensorflow(weights):
+    openvino_model(weights)  # converted once, from now on cached
+    program = (
+        "import sys, numpy as np\n"
+        "from unet.inference import Segmenter\n"
+        "from unet.weights import find_weights\n"
+        "Segmenter(find_weights()).predict(np.zeros((64, 64, 3), np.uint8))\n"
+        "print('tensorflow' in sys.modules, 'keras' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+
+
+def test_cache_is_keyed_by_the_weights(weights, monkeypatch, tmp_path):
+    monkeypatch.setenv("UNET_CACHE", str(tmp_path))
+    path = openvino_model(weights)
+    assert path == tmp_path / f"{weights.sha256[:32]}-{weights.size}" / "model.xml"
+    assert [child.name for child in tmp_path.iterdir()] == [path.parent.name]
+
+
+def test_unknown_engine_is_refused(weights):
+    with pytest.raises(InferenceError, match="expected auto, openvino or keras"):
+        Segmenter(weights, "onnx")
+
+
+def test_without_openvino_keras_stands_in(weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert Segmenter(weights).engine_name == "Keras float32"
+    with pytest.raises(InferenceError, match="pip install openvino"):
+        Segmenter(weights, "openvino")
+
+
+def test_weights_of_another_width_are_refused(weights, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(weights.path.parent, folder)
+    config = (folder / "config.json").read_text().replace('"filters": 32', '"filters": 16')
+    (folder / "config.json").write_text(config)
+    with pytest.raises(WeightsError, match="another architecture or width"):
+        Segmenter(find_weights(folder), "keras")
