@@ -173,8 +173,8 @@ def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
     Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, so that
     rounding flips many pixels; a trained network is in doubt only along outlines. So the batch-norm statistics are
     those of the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares
-    towards ±6, repeated with each target moved to its prediction where that is already beyond, so that only pixels in
-    doubt pull (the idea of Ho and Kashyap 1965). Same weights on every call.
+    towards ±6, repeated with each target moved to its prediction where that is already beyond, so that only pixels
+    in doubt pull (the idea of Ho and Kashyap 1965). Same weights on every call.
 
     Args:
         filters: width of the network.

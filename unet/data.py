@@ -111,7 +111,7 @@ def _descend(folder: Path, depth: int = 3) -> Path | None:
     """Return the first folder at or below `folder` that has case folders in it."""
     try:
         children = sorted(child for child in folder.iterdir() if child.is_dir())
-        if any(next(child.glob(f"{child.name}_*.tif"), None) for child in children):
+        if any(next(child.glob(f"{child.name}_*.[tT][iI][fF]*"), None) for child in children):
             return folder
     except OSError:
         return None

@@ -172,6 +172,8 @@ class _Run:
             self.optimizer = keras.optimizers.AdamW(
                 config.learning_rate, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM
             )
+            if keras.config.dtype_policy().compute_dtype == "float16":  # bfloat16 has float32's range and needs none
+                self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.network.trainable_variables)
         self._loss = LOSSES[config.loss]
         self._started = time.monotonic()
@@ -184,8 +186,9 @@ class _Run:
         def replica_step(slices, masks):
             with tf.GradientTape() as tape:
                 loss = self._loss(masks, self.network(slices, training=True))
+                scaled_loss = self.optimizer.scale_loss(loss)  # the loss itself, but for float16
             variables = self.network.trainable_variables
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            self.optimizer.apply(tape.gradient(scaled_loss, variables), variables)
             return loss
 
         return self.strategy.run(replica_step, args=(slices, masks))
