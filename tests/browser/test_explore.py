@@ -40,6 +40,18 @@ def open_app(page, address: str, query: str = "") -> None:
     wait_for_picture(page, "PHANTOM_")
 
 
+def settled_box(page, locator) -> dict:
+    """Return where an element is, once it has stopped moving: expanders open and charts draw in steps."""
+    locator.wait_for()
+    box = None
+    for _ in range(40):
+        before, box = box, locator.bounding_box()
+        if box == before:
+            break
+        page.wait_for_timeout(500)
+    return box
+
+
 def wait_for_link(page, **expected: str) -> None:
     """Wait until the address carries these parameters."""
     page.wait_for_function(
@@ -105,7 +117,7 @@ def test_a_visitor_does_the_main_job(page, app_address, second):
 def test_a_click_on_the_strip_goes_to_the_slice(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=1")
     plot = page.locator(".js-plotly-plot .plotly .nsewdrag").first
-    box = plot.bounding_box()
+    box = settled_box(page, plot)
     # 24 slices share the width; the middle of the 20th
     page.mouse.click(box["x"] + box["width"] * 19.5 / 24, box["y"] + box["height"] * 0.3)
     wait_for_picture(page, f"{SECOND}, slice 20,")
@@ -127,7 +139,7 @@ def test_a_row_of_the_table_opens_the_patient(page, app_address):
     page.get_by_text("Find among 6 patients").click()
     table = page.get_by_test_id("stDataFrame")
     table.wait_for()
-    box = table.locator("canvas").first.bounding_box()
+    box = settled_box(page, table.locator("canvas").first)
     page.mouse.click(box["x"] + 16, box["y"] + 35 * 3 + 17)  # the third row's marker, below the head
     wait_for_picture(page, "PHANTOM_ICBM_0003_20260103")
     wait_for_link(page, patient="PHANTOM_ICBM_0003_20260103")
