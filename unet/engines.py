@@ -45,7 +45,8 @@ class OpenVinoEngine:
         import openvino
 
         core = openvino.Core()
-        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(model_path.parent)}
+        # pinned threads cannot move away from a core that a training run is using
+        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(model_path.parent), "ENABLE_CPU_PINNING": False}
         if precision:
             settings["INFERENCE_PRECISION_HINT"] = precision
         compiled = core.compile_model(core.read_model(model_path), "CPU", settings)
