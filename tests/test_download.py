@@ -238,5 +238,6 @@ def test_folder_that_cannot_be_made(home):
 
 def test_stall_is_noticed(kaggle, monkeypatch):
     monkeypatch.setattr(download, "STALL_SECONDS", 0)
+    monkeypatch.setattr(download, "_POLL_SECONDS", 0.01)  # looks twice before the child has started
     with pytest.raises(DataError, match="Kaggle sent nothing for 0 s; try again, it continues"):
         download.download_dataset()
