@@ -10,6 +10,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from unet.clinical import ClinicalRecord, read_clinical_table
@@ -55,8 +56,8 @@ def clinical_table(root: Path) -> tuple[dict[str, ClinicalRecord], str | None]:
 
 
 @st.cache_resource(max_entries=MAX_VOLUMES, ttl="1h", show_spinner="Reading slices …")
-def volume(folder: Path, patient_id: str) -> tuple[Volume, str, int]:
-    """Return a patient's volume, its content hash and the size of the brain in voxels, estimated.
+def volume(folder: Path, patient_id: str) -> tuple[Volume, str, np.ndarray]:
+    """Return a patient's volume, its content hash and its brain mask, (slices, height, width) bool, estimated.
 
     Raises:
         DataError: no slice can be read.
@@ -74,8 +75,9 @@ def segmenter(weights: Weights) -> Segmenter:
     return Segmenter(weights)
 
 
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
 def default_weights() -> Weights:
-    """Return the shipped weights.
+    """Return the shipped weights, their file checked once a minute and not at every click.
 
     Raises:
         WeightsError: they are missing, truncated or changed.
