@@ -159,6 +159,46 @@ def test_missing_sequences_become_flair():
     assert 90 <= seen.count((1.0, 1.0, 1.0)) <= 150  # 60 %
 
 
+def test_each_channel_has_its_own_gamma():
+    image = np.full((16, 16, 3), 51, np.uint8)
+    settings = replace(NO_AUGMENTATION, gamma=(0.5, 2))
+    slice_, _ = augment(image, np.zeros((16, 16), np.uint8), PLAIN, 16, settings, np.random.default_rng(0))
+    assert len(set(slice_[5, 5].round(3).tolist())) == 3
+    assert 0.1 <= slice_.min() and slice_.max() <= 1.15  # 255 × 0.2² / 100 and 255 × 0.2^0.5 / 100
+
+
+def test_bias_is_a_smooth_gain_that_leaves_black_black():
+    image = np.full((64, 64, 3), 100, np.uint8)
+    image[:8] = 0
+    mask = np.zeros((64, 64), np.uint8)
+    settings = replace(NO_AUGMENTATION, bias=0.3)
+    spreads = []
+    for seed in range(40):
+        slice_, moved = augment(image, mask, PLAIN, 64, settings, np.random.default_rng(seed))
+        assert not moved.any() and slice_.dtype == np.float32
+        np.testing.assert_allclose(slice_[:7], 0, atol=1e-6)
+        gain = np.log(slice_[9:])
+        assert np.abs(np.diff(gain, axis=1)).max() < 0.1  # no edges
+        spreads.append(np.ptp(gain, axis=(0, 1)))
+    assert 0.2 < np.mean(spreads) < 0.6
+    assert max(map(max, spreads)) > 0.6
+    strengths = np.array(spreads)
+    assert (strengths.max(axis=1) / strengths.min(axis=1) > 1.5).mean() > 0.5  # channels differ
+
+
+def test_bias_counts_from_the_scanners_zero():
+    image, mask = noisy_head()
+    statistics = intensity_statistics(image[None])
+    settings = replace(NO_AUGMENTATION, bias=0.3)
+    lit, _ = augment(image, mask, statistics, 128, settings, np.random.default_rng(3))
+    plain, _ = augment(image, mask, statistics, 128, NO_AUGMENTATION, np.random.default_rng(3))
+    zero = -statistics.mean / statistics.std
+    unclipped = (np.abs(lit) < 5).all(axis=-1)
+    ratio = ((lit - zero) / np.maximum(plain - zero, 0.05))[unclipped & (image.min(axis=-1) > 60)]
+    assert 0.3 < ratio.min() < 0.99 or 1.01 < ratio.max() < 3
+    assert ratio.min() > 0.2 and ratio.max() < 4
+
+
 def test_noise_is_added_and_bounded():
     image = np.full((64, 64, 3), 100, np.uint8)
     mask = np.zeros((64, 64), np.uint8)

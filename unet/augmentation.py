@@ -22,7 +22,8 @@ class Augmentation:
         rotation: largest angle, degrees, either way.
         zoom: smallest and largest magnification.
         shift: largest move, as a share of the side.
-        gamma: smallest and largest exponent on intensities scaled to [0, 1].
+        gamma: smallest and largest exponent on intensities scaled to [0, 1], drawn for each channel.
+        bias: largest standard deviation of a smooth gain in log units, as a coil near one side of the head makes.
         noise: largest standard deviation of Gaussian noise, in z-scores.
         missing: probability that pre- or post-contrast becomes a copy of FLAIR, as in the data set.
         own_statistics: probability of normalising by the slice alone, so that single uploads work too.
@@ -33,12 +34,13 @@ class Augmentation:
     zoom: tuple[float, float] = (0.85, 1.15)
     shift: float = 0.06
     gamma: tuple[float, float] = (0.7, 1.5)
+    bias: float = 0.3
     noise: float = 0.15
     missing: float = 0.1
     own_statistics: float = 0.2
 
 
-NO_AUGMENTATION = Augmentation(0, 0, (1, 1), 0, (1, 1), 0, 0, 0)
+NO_AUGMENTATION = Augmentation(0, 0, (1, 1), 0, (1, 1), 0, 0, 0, 0)
 
 
 def augment(
@@ -63,7 +65,7 @@ def augment(
     """
     if rng.random() < settings.own_statistics:
         statistics = intensity_statistics(image[np.newaxis])
-    slice_ = _relight(image, statistics, rng.uniform(*settings.gamma))
+    slice_ = _relight(image, statistics, rng.uniform(*settings.gamma, 3))
     if rng.random() < settings.missing:
         slice_[..., POST_CONTRAST] = slice_[..., FLAIR]
         if rng.random() < 0.6:  # 6 of the 10 patients without post-contrast lack pre-contrast too
@@ -72,17 +74,27 @@ def augment(
     border = tuple(float(value) for value in slice_.min(axis=(0, 1)))
     slice_ = cv2.warpAffine(slice_, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
     moved = cv2.warpAffine(np.float32(mask), matrix, (size, size), flags=cv2.INTER_LINEAR)
+    if settings.bias:
+        # intensities are z-scores by now; a gain acts on what the scanner measured, counted from its zero
+        zero = -statistics.mean / statistics.std
+        slice_ = (slice_ - zero) * _random_gain(size, settings.bias, rng) + zero
     if settings.noise:
         slice_ += rng.standard_normal(slice_.shape, np.float32) * np.float32(rng.uniform(0, settings.noise))
     return np.clip(slice_, -Z_LIMIT, Z_LIMIT), np.float32(moved >= 0.5)
 
 
-def _relight(image: np.ndarray, s: IntensityStatistics, gamma: float) -> np.ndarray:
-    """Normalise with a gamma curve between the clipping bounds, by a table of the 256 stored grey values."""
+def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray) -> np.ndarray:
+    """Normalise with a gamma curve per channel between the clipping bounds, by a table of the 256 stored grey values."""
     span = np.maximum(s.high - s.low, np.finfo(np.float32).tiny)
     unit = (np.clip(np.arange(256, dtype=np.float32)[:, np.newaxis], s.low, s.high) - s.low) / span
     table = (s.low + span * unit ** np.float32(gamma) - s.mean) / s.std
     return cv2.LUT(image, table.astype(np.float32).reshape(1, 256, 3))
+
+
+def _random_gain(size: int, bias: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth gain per channel, (size, size, 3): the same pattern in each, in its own strength."""
+    pattern = cv2.resize(rng.standard_normal((3, 3), np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.exp(pattern[..., np.newaxis] * np.float32(rng.uniform(0, bias, 3)))
 
 
 def _random_affine(shape: tuple[int, int], size: int, settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
