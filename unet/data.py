@@ -50,16 +50,32 @@ class Patient:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """What a file's header says about size and direction; the data set itself says nothing.
+
+    Attributes:
+        spacing: millimetres between slices, rows and columns, or None where the header does not say.
+        edges: what lies beyond the left, right, top and bottom edge of a slice, letters of R, L, A, P, S, I,
+            such as `("R", "L", "A", "P")`; None where the orientation is unknown.
+    """
+
+    spacing: tuple[float, float, float] | None = None
+    edges: tuple[str, str, str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Volume:
     """The slices of one patient that could be read, bottom to top.
 
     Attributes:
         patient_id: the case folder's name.
-        images: (slices, height, width, 3) uint8; pre-contrast, FLAIR, post-contrast.
+        images: (slices, height, width, 3); pre-contrast, FLAIR, post-contrast. uint8 in the data set, float32 in
+            the scanner's unit for an upload.
         expected_mask: (slices, height, width) uint8 in {0, 1}; all 0 where `has_mask` is False.
         has_mask: (slices,) bool, whether an expert's mask was there to read.
         slice_numbers: (slices,) int, as in the file names; gaps stay gaps.
         problems: one plain sentence for each file that is missing or unreadable.
+        geometry: millimetres and directions, unknown in the data set.
     """
 
     patient_id: str
@@ -68,6 +84,7 @@ class Volume:
     has_mask: np.ndarray
     slice_numbers: np.ndarray
     problems: tuple[str, ...] = ()
+    geometry: Geometry = Geometry()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -12,7 +12,7 @@ import numpy as np
 
 from unet.data import DataError, Patient, load_volume, published_splits
 from unet.inference import Segmenter
-from unet.metrics import bootstrap_interval, dice_score, largest_component
+from unet.metrics import bootstrap_interval, largest_component, volume_dice
 
 THRESHOLD = 0.5  # "raw at 0.5" whatever threshold the weights prefer, so that scores compare
 
@@ -39,11 +39,10 @@ def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientS
         if not volume.has_mask.any():
             raise DataError(f"{patient.patient_id} has no expected masks; it cannot be scored. Leave it out.")
         predicted = segmenter.segment(volume.images).mask(THRESHOLD)
-        scored, expected = volume.has_mask, volume.expected_mask
         yield PatientScore(
             patient.patient_id,
-            dice_score(predicted[scored], expected[scored]),
-            dice_score(largest_component(predicted)[scored], expected[scored]),
+            volume_dice(predicted, volume.expected_mask, volume.has_mask),
+            volume_dice(largest_component(predicted), volume.expected_mask, volume.has_mask),
         )
 
 

@@ -44,6 +44,22 @@ def dice_score(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
     return _ratio(2 * both, predicted + expected)
 
 
+def volume_dice(predicted_mask: np.ndarray, expected_mask: np.ndarray, has_mask: np.ndarray) -> float:
+    """Return the Dice of a volume over the slices that an expert's mask was there for.
+
+    Args:
+        predicted_mask, expected_mask: (slices, height, width), values {0, 1}.
+        has_mask: (slices,) bool; the other slices are left out on both sides.
+
+    Returns:
+        Overlap in [0, 1], or nan where neither mask has a voxel.
+
+    >>> volume_dice(np.array([[[1]], [[1]]]), np.array([[[1]], [[0]]]), np.array([True, False]))
+    1.0
+    """
+    return dice_score(predicted_mask[has_mask], expected_mask[has_mask])
+
+
 def iou_score(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float:
     """Return intersection over union, |A ∩ B| / |A ∪ B|; arguments and errors as `dice_score`.
 

@@ -18,9 +18,9 @@ import tensorflow as tf
 
 from unet import overlay
 from unet.augmentation import NO_AUGMENTATION, Augmentation
-from unet.data import FLAIR, Volume
+from unet.data import FLAIR
 from unet.losses import LOSSES
-from unet.metrics import dice_score
+from unet.metrics import volume_dice
 from unet.model import LEVELS, attention_unet
 from unet.preprocessing import Fit, normalise
 from unet.runs import RunFolder
@@ -266,7 +266,8 @@ class _Run:
         self.progress.epoch += 1
         self._reestimate_norms(size)
         masks = [self._predict_volume(example, size) for example in self.validation]
-        dice = [_scored_dice(mask, example.volume) for mask, example in zip(masks, self.validation, strict=True)]
+        volumes = [example.volume for example in self.validation]
+        dice = [volume_dice(mask, v.expected_mask, v.has_mask) for mask, v in zip(masks, volumes, strict=True)]
         mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
         previous = self.progress.moving_average
         self.progress.moving_average = mean if math.isnan(previous) else 0.8 * previous + 0.2 * mean
@@ -423,8 +424,3 @@ def read_config(run_folder: Path) -> TrainingConfig:
 def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
     """Return settings for the overfit check: no augmentation, one size, epochs of 64 slices."""
     return TrainingConfig(filters, (128,), epochs, seed=seed, epoch_slices=64, augmentation=NO_AUGMENTATION)
-
-
-def _scored_dice(predicted_mask: np.ndarray, volume: Volume) -> float:
-    """Return the Dice of a volume over the slices that an expert's mask was there for."""
-    return dice_score(predicted_mask[volume.has_mask], volume.expected_mask[volume.has_mask])

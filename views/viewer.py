@@ -243,7 +243,7 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
         pair = predicted[index], volume.expected_mask[index]
         functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
         slice_scores = tuple(_score(function(*pair)) for function in functions)
-    volume_dice = _score(metrics.dice_score(predicted[scored], volume.expected_mask[scored])) if scored.any() else "–"
+    volume_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
     with st.container(border=True):
         columns = st.columns(3, gap="small")
