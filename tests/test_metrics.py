@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from unet.metrics import bootstrap_interval, dice_score, iou_score, largest_component, precision, recall
+from unet.metrics import bootstrap_interval, dice_score, iou_score, largest_component, precision, recall, volume_dice
 
 NAN = math.nan
 SCORES = dice_score, iou_score, precision, recall
@@ -97,3 +97,12 @@ def test_bootstrap_interval_leaves_nan_out():
     assert bootstrap_interval([0.7]) == (0.7, 0.7)
     assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([NAN, NAN])))
     assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([])))
+
+
+def test_slices_without_an_experts_mask_are_left_out_of_a_volumes_dice():
+    expected = np.zeros((2, 2, 2), np.uint8)
+    expected[0] = 1
+    predicted = np.ones((2, 2, 2), np.uint8)
+    assert volume_dice(predicted, expected, np.array([True, False])) == 1.0
+    assert volume_dice(predicted, expected, np.array([True, True])) == pytest.approx(8 / 12)
+    assert np.isnan(volume_dice(predicted * 0, expected, np.array([False, True])))

@@ -84,7 +84,7 @@ def augment(
 
 
 def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray) -> np.ndarray:
-    """Normalise with a gamma curve per channel between the clipping bounds, by a table of the 256 stored grey values."""
+    """Normalise with a gamma per channel between the clipping bounds, by a table of the 256 stored grey values."""
     span = np.maximum(s.high - s.low, np.finfo(np.float32).tiny)
     unit = (np.clip(np.arange(256, dtype=np.float32)[:, np.newaxis], s.low, s.high) - s.low) / span
     table = (s.low + span * unit ** np.float32(gamma) - s.mean) / s.std
