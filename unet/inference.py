@@ -156,6 +156,18 @@ class RunningSegmentation:
         self._lock = threading.Lock()
 
     @property
+    def slices(self) -> int:
+        return len(self._images)
+
+    @property
+    def fit(self) -> Fit:
+        return self._segmenter.fit(self._images.shape[1:])
+
+    @property
+    def engine_name(self) -> str:
+        return self._segmenter.engine_name
+
+    @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
         return 1.0 if self._result else len(self._slices) / len(self._images)
@@ -182,8 +194,7 @@ class RunningSegmentation:
             return self._join(range(first, end)) if done else None
 
     def _join(self, indices: range) -> Segmentation:
-        fit = self._segmenter.fit(self._images.shape[1:])
-        return Segmentation.from_slices([self._slices[i] for i in indices], fit, self._segmenter.engine_name)
+        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.
