@@ -108,17 +108,18 @@ function showNumbers(viewer) {
 
 /** Say what the colours of the overlay mean, by colour and by word. */
 function showLegend(viewer) {
-  const { data, state } = viewer;
-  const { palette } = data;
+  const { palette } = viewer.data;
   const swatches = {
     Predicted: [["predicted by the network", palette.predicted]],
     Expected: [["expected: drawn by an expert", palette.expected]],
     Errors: [["found", palette.found], ["false alarm", palette.falseAlarm], ["missed", palette.missed]],
     None: [],
-  }[state.overlay];
-  viewer.find(".legend").innerHTML = swatches
-    ? swatches.map(([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`).join("")
-    : `0<span class="scale" style="background:${scaleGradient(palette.scale)}"></span>1`;
+  };
+  const scale = `<span>0<i class="scale" style="background:${scaleGradient(palette.scale)}"></i>1</span>`;
+  const parts = [...viewer.overlaysShown()].map((overlay) =>
+    swatches[overlay] ? swatches[overlay].map(([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`).join("") : scale,
+  );
+  viewer.find(".legend").innerHTML = parts.join("");
 }
 
 function scaleGradient(scale) {

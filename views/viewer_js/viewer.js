@@ -94,8 +94,23 @@ class Viewer {
     const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(data.model, z, state.threshold).predicted);
     const areas = predicted.some(Boolean) ? predicted : study.expectedArea;
     const largest = areas.indexOf(Math.max(...areas));
-    if (areas[largest]) this.position[0] = largest;
+    if (areas[largest]) this.position = [largest, ...this.middle(largest)];
     this.rest();
+  }
+
+  /** The middle (y, x) of the lesion on a slice, so that the other planes cut through it. */
+  middle(z) {
+    const [, rows, columns] = this.data.shape;
+    const probability = this.study.models.get(this.data.model).probability;
+    const limit = halfBits(this.state.threshold);
+    let count = 0, sumY = 0, sumX = 0;
+    for (let i = 0, v = z * rows * columns; i < rows * columns; i++, v++) {
+      if (probability[v] < limit && !this.study.expected[v]) continue;
+      count += 1;
+      sumY += Math.floor(i / columns);
+      sumX += i % columns;
+    }
+    return [Math.round(sumY / count), Math.round(sumX / count)];
   }
 
   // --- changes
@@ -297,6 +312,13 @@ class Viewer {
       pane.canvas.ariaLabel = `${data.patient}, ${pane.plane} slice ${z + 1}, ${words.filter(Boolean).join(", ")}`;
       pane.figure.querySelector("figcaption").textContent = this.caption(pane, words);
     });
+  }
+
+  /** What lies over the panes that are on screen. */
+  overlaysShown() {
+    const { overlay, layout, pair, hidden } = this.state;
+    if (hidden) return new Set(["None"]);
+    return new Set(layout === "two" ? PAIRS[pair].map((own) => own.overlay ?? overlay) : [overlay]);
   }
 
   caption(pane, words) {
