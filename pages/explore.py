@@ -29,7 +29,7 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
-show_viewer(volume, content_hash, running, weights, brain)
+show_viewer(volume, content_hash, brain, (weights, running))
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

@@ -47,23 +47,28 @@ _parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("store", 
 
 @st.fragment
 def show_viewer(
-    volume: Volume, volume_id: str, running: RunningSegmentation, weights: Weights, brain: np.ndarray
+    volume: Volume,
+    volume_id: str,
+    brain: np.ndarray,
+    network: tuple[Weights, RunningSegmentation],
+    other: tuple[Weights, RunningSegmentation] | None = None,
 ) -> None:
     """Show a volume, running the network on the slices it has not seen, from the visible one outward.
 
     Args:
         volume: read-only.
         volume_id: its content hash.
-        running: of that volume; finished or not.
-        weights: that the network runs with.
         brain: (slices, height, width) bool, estimated.
+        network: the weights, and that volume on its way through them; finished or not.
+        other: a second network to put beside the first.
     """
+    weights, running = network
     simple = st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
     if simple:
         show_progress(running)
         show_simple_viewer(volume, running.result(), brain, weights.threshold)
     else:
-        _show_canvas(volume, volume_id, running, weights, brain)
+        _show_canvas(volume, volume_id, brain, network, other)
     st.toggle(
         "Simple viewer",
         key="simple_viewer",
@@ -72,15 +77,21 @@ def show_viewer(
     )
 
 
-def _show_canvas(volume, volume_id, running, weights, brain) -> None:
-    model_id = f"{weights.sha256[:16]}-{weights.size}"
-    description = _description(volume_id, model_id, weights.threshold, volume, running)
+def _show_canvas(volume, volume_id, brain, network, other) -> None:
+    description = {
+        **_volume_description(volume_id, volume),
+        "threshold": network[0].threshold,
+        "model": _model_description(*network),
+        "other": _model_description(*other) if other else None,
+    }
     _viewer(key="viewer", data=description, on_view_change=lambda: None)
     with st.container(gap=None):  # parcels have no looks, and must take no room
         _parcel(key=f"volume {volume_id}", data=_volume_parcel(volume_id, volume, brain))
-        for first in parcel_order(len(volume), _opened_at(volume_id, len(volume))):
-            parcel = _prediction_parcel(volume_id, model_id, first, running)
-            _parcel(key=f"prediction {volume_id} {model_id} {first}", data=parcel)
+        order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
+        for weights, running in filter(None, (network, other)):
+            for first in order:
+                parcel = _prediction_parcel(volume_id, _model_id(weights), first, running)
+                _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
 
 
 def _opened_at(volume_id: str, slices: int) -> int:
@@ -103,12 +114,24 @@ def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: Runn
     return prediction_parcel(_running, first, volume_id, model_id)
 
 
+def _model_id(weights: Weights) -> str:
+    return f"{weights.sha256[:16]}-{weights.size}"
+
+
+def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
+    cells = [running.fit.cells(weights.size >> level) for level in ATTENTION_LEVELS]
+    return {
+        "id": _model_id(weights),
+        "name": weights.name,
+        "engine": f"{weights.name}, {running.engine_name}",
+        "cells": [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells],
+    }
+
+
 @st.cache_data(max_entries=MAX_VOLUMES, show_spinner=False)
-def _description(volume_id, model_id, threshold, _volume: Volume, _running: RunningSegmentation) -> dict:
+def _volume_description(volume_id: str, _volume: Volume) -> dict:
     """Return what the viewer needs beside the arrays; equal at every rerun, so that it is sent once."""
-    volume, fit = _volume, _running.fit
-    cells = [[axis.tolist() for axis in fit.cells(fit.size >> level)] for level in ATTENTION_LEVELS]
-    scale = overlay.colour_map(np.arange(256, dtype=np.float32)[np.newaxis] / 255)
+    volume = _volume
     return {
         "volume": volume_id,
         "patient": volume.patient_id,
@@ -118,13 +141,11 @@ def _description(volume_id, model_id, threshold, _volume: Volume, _running: Runn
         "assumed_spacing": _ASSUMED_SPACING,
         "edges": volume.geometry.edges,
         "has_expected": bool(volume.has_mask.any()),
-        "windows": {name if which is None else which: window(volume, name) for name, which in CHANNELS.items()},
-        "model": model_id,
-        "threshold": threshold,
-        "engine": _running.engine_name,
-        "cells": [{"rows": rows, "columns": columns} for rows, columns in cells],
-        "meanings": {f"Attention {level}": words for level, words in LEVEL_MEANINGS.items()}
-        | {"Probability": PROBABILITY_MEANING},
+        "windows": {"RGB" if which is None else which: window(volume, name) for name, which in CHANNELS.items()},
+        "meanings": {
+            **{f"Attention {level}": words for level, words in LEVEL_MEANINGS.items()},
+            "Probability": PROBABILITY_MEANING,
+        },
         "palette": {
             "predicted": overlay.PREDICTED_COLOUR,
             "expected": overlay.EXPECTED_COLOUR,
@@ -132,6 +153,6 @@ def _description(volume_id, model_id, threshold, _volume: Volume, _running: Runn
             "falseAlarm": overlay.FALSE_POSITIVE_COLOUR,
             "missed": overlay.FALSE_NEGATIVE_COLOUR,
             "yours": _YOURS_COLOUR,
-            "scale": scale.ravel().tolist(),
+            "scale": overlay.colour_map(np.arange(256)[np.newaxis] / 255).ravel().tolist(),
         },
     }

@@ -60,12 +60,12 @@ def test_a_visitor_does_the_main_job(page, app_address, second):
     predicted = segmentation.mask(0.5)[index]
     assert (native_pixels(page) == overlay.draw_mask(flair, predicted, overlay.PREDICTED_COLOUR, 0.45)).all()
 
-    page.get_by_label("Errors").check()
-    page.get_by_label("Outline").check()
+    page.get_by_role("radio", name="Errors").check()
+    page.get_by_role("radio", name="Outline").check()
     wait_for_view(page, "viewer.state.overlay === 'Errors' && viewer.state.style === 'Outline'")
     assert (native_pixels(page) == overlay.draw_errors(flair, predicted, expected, 0.45, outline=True)).all()
 
-    page.get_by_label("Attention 2").check()
+    page.get_by_role("radio", name="Attention 2").check()
     wait_for_view(page, "viewer.state.overlay === 'Attention 2'")
     attention = overlay.draw_values(flair, segmentation.attention_over_slice(2, index), 0.45)
     assert np.abs(native_pixels(page).astype(int) - attention).max() <= 1

@@ -19,7 +19,7 @@ def wait_for_view(page, condition: str = "true", argument=None) -> None:
         f"""argument => {{
             const viewer = {_FIND};
             return viewer?.study?.shape && !viewer.follows && !viewer.frame
-                && viewer.study.arrived(viewer.data.model) === viewer.data.shape[0] && ({condition});
+                && viewer.study.arrived(viewer.data.model.id) === viewer.data.shape[0] && ({condition});
         }}""",
         arg=argument,
         timeout=120_000,

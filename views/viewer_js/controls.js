@@ -6,6 +6,7 @@ const PAIRS = {
   "Expected | Predicted": [{ overlay: "Expected" }, { overlay: "Predicted" }],
   "Picture | Overlay": [{ overlay: "None" }, {}],
   "FLAIR | Post-contrast": [{ channel: "FLAIR" }, { channel: "Post-contrast" }],
+  "This network | The other": [{ other: false }, { other: true }], // where Python sends a second one
 };
 // width as a factor on the opening window, and how far its middle moves in that width
 const PRESETS = { "As opened": [1, 0], "Bright parts": [0.5, 0.25], "Dark parts": [0.5, -0.25], "Low contrast": [1.6, 0.1] };
@@ -120,8 +121,10 @@ function showControls(viewer) {
     }
   }
   for (const range of root.querySelectorAll("[data-range]")) range.value = state[range.dataset.range];
-  root.querySelector("[data-select=pair]").value = state.pair;
-  root.querySelector("[data-select=pair]").hidden = state.layout !== "two";
+  const pair = root.querySelector("[data-select=pair]");
+  pair.value = state.pair;
+  pair.hidden = state.layout !== "two";
+  for (const option of pair.options) option.hidden = !data.other && PAIRS[option.value].some((own) => own.other);
   root.querySelector("[data-value=opacity]").value = `${state.opacity} %`;
   root.querySelector("[data-value=threshold]").value = state.threshold.toFixed(2);
   const hide = root.querySelector("[data-do=hide]");

@@ -44,7 +44,7 @@ class Painter {
 
   /**
    * Paint one plane.
-   * look: { channel: 0, 1, 2 or "RGB", windows, overlay, outline, opacity, threshold, model, cells }
+   * look: { channel: 0, 1, 2 or "RGB", windows, overlay, outline, opacity, threshold, model: { id, cells } }
    * Returns ImageData on the plane's own grid.
    */
   paint(study, plane, at, look) {
@@ -55,10 +55,11 @@ class Painter {
       this.classes = new Uint8Array(size);
     }
     this.paintPicture(study, walk, look);
-    const model = study.models.get(look.model);
-    if (look.overlay === "Probability" && model) this.paintValues(walk, look, (v) => PROBABILITY_BYTES[model.probability[v]]);
-    else if (look.overlay.startsWith("Attention") && model) this.paintAttention(study, walk, look, model);
-    else if (look.overlay !== "None") this.paintClasses(study, walk, look, model);
+    const model = study.models.get(look.model.id);
+    if (["Predicted", "Expected", "Errors"].includes(look.overlay)) this.paintClasses(study, walk, look, model);
+    else if (!model) return this.image; // the first prediction is still on its way
+    else if (look.overlay === "Probability") this.paintValues(walk, look, (v) => PROBABILITY_BYTES[model.probability[v]]);
+    else if (look.overlay.startsWith("Attention")) this.paintAttention(study, walk, look, model);
     return this.image;
   }
 
@@ -125,7 +126,7 @@ class Painter {
   paintAttention(study, walk, look, model) {
     const level = Number(look.overlay.at(-1)) - 1;
     const { side, values } = model.attention[level];
-    const { rows: rowCells, columns: columnCells } = look.cells[level];
+    const { rows: rowCells, columns: columnCells } = look.model.cells[level];
     const [, rows, columns] = study.shape;
     this.paintValues(walk, look, (v) => {
       const z = Math.floor(v / (rows * columns));

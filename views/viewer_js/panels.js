@@ -14,7 +14,7 @@ function drawStrip(viewer) {
   const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
   const context = canvas.getContext("2d");
   const slices = data.shape[0];
-  const counts = Array.from({ length: slices }, (_, z) => study.counts(data.model, z, state.threshold));
+  const counts = Array.from({ length: slices }, (_, z) => study.counts(data.model.id, z, state.threshold));
   const top = 1.08 * Math.max(1, ...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []));
   const step = width / slices;
   const style = getComputedStyle(viewer.root);
@@ -69,9 +69,9 @@ function volumeText({ data }, voxels) {
 function showNumbers(viewer) {
   const { study, state, data, position } = viewer;
   const [z] = position;
-  const counts = study.counts(data.model, z, state.threshold);
+  const counts = study.counts(data.model.id, z, state.threshold);
   const scored = counts && study.hasMask[z];
-  const totals = study.totals(data.model, state.threshold);
+  const totals = study.totals(data.model.id, state.threshold);
   const { predicted, expected, both } = counts ?? {};
   const rows = [
     ["Slice Dice", scored ? score((2 * both) / (predicted + expected)) : DASH, "Overlap with the expected mask on this slice, 0 to 1."],
@@ -85,7 +85,7 @@ function showNumbers(viewer) {
   if (drawn) {
     const limit = halfBits(state.threshold);
     const offset = z * drawn.length;
-    const probability = study.models.get(data.model)?.probability.subarray(offset, offset + drawn.length);
+    const probability = study.models.get(data.model.id)?.probability.subarray(offset, offset + drawn.length);
     const theirs = probability && Uint8Array.from(probability, (bits) => (bits >= limit ? 1 : 0));
     const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
     rows.push(["Your Dice, expected", score(truth), "Your outline against the expert's, on this slice."]);
@@ -147,7 +147,7 @@ class Maps {
   draw() {
     const { viewer } = this;
     const { study, data, position } = viewer;
-    const model = study.models.get(data.model);
+    const model = study.models.get(data.model.id);
     this.maps.forEach((overlay, i) => {
       const image = this.painter.paint(study, AXIAL, position[0], { ...viewer.look(), overlay, opacity: 0.65 });
       onCanvas(image, this.buttons[i].querySelector("canvas"));

@@ -28,6 +28,7 @@ class Viewer {
     const another = data.volume !== this.data?.volume;
     this.tell = tell;
     this.data = data;
+    if (!data.other && PAIRS[this.state.pair].some((own) => own.other)) this.state.pair = DEFAULTS.pair;
     if (!this.panes) this.build();
     if (another) this.open();
     this.changed();
@@ -88,10 +89,10 @@ class Viewer {
   /** Go to the slice with the largest predicted lesion, else the largest expected one. */
   follow() {
     const { study, data, state } = this;
-    const counts = data.shape[0] === study.arrived(data.model) && study.shape;
+    const counts = data.shape[0] === study.arrived(data.model.id) && study.shape;
     if (!counts) return;
     this.follows = false;
-    const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(data.model, z, state.threshold).predicted);
+    const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(data.model.id, z, state.threshold).predicted);
     const areas = predicted.some(Boolean) ? predicted : study.expectedArea;
     const largest = areas.indexOf(Math.max(...areas));
     if (areas[largest]) this.position = [largest, ...this.middle(largest)];
@@ -101,7 +102,7 @@ class Viewer {
   /** The middle (y, x) of the lesion on a slice, so that the other planes cut through it. */
   middle(z) {
     const [, rows, columns] = this.data.shape;
-    const probability = this.study.models.get(this.data.model).probability;
+    const probability = this.study.models.get(this.data.model.id).probability;
     const limit = halfBits(this.state.threshold);
     let count = 0, sumY = 0, sumX = 0;
     for (let i = 0, v = z * rows * columns; i < rows * columns; i++, v++) {
@@ -231,7 +232,7 @@ class Viewer {
       const value = study.images[3 * v + channel] * study.unit[channel].scale + study.unit[channel].offset;
       return Number.isInteger(value) ? value : value.toPrecision(4);
     };
-    const probability = study.models.get(data.model)?.probability[v];
+    const probability = study.models.get(data.model.id)?.probability[v];
     output.textContent =
       `x ${x}, y ${y} · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}` +
       (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
@@ -262,19 +263,18 @@ class Viewer {
       opacity: state.opacity / 100,
       threshold: state.threshold,
       model: data.model,
-      cells: data.cells,
     };
   }
 
   draw() {
     const { study, state, data } = this;
     showControls(this);
-    const arrived = study.arrived(data.model);
+    const arrived = study.arrived(data.model.id);
     this.find(".progress").textContent = !study.shape
       ? "The slices are on their way …"
       : arrived < data.shape[0]
         ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
-        : data.engine;
+        : data.model.engine;
     if (!study.shape) return;
     if (this.follows) this.follow();
     this.drawPanes();
@@ -302,13 +302,14 @@ class Viewer {
       pane.figure.hidden = !pane.figure.dataset.in.split(" ").includes(state.layout);
       if (pane.figure.hidden) return;
       const own = pair[i] ?? {};
-      const paneLook = { ...look, ...own, channel: own.channel ? CHANNELS[own.channel] : look.channel };
+      const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? data.other : data.model };
       if (state.hidden) paneLook.overlay = "None";
       pane.draw(paneLook, position[[AXIAL, CORONAL, SAGITTAL].indexOf(pane.plane)], {
         crosshair: state.layout === "planes" ? crosshairs[pane.plane] : undefined,
         marks: pane.plane === AXIAL ? marks : undefined,
       });
       const words = [own.channel ?? state.channel, paneLook.overlay === "None" ? "" : paneLook.overlay.toLowerCase()];
+      if ("other" in own) words.push(paneLook.model.name);
       pane.canvas.ariaLabel = `${data.patient}, ${pane.plane} slice ${z + 1}, ${words.filter(Boolean).join(", ")}`;
       pane.figure.querySelector("figcaption").textContent = this.caption(pane, words);
     });
@@ -335,7 +336,7 @@ class Viewer {
       if (!this.study.shape) return;
       this.maps.draw();
       this.writeLink();
-      const { predicted } = this.study.counts(this.data.model, this.position[0], this.state.threshold) ?? {};
+      const { predicted } = this.study.counts(this.data.model.id, this.position[0], this.state.threshold) ?? {};
       this.find("[aria-live]").textContent =
         `${this.find(".where").textContent}. ` + (predicted === undefined ? "" : `Predicted area ${areaText(this, predicted)}.`);
       if (!this.playing && !this.follows) this.tellPython();
@@ -368,7 +369,7 @@ class Viewer {
   saveMask() {
     const [slices, rows, columns] = this.data.shape;
     const image = new ImageData(columns, rows);
-    const model = this.study.models.get(this.data.model);
+    const model = this.study.models.get(this.data.model.id);
     const limit = halfBits(this.state.threshold);
     const first = this.position[0] * rows * columns;
     for (let i = 0; i < rows * columns; i++) {
