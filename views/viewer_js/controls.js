@@ -125,8 +125,8 @@ function showControls(viewer) {
   pair.value = state.pair;
   pair.hidden = state.layout !== "two";
   for (const option of pair.options) option.hidden = !data.other && PAIRS[option.value].some((own) => own.other);
-  root.querySelector("[data-value=opacity]").value = `${state.opacity} %`;
-  root.querySelector("[data-value=threshold]").value = state.threshold.toFixed(2);
+  root.querySelector("[data-value=opacity]").textContent = `${state.opacity} %`;
+  root.querySelector("[data-value=threshold]").textContent = state.threshold.toFixed(2);
   const hide = root.querySelector("[data-do=hide]");
   hide.textContent = state.hidden ? "Show overlay" : "Hide overlay";
   hide.ariaPressed = state.hidden;
