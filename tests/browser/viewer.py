@@ -4,20 +4,19 @@ import numpy as np
 
 from unet import overlay
 from unet.data import FLAIR
-
-_FIND = "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
+from views.benchmark import FIND_VIEWER
 
 
 def probe(page, expression: str, argument=None):
     """Evaluate a JavaScript expression of `viewer` and `argument` in the page."""
-    return page.evaluate(f"argument => {{ const viewer = {_FIND}; return {expression}; }}", argument)
+    return page.evaluate(f"argument => {{ const viewer = {FIND_VIEWER}; return {expression}; }}", argument)
 
 
 def wait_for_view(page, condition: str = "true", argument=None) -> None:
     """Wait until the viewer has drawn every slice and a JavaScript condition of `viewer` holds."""
     page.wait_for_function(
         f"""argument => {{
-            const viewer = {_FIND};
+            const viewer = {FIND_VIEWER};
             return viewer?.study?.shape && !viewer.follows && !viewer.frame
                 && viewer.study.arrived(viewer.data.model.id) === viewer.data.shape[0] && ({condition});
         }}""",
