@@ -81,7 +81,9 @@ def quantise(args: argparse.Namespace) -> None:
     if not train or not validation:
         raise DataError("quantising needs patients of the published training and validation splits. Check --data.")
     entry = quantise(find_weights(args.weights), train, validation)
-    print(f"validation, mean volume Dice: {entry['validation_dice_before']} in float, {entry['validation_dice']} in int8")
+    print(
+        f"validation, mean volume Dice: {entry['validation_dice_before']} in float, {entry['validation_dice']} in int8"
+    )
 
 
 def benchmark(args: argparse.Namespace) -> None:

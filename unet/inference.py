@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,8 +78,41 @@ class Segmentation:
         return attention_map[np.ix_(rows, columns)]
 
 
+class Turns:
+    """A lock that lets threads in by the order in which they asked, so that no visitor waits for ever.
+
+    >>> turns = Turns()
+    >>> with turns:
+    ...     turns.waiting
+    0
+    """
+
+    def __init__(self):
+        self._queue: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand behind the one whose turn it is."""
+        return max(0, len(self._queue) - 1)
+
+    def __enter__(self):
+        mine = threading.Event()
+        with self._lock:
+            self._queue.append(mine)
+            if len(self._queue) == 1:
+                mine.set()
+        mine.wait()
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._queue.popleft()
+            if self._queue:
+                self._queue[0].set()
+
+
 class Segmenter:
-    """Trained weights, ready to run; safe to share between threads, which take turns."""
+    """Trained weights, ready to run; safe to share between threads, which take turns slice by slice."""
 
     def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None):
         """Load the network.
@@ -95,7 +129,7 @@ class Segmenter:
         if engine not in ("auto", "openvino", "keras"):
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
         self.weights = weights
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._engine = None
         if engine != "keras":
             try:
@@ -118,6 +152,11 @@ class Segmenter:
     def engine_name(self) -> str:
         return self._engine.name
 
+    @property
+    def waiting(self) -> int:
+        """How many slices of other threads wait for their turn."""
+        return self._turns.waiting
+
     def predict(self, image: np.ndarray, statistics: IntensityStatistics | None = None) -> SlicePrediction:
         """Run one slice.
 
@@ -131,7 +170,7 @@ class Segmenter:
         statistics = statistics or intensity_statistics(image[np.newaxis])
         fit = self.fit(image.shape)
         square = fit.forward(normalise(image, statistics))
-        with self._lock:
+        with self._turns:
             started = time.perf_counter()
             # copies: the engine reuses its output memory for the next slice
             probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
@@ -176,6 +215,11 @@ class RunningSegmentation:
     @property
     def engine_name(self) -> str:
         return self._segmenter.engine_name
+
+    @property
+    def waiting(self) -> int:
+        """How many slices, of this volume or of others, wait for the network."""
+        return self._segmenter.waiting
 
     @property
     def progress(self) -> float:

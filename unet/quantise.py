@@ -29,7 +29,9 @@ class QuantisationError(RuntimeError):
     """The network could not be made smaller without losing more than is allowed."""
 
 
-def quantise(weights: Weights, calibration: list[Patient], validation: list[Patient], max_drop: float = MAX_DROP) -> dict:
+def quantise(
+    weights: Weights, calibration: list[Patient], validation: list[Patient], max_drop: float = MAX_DROP
+) -> dict:
     """Write `int8.xml` and `int8.bin` beside the weights and enter them in `config.json`.
 
     Args:

@@ -88,10 +88,14 @@ def _show_canvas(volume, volume_id, brain, network, other) -> None:
     with st.container(gap=None):  # parcels have no looks, and must take no room
         _parcel(key=f"volume {volume_id}", data=_volume_parcel(volume_id, volume, brain))
         order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
+        queue = st.empty()
         for weights, running in filter(None, (network, other)):
             for first in order:
+                if running.progress < 1 and running.waiting:
+                    queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
                 parcel = _prediction_parcel(volume_id, _model_id(weights), first, running)
                 _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
+        queue.empty()
 
 
 def _opened_at(volume_id: str, slices: int) -> int:
