@@ -71,7 +71,7 @@ def _slices(paths: list[Path]) -> list[Path]:
 
 
 def quantise(args: argparse.Namespace) -> None:
-    from unet.quantise import quantise
+    from unet.quantise import quantise as make_int8
 
     patients = {patient.patient_id: patient for patient in list_patients(find_data_root(args.data))[0]}
     train, validation = (
@@ -80,10 +80,9 @@ def quantise(args: argparse.Namespace) -> None:
     )
     if not train or not validation:
         raise DataError("quantising needs patients of the published training and validation splits. Check --data.")
-    entry = quantise(find_weights(args.weights), train, validation)
-    print(
-        f"validation, mean volume Dice: {entry['validation_dice_before']} in float, {entry['validation_dice']} in int8"
-    )
+    entry = make_int8(find_weights(args.weights), train, validation)
+    before, after = entry["validation_dice_before"], entry["validation_dice"]
+    print(f"validation, mean volume Dice: {before} in float, {after} in int8")
 
 
 def benchmark(args: argparse.Namespace) -> None:

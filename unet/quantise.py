@@ -18,14 +18,14 @@ from unet.data import Patient, Volume, load_volume
 from unet.engines import openvino_model
 from unet.metrics import volume_dice
 from unet.preprocessing import Fit, normalise
-from unet.weights import INT8_NAME, Weights, file_sha256
+from unet.weights import INT8_NAME, Weights, WeightsError, file_sha256
 
 MAX_DROP = 0.005  # of the validation patients' mean volume Dice at 0.5
 SLICES_PER_PATIENT = 4  # half of them with lesion
 SEED = 0
 
 
-class QuantisationError(RuntimeError):
+class QuantisationError(WeightsError):
     """The network could not be made smaller without losing more than is allowed."""
 
 
