@@ -4,7 +4,7 @@ NNCF measures the range of every activation on slices of training patients, roun
 and compares the mean volume Dice of the validation patients before and after. Where the loss is above what is allowed
 it takes layers back to float, worst first; what still loses too much is not written.
 
-    python -m unet quantise --data DIR --weights NAME       (needs requirements-dev.txt)
+    python -m unet quantise --data DIR --weights NAME       (needs requirements-benchmark.txt)
 """
 
 import json
