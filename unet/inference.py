@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model
+from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
 from unet.weights import Weights
 
@@ -18,7 +19,7 @@ class SlicePrediction:
     Attributes:
         probability: (height, width) float32 in [0, 1], on the slice's own grid.
         attention: four maps, level 1 (finest) to 4, square float32 in [0, 1] on the network's grid.
-        milliseconds: time in the engine, without waiting for it.
+        milliseconds: time in the engine, without waiting for it; of both passes with flip averaging.
     """
 
     probability: np.ndarray
@@ -36,6 +37,7 @@ class Segmentation:
         fit: how a slice lies in the network's square, to bring attention maps back over it.
         engine: name for people, such as `OpenVINO bf16`.
         milliseconds: median time in the engine for a slice.
+        post_processing: the rule of the weights, applied by `mask`.
     """
 
     probability: np.ndarray
@@ -43,9 +45,12 @@ class Segmentation:
     fit: Fit
     engine: str
     milliseconds: float
+    post_processing: PostProcessing = PLAIN
 
     @classmethod
-    def from_slices(cls, slices: list[SlicePrediction], fit: Fit, engine: str) -> "Segmentation":
+    def from_slices(
+        cls, slices: list[SlicePrediction], fit: Fit, engine: str, post_processing: PostProcessing = PLAIN
+    ) -> "Segmentation":
         """Join the slices of a volume, in order."""
         probability = np.stack([slice_.probability for slice_ in slices]).astype(np.float16)
         levels = zip(*(slice_.attention for slice_ in slices), strict=True)
@@ -53,11 +58,11 @@ class Segmentation:
         for array in (probability, *attention):
             array.flags.writeable = False  # shared by every visitor who looks at this patient
         milliseconds = float(np.median([slice_.milliseconds for slice_ in slices]))
-        return cls(probability, attention, fit, engine, milliseconds)
+        return cls(probability, attention, fit, engine, milliseconds, post_processing)
 
     def mask(self, threshold: float) -> np.ndarray:
-        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold."""
-        return (self.probability >= np.float16(threshold)).astype(np.uint8)
+        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
+        return self.post_processing.mask(self.probability, threshold)
 
     def attention_over_slice(self, level: int, slice_index: int) -> np.ndarray:
         """Return one attention map, (height, width) float32 in [0, 1], stretched over the slice it belongs to.
@@ -103,12 +108,15 @@ class Segmenter:
     def engine_name(self) -> str:
         return self._engine.name
 
-    def predict(self, image: np.ndarray, statistics: IntensityStatistics | None = None) -> SlicePrediction:
+    def predict(
+        self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
+    ) -> SlicePrediction:
         """Run one slice.
 
         Args:
             image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
             statistics: of the volume the slice is from; by default of the slice itself.
+            flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
         Raises:
             ValueError: another shape, or values that are not finite.
@@ -122,10 +130,14 @@ class Segmenter:
             probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
             milliseconds = 1000 * (time.perf_counter() - started)
         probability = np.clip(fit.inverse(probability), 0, 1)  # resizing may round past 0 or 1
+        if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
+            mirrored = self.predict(image[:, ::-1], statistics, flip_averaging=False)
+            probability = (probability + mirrored.probability[:, ::-1]) / 2
+            milliseconds += mirrored.milliseconds
         return SlicePrediction(probability, tuple(attention), milliseconds)
 
     def segment(self, images: np.ndarray) -> Segmentation:
-        """Run a whole volume, (slices, height, width, 3); errors as `predict`."""
+        """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
         running = RunningSegmentation(self, images)
         while not running.advance():
             pass
@@ -163,7 +175,8 @@ class RunningSegmentation:
             self._slices.append(self._segmenter.predict(self._images[len(self._slices)], self._statistics))
             if len(self._slices) == len(self._images):
                 fit = self._segmenter.fit(self._images.shape[1:])
-                self._result = Segmentation.from_slices(self._slices, fit, self._segmenter.engine_name)
+                rule = self._segmenter.weights.post_processing
+                self._result = Segmentation.from_slices(self._slices, fit, self._segmenter.engine_name, rule)
                 self._slices = []  # float32; the result keeps half
             return self._result is not None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.data import PROJECT_FOLDER
+from unet.postprocessing import PLAIN, PostProcessing, read_post_processing
 
 WEIGHTS_FOLDER = PROJECT_FOLDER / "weights"
 DEFAULT_WEIGHTS = "attention-unet-32"
@@ -35,6 +36,7 @@ class Weights:
         threshold: probability from which a pixel counts as lesion.
         sha256: of `weights.npz`; part of every cache key.
         path: of `weights.npz`.
+        post_processing: what happens to the mask after the threshold, chosen on validation.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Weights:
     threshold: float
     sha256: str
     path: Path
+    post_processing: PostProcessing = PLAIN
 
 
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
@@ -61,6 +64,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             float(config["threshold"]),
             str(config["sha256"]),
             folder / "weights.npz",
+            read_post_processing(config.get("post_processing")),
         )
     except FileNotFoundError:
         shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"

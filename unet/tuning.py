@@ -1,0 +1,182 @@
+"""Choose threshold, component rule, small-lesion limit and flip averaging, on validation patients only.
+
+A dozen patients cannot tell small gains from luck, and the best of a hundred settings is always lucky. So the plain
+setting (0.5, everything stays, one pass) is left only step by step, one thing at a time, and only where the gain in
+volume Dice is clear: its bootstrap interval, paired by patient, lies above zero. A change that leaves volume Dice
+where it is may still be taken for clearly fewer false alarms on slices without a lesion.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from unet.evaluation import rounded
+from unet.metrics import bootstrap_interval, volume_dice
+from unet.postprocessing import COMPONENT_RULES, PLAIN, PostProcessing
+from unet.protocol import Passes
+
+THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(10))
+SMALL_LESIONS = (0, 20, 50, 100, 200, 400)  # voxels; the smallest lesion among the training patients has 1,870
+MIN_GAIN = 0.002  # in mean volume Dice: less would not be noticed
+SAME_DICE = 0.0005  # a mean that falls by less stands where it was
+MIN_FEWER_ALARMS = 0.005  # of the empty slices
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that is chosen; the default is the plain one."""
+
+    threshold: float = 0.5
+    rule: PostProcessing = PLAIN
+
+    def __str__(self) -> str:
+        return f"{self.threshold:.2f}, {self.rule}".replace(", none", "")
+
+    def neighbours(self) -> list["Setting"]:
+        """Return the settings that differ from this one in a single choice."""
+        rule = self.rule
+        found = [replace(self, threshold=threshold) for threshold in THRESHOLDS]
+        found += [replace(self, rule=replace(rule, components=components)) for components in COMPONENT_RULES]
+        found += [replace(self, rule=replace(rule, min_voxels=voxels)) for voxels in SMALL_LESIONS]
+        found += [replace(self, rule=replace(rule, flip_averaging=not rule.flip_averaging))]
+        return [setting for setting in found if setting != self]
+
+
+@dataclass
+class Trial:
+    """One setting on every patient: volume Dice, and false alarms among the slices without a lesion."""
+
+    setting: Setting
+    dice: list[float] = field(default_factory=list)
+    alarms: list[int] = field(default_factory=list)
+    empty_slices: list[int] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        return float(np.nanmean(self.dice))
+
+    @property
+    def alarm_rate(self) -> float:
+        empty = sum(self.empty_slices)
+        return sum(self.alarms) / empty if empty else 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A change that was considered: `after` against `before`, with 95 % intervals of the paired differences."""
+
+    before: Trial
+    after: Trial
+    taken: bool = False
+
+    @property
+    def gain(self) -> float:
+        return float(np.nanmean(self._dice_gains()))
+
+    @property
+    def gain_interval(self) -> tuple[float, float]:
+        return bootstrap_interval(self._dice_gains())
+
+    @property
+    def fewer_alarms(self) -> float:
+        return self.before.alarm_rate - self.after.alarm_rate
+
+    @property
+    def fewer_alarms_interval(self) -> tuple[float, float]:
+        empty = np.array(self.before.empty_slices)
+        saved = (np.array(self.before.alarms) - np.array(self.after.alarms))[empty > 0] / empty[empty > 0]
+        return bootstrap_interval(saved)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the change earns its place."""
+        better = self.gain >= MIN_GAIN and self.gain_interval[0] > 0
+        quieter = self.fewer_alarms >= MIN_FEWER_ALARMS and self.fewer_alarms_interval[0] > 0
+        return better or (quieter and self.gain > -SAME_DICE)
+
+    def _dice_gains(self) -> np.ndarray:
+        return np.array(self.after.dice) - np.array(self.before.dice)
+
+
+class Tuning:
+    """Streams patients once and tries every setting that the search could reach."""
+
+    def __init__(self):
+        rules = [
+            PostProcessing(components, voxels, flip)
+            for flip in (False, True)
+            for components in COMPONENT_RULES
+            for voxels in SMALL_LESIONS
+        ]
+        self.trials = {Setting(t, rule): Trial(Setting(t, rule)) for rule in rules for t in THRESHOLDS}
+        self.patients: list[str] = []
+
+    def add(self, passes: Passes) -> None:
+        """Try every setting on a patient."""
+        scored, expected = passes.volume.has_mask, passes.volume.expected_mask
+        empty = scored & ~expected.any(axis=(1, 2))
+        self.patients.append(passes.volume.patient_id)
+        for setting, trial in self.trials.items():
+            mask = setting.rule.mask(passes.probability(setting.rule.flip_averaging), setting.threshold)
+            trial.dice.append(volume_dice(mask, expected, scored))
+            trial.alarms.append(int(mask[empty].any(axis=(1, 2)).sum()))
+            trial.empty_slices.append(int(empty.sum()))
+
+    def search(self) -> list[Step]:
+        """Return every change that was considered, in order; the last one taken leads to the choice."""
+        here, steps = self.trials[Setting()], []
+        while True:
+            around = [Step(here, self.trials[setting]) for setting in here.setting.neighbours()]
+            clear = [step for step in around if step.is_clear]
+            best = max(clear, key=lambda step: (step.gain + step.fewer_alarms, str(step.after.setting)), default=None)
+            steps += [replace(step, taken=step is best) for step in around]
+            if best is None:
+                return steps
+            here = best.after
+
+
+def chosen(steps: Iterable[Step]) -> Setting:
+    """Return where the search ended: the plain setting if no step was taken."""
+    return next((step.after.setting for step in reversed(list(steps)) if step.taken), Setting())
+
+
+def table(steps: list[Step]) -> str:
+    """Return what was tried as text, a line a change, under the setting it starts from."""
+    lines, start = [], None
+    for step in steps:
+        if step.before is not start:
+            start = step.before
+            lines += [
+                "",
+                f"from {start.setting}: mean volume Dice {start.mean:.4f}, false alarms on {start.alarm_rate:.1%} of "
+                f"{sum(start.empty_slices)} empty slices",
+                f"  {'change to':58} {'Dice':>6}  {'difference':>10}  {'95 % interval':>18}  {'alarms':>6}",
+            ]
+        low, high = step.gain_interval
+        mark = "*" if step.taken else " "
+        lines.append(
+            f"{mark} {step.after.setting!s:58} {step.after.mean:.4f}  {step.gain:+10.4f}  {low:+.4f} to {high:+.4f}  "
+            f"{step.after.alarm_rate:6.1%}"
+        )
+    return "\n".join(lines[1:])
+
+
+def as_config(tuning: Tuning, steps: list[Step]) -> dict:
+    """Return what config.json keeps of a tuning: the settings, and what they bring over the plain one."""
+    setting = chosen(steps)
+    whole = Step(tuning.trials[Setting()], tuning.trials[setting])
+    return {
+        "threshold": setting.threshold,
+        "post_processing": setting.rule.as_config(),
+        "tuning": {
+            "patients": len(tuning.patients),
+            "settings_tried": len(tuning.trials),
+            "plain_dice": rounded(whole.before.mean),
+            "chosen_dice": rounded(whole.after.mean),
+            "difference": rounded(whole.gain),
+            "difference_ci95": [rounded(bound) for bound in whole.gain_interval],
+            "plain_false_alarms": rounded(whole.before.alarm_rate),
+            "chosen_false_alarms": rounded(whole.after.alarm_rate),
+        },
+    }
