@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,10 @@ def complete_config(config: dict, run_folder: Path | None, notes: list[str]) -> 
         }
         with run.metrics.open(newline="") as file:
             rows = list(csv.DictReader(file))
+        # a run started before commands were shortened may name this machine's folders
+        origin["command"] = " ".join(
+            Path(word).name if os.path.isabs(word) else word for word in origin["command"].split()
+        )
         origin |= {"hours": round(float(rows[-1]["seconds"]) / 3600, 2), "epochs": len(rows)}
         counts = {f"{split}_patients": len(spec[f"{split}_patients"]) for split in ("training", "validation")}
     return {

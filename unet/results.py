@@ -5,6 +5,7 @@ hold (it has only Dice per patient) gives an empty table.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ def read_report(path: Path) -> dict:
 def shipped_reports(folder: Path) -> dict[str, dict]:
     """Return the reports beside a set of weights by split; those that are not there are left out."""
     return {split: read_report(folder / name) for split, name in SPLITS.items() if (folder / name).exists()}
+
+
+def to_json(report: dict) -> str:
+    """Return a report as text, its long lists of numbers on one line each."""
+    text = json.dumps(report, indent=1)
+    return re.sub(r"\[[^\[\]{}\"]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def is_full(report: dict) -> bool:
