@@ -226,8 +226,9 @@ def _distances(report: dict) -> str:
 def _calibration(report: dict) -> str:
     c = report["protocol"]["calibration"]
     return (
-        f"Expected calibration error over the pixels of the head, ten bins: {_number(c['expected_calibration_error'])}; "
-        f"over those with a probability of 0.1 or more: {_number(c['expected_calibration_error_above_0.1'])}."
+        "Expected calibration error over the pixels of the head, ten bins: "
+        f"{_number(c['expected_calibration_error'])}; over those with a probability of 0.1 or more: "
+        f"{_number(c['expected_calibration_error_above_0.1'])}."
     )
 
 

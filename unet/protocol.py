@@ -128,7 +128,7 @@ def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measure
 
 
 def _disagreement(passes: Passes, scored: np.ndarray) -> float:
-    """Share of the predicted volume on which the two passes differ: the sum of |difference| over the sum of both / 2."""
+    """By how much of the predicted volume the two passes differ: Σ |direct − mirrored| over their mean Σ."""
     direct, mirrored = np.float32(passes.direct[scored]), np.float32(passes.mirrored[scored])
     total = float((direct + mirrored).sum() / 2)
     return float(np.abs(direct - mirrored).sum()) / total if total else float("nan")

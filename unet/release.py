@@ -102,7 +102,7 @@ def release(
     tune(weights_name, data, engine)
     segmenter = Segmenter(find_weights(weights_name), engine)
     folder = segmenter.weights.path.parent
-    for split in sorted(splits, key="phantoms validation test".split().index):
+    for split in sorted(splits, key=["phantoms", "validation", "test"].index):
         if split == "phantoms":
             patients = list_patients(DEMO_FOLDER)[0]
         else:

@@ -76,7 +76,7 @@ def headline_row(report: dict) -> str:
 def dice_of(report: dict, row: str) -> dict[str, float | None]:
     """Return volume Dice by patient id."""
     if not is_full(report):
-        return {patient_id: scores[row] for patient_id, scores in report["patients"].items()}
+        return {patient_id: scores.get(row) for patient_id, scores in report["patients"].items()}
     return {patient_id: numbers["dice"][row] for patient_id, numbers in report["protocol"]["patients"].items()}
 
 

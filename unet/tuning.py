@@ -158,7 +158,7 @@ def table(steps: list[Step]) -> str:
                 "",
                 f"from {start.setting}: mean volume Dice {start.mean:.4f}, false alarms on {start.alarm_rate:.1%} of "
                 f"{sum(start.empty_slices)} empty slices",
-                f"  {'change to':74} {'Dice':>6} {'difference':>10}  {'95 % interval':>18} {'but one':>8} {'alarms':>6}",
+                f"  {'change to':74} {'Dice':6} {'difference':10}  {'95 % interval':18} {'but one':>8} {'alarms':6}",
             ]
         low, high = step.gain_interval
         mark = "*" if step.taken else " "

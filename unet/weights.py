@@ -67,7 +67,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             read_post_processing(config.get("post_processing")),
         )
     except FileNotFoundError:
-        shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"
+        shipped = ", ".join(shipped_names()) or "none"
         raise WeightsError(f"No weights in {folder}: config.json is not there. Shipped weights: {shipped}.") from None
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
@@ -82,6 +82,11 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             "truncated or was changed. Check the project out again."
         )
     return weights
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the folders in `weights/` that hold weights, sorted."""
+    return sorted(path.parent.name for path in WEIGHTS_FOLDER.glob("*/config.json"))
 
 
 def file_sha256(path: Path) -> str:

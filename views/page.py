@@ -18,7 +18,8 @@ from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root
 from unet.engines import InferenceError
 from unet.inference import RunningSegmentation, Segmentation, Segmenter
 from unet.preprocessing import brain_mask
-from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights
+from unet.results import shipped_reports as read_shipped_reports
+from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
 
 MAX_VOLUMES = 24  # kept in memory, about 7 MB each; a class of thirty looks at a handful of patients
 MAX_SEGMENTATIONS = 48  # about 5 MB each
@@ -85,6 +86,27 @@ def default_weights() -> Weights:
     return find_weights(DEFAULT_WEIGHTS)
 
 
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
+def shipped_weights() -> dict[str, Weights]:
+    """Return all shipped weights by name, the default first.
+
+    Raises:
+        WeightsError: some are missing, truncated or changed.
+    """
+    return {name: find_weights(name) for name in sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS)}
+
+
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
+def shipped_reports() -> dict[str, dict[str, dict]]:
+    """Return the evaluations beside the shipped weights, by name and split.
+
+    Raises:
+        DataError: one of them is no evaluation.
+        WeightsError: as `shipped_weights`.
+    """
+    return {name: read_shipped_reports(weights.path.parent) for name, weights in shipped_weights().items()}
+
+
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
@@ -108,9 +130,13 @@ def _running() -> _Running:
     return _Running(MAX_SEGMENTATIONS)
 
 
-def segmentation(loaded: Volume, content_hash: str) -> Segmentation:
-    """Return what the network says about a volume, with a progress bar while it is being made, once for all."""
-    weights = default_weights()
+def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
+    """Return what the network says about a volume, with a progress bar while it is being made, once for all.
+
+    Args:
+        weights: by default the ones that the app starts with.
+    """
+    weights = weights or default_weights()
     network = segmenter(weights)
     running = _running().get((content_hash, weights.sha256), network, loaded.images)
     if running.progress < 1:
