@@ -35,10 +35,11 @@ else:
         st.session_state.split = OWN
     if st.session_state.get("split") not in by_split:
         st.session_state.split = "test" if "test" in by_split else next(iter(by_split))
-    split = st.segmented_control("Patients", list(by_split), key="split", required=True)
+    split_box, row_box = st.columns([2, 4])
+    split = split_box.segmented_control("Patients", list(by_split), key="split", required=True)
     report = by_split[split]
     rows = rows_of(report)
-    row = st.selectbox(
+    row = row_box.selectbox(
         "Scored", rows, index=rows.index(headline_row(report)), format_func=ROWS.get, key=f"row_{len(rows)}"
     )
     shown = [report]

@@ -24,7 +24,7 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
     """Write slices and masks into case folders below `folder`, and return what was left out, a sentence each.
 
     Args:
-        files: name and content; folders in the name are ignored, `<patient>_<n>.tif` and `<patient>_<n>_mask.tif` count.
+        files: name and content, `<patient>_<n>.tif` and `<patient>_<n>_mask.tif`; folders in the name are ignored.
         folder: private to the visitor, empty.
 
     Raises:

@@ -202,6 +202,8 @@ def breakdown(report: dict, by: str) -> list[Row]:
         name = _size_name(numbers["expected_voxels"]) if by == "size" else numbers[by] or "unknown"
         dice = numbers["dice"]["published"]
         groups.setdefault(name, []).append(float("nan") if dice is None else dice)
+    if set(groups) == {"unknown"}:
+        return []
     order = [_size_name(low) for low, _, _ in SIZES] if by == "size" else sorted(groups)
     table = []
     for name in (name for name in order if name in groups):

@@ -105,9 +105,11 @@ def _choose(weights) -> None:
     except page.PAGE_ERRORS as error:
         st.error(str(error))
         return
-    by_split: dict[str, list[Patient]] = {}
-    for patient in found:
-        by_split.setdefault(split_of(patient.patient_id), []).append(patient)
+    by_split = {
+        split: chosen
+        for split in ("validation", "test", "unseen", "phantom", "training")
+        if (chosen := [patient for patient in found if split_of(patient.patient_id) == split])
+    }
     split = st.selectbox(
         "Split", list(by_split), format_func=lambda name: f"{name} ({len(by_split[name])} patients)", key="own_split"
     )

@@ -50,8 +50,8 @@ def show_protocol(report: dict, row: str) -> None:
         rule = read_post_processing(protocol["post_processing"])
         slices = results.slice_scores(report, "published")
         words += (
-            f"Published setting: threshold {protocol['threshold']:g}, post-processing: {rule}; chosen on the validation "
-            f"patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])}, specificity "
+            f"Published setting: threshold {protocol['threshold']:g}, post-processing: {rule}; chosen on the "
+            f"validation patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])}, specificity "
             f"{_percent(slices['specificity'])}, Dice on slices with a lesion "
             f"{_number(slices['dice_on_lesion_slices'])}. "
         )
@@ -123,9 +123,9 @@ def show_comparison(reports: list[dict], row: str) -> None:
     c = results.compare(*reports, row)
     low, high = c["ci95"]
     st.markdown(
-        f"**{reports[1]['weights']}** against **{reports[0]['weights']}**, the same {c['patients']} patients: mean "
-        f"volume Dice {c['second_mean']:.3f} against {c['first_mean']:.3f}, difference {c['difference']:+.3f}, 95 % interval "
-        f"{low:+.3f} to {high:+.3f}, better in {c['better']} and worse in {c['worse']} patients."
+        f"**{reports[1]['weights']}** against **{reports[0]['weights']}** on the same {c['patients']} patients: mean "
+        f"volume Dice {c['second_mean']:.3f} against {c['first_mean']:.3f}, difference {c['difference']:+.3f}, 95 % "
+        f"interval {low:+.3f} to {high:+.3f}, better in {c['better']} and worse in {c['worse']} patients."
     )
 
 
@@ -212,9 +212,9 @@ def show_trained_on() -> None:
         st.markdown(
             f"The data set has 110 patients. The weights learned from **{len(splits['train'])}**; the epoch and the "
             f"post-processing were chosen on **{len(splits['validation'])}** others; **{len(splits['test'])}** were "
-            f"held back as a test. The remaining {110 - sum(map(len, splits.values()))} were never seen "
-            "here. Split by patient, never by slice: slices of one patient look alike, so a network that has seen one of "
-            "them is no longer being tested by the others."
+            f"held back as a test. The remaining {110 - sum(map(len, splits.values()))} were never "
+            "seen here. Split by patient, never by slice: slices of one patient look alike, so a network that has seen "
+            "one of them is no longer being tested by the others."
         )
         st.dataframe(
             [{"patient": patient_id, "split": split} for split, ids in splits.items() for patient_id in ids],
