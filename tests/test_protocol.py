@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unet import protocol, results
+from unet import protocol, results, slice_results
 from unet.__main__ import main
 from unet.clinical import ClinicalRecord
 from unet.data import DEMO_FOLDER, DataError, list_patients
@@ -110,7 +110,7 @@ def test_slices_and_what_is_made_of_them(patient):
     assert slices["raw"] == [16, 16, 0, 0, 4]
     assert slices["raw_correct"] == [16, 16, 0, 0, 0]
     assert slices["highest_probability"] == [0.8999, 0.8999, 0.0, 0.0, 0.6001]
-    scores = results.slice_scores(report, "raw")
+    scores = slice_results.slice_scores(report, "raw")
     assert scores == {
         "lesion_slices": 3,
         "empty_slices": 2,
@@ -120,8 +120,8 @@ def test_slices_and_what_is_made_of_them(patient):
         "dice_on_lesion_slices": 0.66667,
     }
     # 2 of 3 lesion slices beat both empty ones, one ties with slice 4 and loses to slice 5
-    assert results.area_under_roc(results.roc(report)) == pytest.approx((2 + 2 + 0.5) / 6)
-    worst = results.worst_slices(report)
+    assert slice_results.area_under_roc(slice_results.roc(report)) == pytest.approx((2 + 2 + 0.5) / 6)
+    worst = slice_results.worst_slices(report)
     assert [(row["slice"], row["published_wrong"]) for row in worst] == [(3, 16), (5, 4)]
     by_threshold = {row["threshold"]: row["mean"] for row in results.dice_by_threshold(report)}
     assert by_threshold[0.5] == pytest.approx(64 / 84, abs=1e-5)
@@ -137,7 +137,7 @@ def test_slices_without_expected_mask_are_scored_nowhere(tmp_path, write_patient
     assert m.dice["raw"] == 1.0
     assert np.isnan(m.dice["peer"])
     report = protocol.full_report([m], painter.weights, "none", {})
-    assert [row["slice"] for row in results.slice_rows(report)] == [2]
+    assert [row["slice"] for row in slice_results.slice_rows(report)] == [2]
     assert report["protocol"]["rows"]["peer"] == {"mean": None, "median": None, "ci95": [None, None]}
 
 

@@ -52,9 +52,9 @@ def card(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from unet import cards, results
+    from unet import reports, results
 
-    print(cards.comparison(results.read_report(args.first), results.read_report(args.second)))
+    print(reports.comparison(results.read_report(args.first), results.read_report(args.second)))
 
 
 def release(args: argparse.Namespace) -> None:

@@ -5,13 +5,11 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-
-from unet import results
+from unet import reports, results
 from unet.data import published_splits
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
-from unet.protocol import ROWS
+from unet.reports import table
 from unet.runs import RunFolder
 from unet.weights import find_weights, load_arrays
 
@@ -76,20 +74,20 @@ def card(folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text())
     arrays, _ = load_arrays(weights.path)
     parameters = sum(array.size for array in arrays.values())
-    reports = results.shipped_reports(folder)
+    found = results.shipped_reports(folder)
     sections = [
         f"# {weights.name}",
         f"The Attention U-Net of `unet/model.py` with {weights.filters} filters, {parameters:,} parameters, trained to "
         "outline FLAIR abnormality in low-grade glioma. For teaching and research; not for diagnosis.",
         "Written by `python -m unet card` from the files beside it.",
-        _table(["", ""], _facts(weights, config)),
+        table(["", ""], _facts(weights, config)),
         " ".join(config.get("notes", [])),
         "![Loss and validation Dice over the run](curve.png)" if (folder / "curve.png").exists() else "",
         "## Scores",
         "Volume Dice per patient on the native grid, every slice unless a row says otherwise, with a 95 % bootstrap "
         "interval of the mean over patients. The epoch and the post-processing were chosen on the validation patients, "
         "so their score is a little kind; nothing was chosen on the test patients.",
-        *(f"### {_TITLES[split]}\n\n{scores(report)}" for split, report in reports.items()),
+        *(f"### {_TITLES[split]}\n\n{reports.scores(report)}" for split, report in found.items()),
         "## Licence and source",
         f"Trained on the LGG MRI segmentation data set, {config.get('licence', LICENCE)}, so these weights are for "
         "non-commercial use, with attribution, under the same terms: " + config.get("attribution", ATTRIBUTION),
@@ -134,149 +132,3 @@ def _facts(weights, config: dict) -> list[list[str]]:
         ["SHA-256", f"`{weights.sha256}` of `weights.npz`"],
     ]
     return [line for line in lines if line[1]]
-
-
-def evaluation(report: dict) -> str:
-    """Return a report of `evaluate --protocol full` as a Markdown page."""
-    protocol = report["protocol"]
-    rule = read_post_processing(protocol["post_processing"])
-    facts = [
-        ["patients", f"{len(report['patients'])} ({protocol.get('split') or 'as chosen'})"],
-        ["command", f"`{protocol['command']}`" if "command" in protocol else ""],
-        ["code", protocol.get("commit", "")],
-        ["engine", protocol["engine"]],
-        ["published setting", f"threshold {protocol['threshold']:g}, post-processing: {rule}"],
-        ["weights", f"SHA-256 `{protocol['sha256']}`"],
-    ]
-    return f"# {report['weights']}\n\n{_table(['', ''], [f for f in facts if f[1]])}\n\n{scores(report)}\n"
-
-
-def scores(report: dict) -> str:
-    """Return the scores of one split as Markdown, without a heading; a short report gives the part it has."""
-    rows = results.rows_of(report)
-    lines = []
-    for row in rows:
-        s = results.row_summary(report, row)
-        lines.append([ROWS[row], _number(s["mean"]), _number(s["median"]), _interval(s["ci95"])])
-    count = sum(dice is not None for dice in results.dice_of(report, rows[0]).values())
-    parts = [
-        f"{count} patients.",
-        _table(["volume Dice", "mean", "median", "95 % interval"], lines),
-        _peer(report),
-        "The five worst: "
-        + "; ".join(
-            f"{r['patient']} {_number(r['volume_dice'])}"
-            for r in results.by_patient(report, results.headline_row(report))[:5]
-        )
-        + f" ({ROWS[results.headline_row(report)]}).",
-    ]
-    if results.is_full(report):
-        parts += [_slice_scores(report), _distances(report), _calibration(report), _groups(report)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _peer(report: dict) -> str:
-    """The peer's figures beside ours, for its ten patients only."""
-    if set(report["patients"]) != set(published_splits()["test"]):
-        return ""
-    peer = results.PEER
-    row = "peer" if results.is_full(report) else "largest_component"
-    ours = results.row_summary(report, row)
-    return (
-        f"These ten are the validation cases of {peer['name']}, which reports {peer['mean']} mean and {peer['median']} "
-        f"median with the largest component and without the first and last slice, {peer['caveat']}. Ours was trained "
-        f"on {len(published_splits()['train'])} patients and chosen on {len(published_splits()['validation'])} others: "
-        f"{_number(ours['mean'])} mean and {_number(ours['median'])} median ({ROWS[row]})."
-    )
-
-
-def _slice_scores(report: dict) -> str:
-    lines, counts = [], {}
-    for row in ("raw", "published"):
-        counts = results.slice_scores(report, row)
-        lines.append(
-            [
-                ROWS[row],
-                _percent(counts["sensitivity"]),
-                _percent(counts["specificity"]),
-                _percent(counts["false_positive_rate"]),
-                _number(counts["dice_on_lesion_slices"]),
-            ]
-        )
-    return (
-        _table(
-            ["slices", "sensitivity", "specificity", "false positives on empty slices", "Dice on lesion slices"], lines
-        )
-        + f"\n\nPooled over {counts['lesion_slices']} slices that show a lesion and {counts['empty_slices']} that do "
-        'not; a slice counts as "shows a lesion" where its mask has a pixel. Area under the ROC curve of the highest '
-        f"probability of a slice: {_number(results.area_under_roc(results.roc(report)))}."
-    )
-
-
-def _distances(report: dict) -> str:
-    patients = report["protocol"]["patients"].values()
-    lines = []
-    for row in ("raw", "published"):
-        values = [p["hd95_pixels"][row] for p in patients if p["hd95_pixels"][row] is not None]
-        if values:
-            lines.append([ROWS[row], f"{np.mean(values):.1f}", f"{np.median(values):.1f}", f"{len(values)}"])
-    return _table(["HD95 within slices, pixels", "mean", "median", "patients"], lines) if lines else ""
-
-
-def _calibration(report: dict) -> str:
-    c = report["protocol"]["calibration"]
-    return (
-        "Expected calibration error over the pixels of the head, ten bins: "
-        f"{_number(c['expected_calibration_error'])}; over those with a probability of 0.1 or more: "
-        f"{_number(c['expected_calibration_error_above_0.1'])}."
-    )
-
-
-def _groups(report: dict) -> str:
-    lines = []
-    for by in ("institution", "grade", "size"):
-        for r in results.breakdown(report, by):
-            lines.append([by, r[by], str(r["patients"]), _number(r["mean"]), _number(r["median"])])
-    return _table(["by", "group", "patients", "mean", "median"], lines)
-
-
-def comparison(first: dict, second: dict) -> str:
-    """Return two reports side by side as Markdown, paired by patient.
-
-    Raises:
-        DataError: no patient is in both.
-    """
-    lines = []
-    for row in results.rows_of(first):
-        if row in results.rows_of(second):
-            c = results.compare(first, second, row)
-            low, high = c["ci95"]
-            lines.append(
-                [
-                    ROWS[row],
-                    _number(c["first_mean"]),
-                    _number(c["second_mean"]),
-                    f"{c['difference']:+.3f}",
-                    f"{low:+.3f} to {high:+.3f}",
-                    f"{c['better']} / {c['worse']} of {c['patients']}",
-                ]
-            )
-    names = [first["weights"], second["weights"]]
-    return _table(["volume Dice", *names, "difference", "95 % interval, paired", "better / worse"], lines)
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
-
-
-def _interval(bounds: list[float | None]) -> str:
-    return f"{_number(bounds[0])} to {_number(bounds[1])}"

@@ -6,7 +6,7 @@ its CSV; a chart without rows has nothing to show, as a short report holds only 
 
 from dataclasses import dataclass, field
 
-from unet import results
+from unet import results, slice_results
 from unet.overlay import FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR, TRUE_POSITIVE_COLOUR
 from unet.results import Row
 
@@ -107,10 +107,10 @@ def volumes(reports: list[dict]) -> Chart:
 
 def roc(reports: list[dict]) -> Chart:
     """Slice-level ROC with the operating point: is there a lesion on this slice?"""
-    rows = _tagged(reports, results.roc)
+    rows = _tagged(reports, slice_results.roc)
     series = [Series("chance", [0, 1], [0, 1], dashed=True)]
     for report, (name, part, colour) in zip(reports, _by_model(reports, rows), strict=False):
-        area = results.area_under_roc(part)
+        area = slice_results.area_under_roc(part)
         series.append(
             Series(
                 f"{name}, area {area:.3f}",
@@ -121,7 +121,7 @@ def roc(reports: list[dict]) -> Chart:
                 ["" if r["threshold"] is None else f"threshold {r['threshold']:.2f}" for r in part],
             )
         )
-        point = results.slice_scores(report, "published")
+        point = slice_results.slice_scores(report, "published")
         series.append(
             Series(
                 "as published",

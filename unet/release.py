@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from unet import cards, evaluation, protocol, results, tuning
+from unet import cards, evaluation, protocol, reports, results, tuning
 from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
@@ -34,7 +34,7 @@ def evaluate_full(
         print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
     made_by = {"split": split, "command": command_line("python -m unet"), "commit": code_version()}
     report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
-    page = cards.evaluation(report)
+    page = reports.evaluation(report)
     print(page)
     if json_file:
         json_file.write_text(results.to_json(report))

@@ -14,7 +14,7 @@ def show_chart(chart: Chart, caption: str = "") -> None:
     """Draw a chart with Plotly and offer it as CSV and PNG; a chart without rows shows nothing."""
     if not chart.rows or not chart.series:
         return
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         st.plotly_chart(
             _figure(chart), key=chart.name, config={"displayModeBar": False}, alt=f"{chart.title}. {caption}"
         )

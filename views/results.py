@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from unet import charts, overlay, results
+from unet import charts, overlay, results, slice_results
 from unet.data import FLAIR, published_splits
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
@@ -31,7 +31,7 @@ def show_headline(report: dict, row: str) -> None:
     columns[3].metric("Worst patient", _number(worst["volume_dice"]), help=worst["patient"])
     if results.is_full(report):
         which = row if row == "raw" else "published"
-        slices = results.slice_scores(report, which)
+        slices = slice_results.slice_scores(report, which)
         rate = slices["false_positive_rate"]
         columns[4].metric(
             "False alarms",
@@ -48,7 +48,7 @@ def show_protocol(report: dict, row: str) -> None:
     if results.is_full(report):
         protocol = report["protocol"]
         rule = read_post_processing(protocol["post_processing"])
-        slices = results.slice_scores(report, "published")
+        slices = slice_results.slice_scores(report, "published")
         words += (
             f"Published setting: threshold {protocol['threshold']:g}, post-processing: {rule}; chosen on the "
             f"validation patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])}, specificity "
@@ -131,7 +131,7 @@ def show_comparison(reports: list[dict], row: str) -> None:
 
 def show_failures(report: dict, weights: Weights) -> None:
     """The slices with the most wrong pixels, each with a link to its place in Explore."""
-    worst = results.worst_slices(report)
+    worst = slice_results.worst_slices(report)
     if not worst:
         return
     st.subheader("Where it fails", anchor="failures")
@@ -165,7 +165,7 @@ def show_failures(report: dict, weights: Weights) -> None:
         st.html("&emsp;".join(chips))
     st.download_button(
         "All slices as CSV",
-        to_csv(results.slice_rows(report)),
+        to_csv(slice_results.slice_rows(report)),
         "slices.csv",
         "text/csv",
         icon=":material/download:",
