@@ -14,7 +14,8 @@ from unet.runs import RunFolder
 from unet.weights import find_weights, load_arrays
 
 NORMALISATION = (
-    f"per volume and channel, {CLIP_PERCENTILES[0]:g} to {CLIP_PERCENTILES[1]:g} percentile and z-score over the head"
+    f"per volume and channel, clipped to percentiles {CLIP_PERCENTILES[0]:g} and {CLIP_PERCENTILES[1]:g}, z-score, "
+    "statistics over the head"
 )
 LICENCE = "CC BY-NC-SA 4.0"
 ATTRIBUTION = (
@@ -87,12 +88,21 @@ def card(folder: Path) -> str:
         "Volume Dice per patient on the native grid, every slice unless a row says otherwise, with a 95 % bootstrap "
         "interval of the mean over patients. The epoch and the post-processing were chosen on the validation patients, "
         "so their score is a little kind; nothing was chosen on the test patients.",
-        *(f"### {_TITLES[split]}\n\n{reports.scores(report)}" for split, report in found.items()),
+        *(f"### {_TITLES[split]}\n\n{_made_by(report)}{reports.scores(report)}" for split, report in found.items()),
         "## Licence and source",
         f"Trained on the LGG MRI segmentation data set, {config.get('licence', LICENCE)}, so these weights are for "
         "non-commercial use, with attribution, under the same terms: " + config.get("attribution", ATTRIBUTION),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _made_by(report: dict) -> str:
+    """The command that a full report is from; a short one does not say."""
+    protocol = report.get("protocol", {})
+    words = [f"`{protocol['command']}`"] if "command" in protocol else []
+    words += [protocol["engine"]] if "engine" in protocol else []
+    words += [f"code {protocol['commit']}"] if "commit" in protocol else []
+    return ", ".join(words) + ".\n\n" if words else ""
 
 
 def _facts(weights, config: dict) -> list[list[str]]:
