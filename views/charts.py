@@ -76,18 +76,18 @@ def _figure(chart: Chart) -> go.Figure:
     names = _names(chart)
     figure.update_layout(
         title={"text": chart.title},
-        height=max(360, 170 + 24 * names),
+        height=190 + 24 * names if names else 360,
         margin={"l": 0, "r": 10, "t": 44, "b": 0},
         bargap=0.25,
-        legend={"orientation": "h", "yanchor": "top", "y": -0.22 if not names else -60 / max(200, 24 * names)},
+        legend={"orientation": "h", "yanchor": "top", "y": -0.22 if not names else -70 / (70 + 24 * names)},
         xaxis={"title": chart.x_title, "range": chart.x_range if not chart.log else None, "zeroline": False},
         yaxis={"title": chart.y_title or None, "range": chart.y_range if not chart.log else None, "zeroline": False},
     )
     if names:
         figure.update_yaxes(type="category", automargin=True)
     if chart.log:
-        figure.update_xaxes(type="log", dtick=1)
-        figure.update_yaxes(type="log", dtick=1)
+        figure.update_xaxes(type="log")
+        figure.update_yaxes(type="log")
     return figure
 
 

@@ -41,6 +41,11 @@ class _Evaluation:
     def progress(self) -> float:
         return min(1.0, self.slices / max(1, sum(len(patient.images) for patient in self.patients)))
 
+    @property
+    def words(self) -> str:
+        done = len(self.measurements) + len(self.problems)
+        return f"{done} of {len(self.patients)} patients, {self.progress:.0%} of the slices"
+
     def advance(self, seconds: float) -> None:
         """Go on for a while."""
         until = time.monotonic() + seconds
@@ -71,20 +76,22 @@ def own_report() -> dict | None:
 def show_own_evaluation(weights) -> None:
     """Choose patients, start, watch, cancel; the report then joins the shipped ones at the top of the page."""
     st.subheader("Evaluate your own patients", anchor="own")
+    st.caption(
+        "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
+        "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
+    )
     running: _Evaluation | None = st.session_state.get("evaluation")
+    source = st.segmented_control(
+        "Patients to evaluate", [HERE, UPLOAD], default=HERE, required=True, key="own_source", disabled=bool(running)
+    )
     if running is None:
-        _choose(weights)
+        _choose(weights, source)
     else:
         # run_every only while there is something to wait for
         st.fragment(_watch, run_every=0.1)()
 
 
-def _choose(weights) -> None:
-    st.caption(
-        "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
-        "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
-    )
-    source = st.segmented_control("Patients", [HERE, UPLOAD], default=HERE, required=True, key="own_source")
+def _choose(weights, source: str) -> None:
     if source == UPLOAD:
         files = st.file_uploader(
             "Folder of patients", type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
@@ -139,14 +146,13 @@ def _watch() -> None:
     running: _Evaluation | None = st.session_state.get("evaluation")
     if running is None:
         return
-    done, count = len(running.measurements), len(running.patients)
-    bar = st.progress(running.progress, text=f"{done} of {count} patients, {running.progress:.0%} of the slices")
+    bar = st.progress(running.progress, text=running.words)
     if st.button("Cancel", icon=":material/stop:", key="own_cancel", help="Keeps the patients that are done"):
         running.steps.close()
         running.finished = True
     else:
         running.advance(SECONDS_A_RERUN)
-    bar.progress(running.progress)
+    bar.progress(running.progress, text=running.words)
     if running.measurements:
         st.dataframe(
             [{"patient": m.patient_id, "volume Dice": m.dice["published"]} for m in running.measurements],

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from unet import charts, overlay, results, slice_results
-from unet.data import FLAIR, published_splits
+from unet.data import FLAIR, published_splits, split_of
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
 from unet.weights import Weights
@@ -13,6 +13,7 @@ from views import page
 from views.charts import show_chart, to_csv
 
 PER_ROW = 4
+AGREEMENT = f"Expert readers agree with each other at about {results.EXPERTS} on such lesions."
 
 
 def show_headline(report: dict, row: str) -> None:
@@ -44,7 +45,7 @@ def show_headline(report: dict, row: str) -> None:
 def show_protocol(report: dict, row: str) -> None:
     """Say in words what was scored and how."""
     count = len(report["patients"])
-    words = f"{count} patients, **{ROWS[row]}**. "
+    words = f"{count} patient{'s' * (count > 1)}, **{ROWS[row]}**. "
     if results.is_full(report):
         protocol = report["protocol"]
         rule = read_post_processing(protocol["post_processing"])
@@ -72,11 +73,12 @@ def show_protocol(report: dict, row: str) -> None:
 def show_charts(reports: list[dict], row: str) -> None:
     """Every figure that the reports have the numbers for."""
     test = set(reports[0]["patients"]) == set(published_splits()["test"])
+    real = all(split_of(patient_id) != "phantom" for patient_id in reports[0]["patients"])
     left, right = st.columns([3, 2], gap="small")
     with left:
         show_chart(
             charts.patients(reports, row, peer=test),
-            f"Sorted, {ROWS[row]}. Expert readers agree with each other at about {results.EXPERTS} on such lesions.",
+            f"Sorted, {ROWS[row]}. " + (AGREEMENT if real else ""),
         )
     with right:
         show_chart(
@@ -94,8 +96,9 @@ def show_charts(reports: list[dict], row: str) -> None:
         (charts.breakdown(reports, "institution"), "Number of patients in brackets: few patients, wide intervals."),
         (charts.breakdown(reports, "grade"), "Grades as read from the clinical table: 1 = G2, 2 = G3."),
     ]
-    for start in range(0, len(others), 3):
-        for column, (chart, caption) in zip(st.columns(3, gap="small"), others[start : start + 3], strict=False):
+    others = [(chart, caption) for chart, caption in others if chart.rows]
+    for start in range(0, len(others), 2):
+        for column, (chart, caption) in zip(st.columns(2, gap="small"), others[start : start + 2], strict=False):
             with column:
                 show_chart(chart, caption)
     if not results.is_full(reports[0]):
@@ -129,6 +132,7 @@ def show_comparison(reports: list[dict], row: str) -> None:
     )
 
 
+@st.fragment
 def show_failures(report: dict, weights: Weights) -> None:
     """The slices with the most wrong pixels, each with a link to its place in Explore."""
     worst = slice_results.worst_slices(report)
@@ -148,7 +152,7 @@ def show_failures(report: dict, weights: Weights) -> None:
         "Show the pictures", help="Runs the network on these patients: some seconds for each, the first time."
     )
     if not here:
-        st.caption("The pictures need the data set, which is not on this machine; the links work once it is.")
+        st.caption("The pictures, and the links to Explore, need these patients in the app's data folder.")
     for start in range(0, len(worst), PER_ROW):
         for column, row in zip(st.columns(PER_ROW, gap="small"), worst[start : start + PER_ROW], strict=False):
             with column.container(border=True):
