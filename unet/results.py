@@ -158,7 +158,9 @@ def breakdown(report: dict, by: str) -> list[Row]:
 
 def _size_name(voxels: int) -> str:
     low, high, name = next(size for size in SIZES if size[0] <= voxels < size[1])
-    return f"{name}, {low:,} voxels or more" if np.isinf(high) else f"{name}, below {high:,} voxels"
+    if not low:
+        return f"{name}, < {high:,}"
+    return f"{name}, ≥ {low:,}" if np.isinf(high) else f"{name}, < {high:,}"
 
 
 def reliability(report: dict) -> list[Row]:

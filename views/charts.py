@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -75,9 +76,8 @@ def _figure(chart: Chart) -> go.Figure:
         )
     names = _names(chart)
     figure.update_layout(
-        title={"text": chart.title},
-        height=190 + 24 * names if names else 360,
-        margin={"l": 0, "r": 10, "t": 44, "b": 0},
+        height=150 + 24 * names if names else 330,
+        margin={"l": 0, "r": 10, "t": 8, "b": 0},
         bargap=0.25,
         legend={"orientation": "h", "yanchor": "top", "y": -0.22 if not names else -70 / (70 + 24 * names)},
         xaxis={"title": chart.x_title, "range": chart.x_range if not chart.log else None, "zeroline": False},
@@ -86,8 +86,11 @@ def _figure(chart: Chart) -> go.Figure:
     if names:
         figure.update_yaxes(type="category", automargin=True)
     if chart.log:
-        figure.update_xaxes(type="log")
-        figure.update_yaxes(type="log")
+        values = [value for series in chart.series for value in (*series.x, *series.y)]
+        low, high = math.log10(min(values)) - 0.1, math.log10(max(values)) + 0.1
+        ticks = [digit * 10**power for power in range(int(low), int(high) + 1) for digit in (1, 2, 5)]
+        for axis in (figure.update_xaxes, figure.update_yaxes):
+            axis(type="log", range=(low, high), tickvals=ticks, tickformat="~s")
     return figure
 
 

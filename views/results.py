@@ -74,31 +74,25 @@ def show_charts(reports: list[dict], row: str) -> None:
     """Every figure that the reports have the numbers for."""
     test = set(reports[0]["patients"]) == set(published_splits()["test"])
     real = all(split_of(patient_id) != "phantom" for patient_id in reports[0]["patients"])
-    left, right = st.columns([3, 2], gap="small")
-    with left:
-        show_chart(
-            charts.patients(reports, row, peer=test),
-            f"Sorted, {ROWS[row]}. " + (AGREEMENT if real else ""),
-        )
-    with right:
-        show_chart(
+    shown = [
+        (charts.patients(reports, row, peer=test), f"Sorted, {ROWS[row]}. " + (AGREEMENT if real else "")),
+        (
             charts.volumes(reports),
             "Below the dotted line too little was marked, above it too much. The data set ships no millimetres.",
-        )
-    others = [
+        ),
         (charts.roc(reports), "A slice counts as positive where its highest probability reaches the threshold."),
         (charts.threshold(reports), "The network runs once; only the threshold moves."),
         (charts.reliability(reports), _calibration_words(reports[0])),
         (
             charts.breakdown(reports, "size"),
-            "Thirds of the training patients' lesions. Number of patients in brackets.",
+            "In voxels, thirds of the training patients. Number of patients in brackets.",
         ),
         (charts.breakdown(reports, "institution"), "Number of patients in brackets: few patients, wide intervals."),
         (charts.breakdown(reports, "grade"), "Grades as read from the clinical table: 1 = G2, 2 = G3."),
     ]
-    others = [(chart, caption) for chart, caption in others if chart.rows]
-    for start in range(0, len(others), 2):
-        for column, (chart, caption) in zip(st.columns(2, gap="small"), others[start : start + 2], strict=False):
+    shown = [(chart, caption) for chart, caption in shown if chart.rows]
+    for start in range(0, len(shown), 2):
+        for column, (chart, caption) in zip(st.columns(2, gap="small"), shown[start : start + 2], strict=False):
             with column:
                 show_chart(chart, caption)
     if not results.is_full(reports[0]):
