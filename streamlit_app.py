@@ -11,6 +11,12 @@ st.navigation(
             help="Browse the patients, move through the slices and see what the network sees.",
             default=True,
         ),
+        st.Page(
+            "pages/results.py",
+            title="Results",
+            icon=":material/analytics:",
+            help="What the shipped weights reach, patient by patient.",
+        ),
     ],
     position="top",
 ).run()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model
+from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
 from unet.weights import Weights
 
@@ -20,7 +21,7 @@ class SlicePrediction:
     Attributes:
         probability: (height, width) float32 in [0, 1], on the slice's own grid.
         attention: four maps, level 1 (finest) to 4, square float32 in [0, 1] on the network's grid.
-        milliseconds: time in the engine, without waiting for it.
+        milliseconds: time in the engine, without waiting for it; of both passes with flip averaging.
     """
 
     probability: np.ndarray
@@ -38,6 +39,7 @@ class Segmentation:
         fit: how a slice lies in the network's square, to bring attention maps back over it.
         engine: name for people, such as `OpenVINO bf16`.
         milliseconds: median time in the engine for a slice.
+        post_processing: the rule of the weights, applied by `mask`.
     """
 
     probability: np.ndarray
@@ -45,9 +47,12 @@ class Segmentation:
     fit: Fit
     engine: str
     milliseconds: float
+    post_processing: PostProcessing = PLAIN
 
     @classmethod
-    def from_slices(cls, slices: list[SlicePrediction], fit: Fit, engine: str) -> "Segmentation":
+    def from_slices(
+        cls, slices: list[SlicePrediction], fit: Fit, engine: str, post_processing: PostProcessing = PLAIN
+    ) -> "Segmentation":
         """Join the slices of a volume, in order."""
         probability = np.stack([slice_.probability for slice_ in slices]).astype(np.float16)
         levels = zip(*(slice_.attention for slice_ in slices), strict=True)
@@ -55,11 +60,11 @@ class Segmentation:
         for array in (probability, *attention):
             array.flags.writeable = False  # shared by every visitor who looks at this patient
         milliseconds = float(np.median([slice_.milliseconds for slice_ in slices]))
-        return cls(probability, attention, fit, engine, milliseconds)
+        return cls(probability, attention, fit, engine, milliseconds, post_processing)
 
     def mask(self, threshold: float) -> np.ndarray:
-        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold."""
-        return (self.probability >= np.float16(threshold)).astype(np.uint8)
+        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
+        return self.post_processing.mask(self.probability, threshold)
 
     def part(self, first: int, end: int) -> "Segmentation":
         """Return the slices from `first` up to but not with `end`, a view."""
@@ -157,12 +162,15 @@ class Segmenter:
         """How many slices of other threads wait for their turn."""
         return self._turns.waiting
 
-    def predict(self, image: np.ndarray, statistics: IntensityStatistics | None = None) -> SlicePrediction:
+    def predict(
+        self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
+    ) -> SlicePrediction:
         """Run one slice.
 
         Args:
             image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
             statistics: of the volume the slice is from; by default of the slice itself.
+            flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
         Raises:
             ValueError: another shape, or values that are not finite.
@@ -176,10 +184,14 @@ class Segmenter:
             probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
             milliseconds = 1000 * (time.perf_counter() - started)
         probability = np.clip(fit.inverse(probability), 0, 1)  # resizing may round past 0 or 1
+        if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
+            mirrored = self.predict(image[:, ::-1], statistics, flip_averaging=False)
+            probability = (probability + mirrored.probability[:, ::-1]) / 2
+            milliseconds += mirrored.milliseconds
         return SlicePrediction(probability, tuple(attention), milliseconds)
 
     def segment(self, images: np.ndarray) -> Segmentation:
-        """Run a whole volume, (slices, height, width, 3); errors as `predict`."""
+        """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
         running = RunningSegmentation(self, images)
         while not running.advance():
             pass
@@ -248,7 +260,8 @@ class RunningSegmentation:
             return self._join(range(first, end)) if done else None
 
     def _join(self, indices: range) -> Segmentation:
-        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name)
+        rule = self._segmenter.weights.post_processing
+        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name, rule)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

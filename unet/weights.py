@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.data import PROJECT_FOLDER
+from unet.postprocessing import PLAIN, PostProcessing, read_post_processing
 
 WEIGHTS_FOLDER = PROJECT_FOLDER / "weights"
 DEFAULT_WEIGHTS = "attention-unet-32"
@@ -37,6 +38,7 @@ class Weights:
         sha256: of `weights.npz`; part of every cache key.
         path: of `weights.npz`.
         int8: the same network in 8-bit integers, OpenVINO's `.xml`, or None where none is shipped.
+        post_processing: what happens to the mask after the threshold, chosen on validation.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Weights:
     sha256: str
     path: Path
     int8: Path | None = None
+    post_processing: PostProcessing = PLAIN
 
 
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
@@ -65,12 +68,13 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             str(config["sha256"]),
             folder / "weights.npz",
             folder / f"{INT8_NAME}.xml" if "int8" in config else None,
+            read_post_processing(config.get("post_processing")),
         )
         files = {"weights.npz": weights.sha256}
         for suffix, sha256 in config.get("int8", {}).get("sha256", {}).items():
             files[f"{INT8_NAME}.{suffix}"] = sha256
     except FileNotFoundError:
-        shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"
+        shipped = ", ".join(shipped_names()) or "none"
         raise WeightsError(f"No weights in {folder}: config.json is not there. Shipped weights: {shipped}.") from None
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
@@ -86,6 +90,11 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
                 "truncated or was changed. Check the project out again."
             )
     return weights
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the folders in `weights/` that hold weights, sorted."""
+    return sorted(path.parent.name for path in WEIGHTS_FOLDER.glob("*/config.json"))
 
 
 def file_sha256(path: Path) -> str:

@@ -14,14 +14,13 @@ from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import RunningSegmentation
 from unet.weights import Weights
-from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES
+from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
 from views.parcels import parcel_order, prediction_parcel, volume_parcel
 from views.simple_viewer import (
     CHANNELS,
     LEVEL_MEANINGS,
     PROBABILITY_MEANING,
     linked_slice,
-    show_progress,
     show_simple_viewer,
     window,
 )
