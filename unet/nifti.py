@@ -15,6 +15,15 @@ from unet.scan import MAX_CHANNELS, IngestError, Placement, Room, Scan, finished
 from unet.sequences import guess_from_name
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
+GEOMETRY_FIELDS = (
+    "pixdim",
+    "qform_code",
+    "sform_code",
+    "xyzt_units",
+    *(f"quatern_{letter}" for letter in "bcd"),
+    *(f"qoffset_{letter}" for letter in "xyz"),
+    *(f"srow_{letter}" for letter in "xyz"),
+)
 _SLACK = 1 << 20  # bytes that may follow the picture
 
 
@@ -112,13 +121,10 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         notes.append("The header does not say how the head lies: it is shown as such files usually lie.")
     else:
         voxels, geometry = orient(voxels, file_affine, slice_axis, millimetres=unit)
-    original = header.get_best_affine()
-    source = {
-        "shape": list(shape),
-        "affine": original.tolist() if np.isfinite(original).all() else None,
-        "codes": [int(header["qform_code"]), int(header["sform_code"])],
-        "units": int(header["xyzt_units"]) & 7,
-    }
+    # the numbers that place a mask on the very same grid; words of the header may name a patient and stay behind
+    geometry_fields = {field: np.asarray(header[field], float).tolist() for field in GEOMETRY_FIELDS}
+    version = 2 if int(header["sizeof_hdr"]) == 540 else 1
+    source = {"version": version, "shape": list(shape), "header": geometry_fields}
     names = tuple(f"volume {number}" if channels > 1 else name for number in range(1, voxels.shape[3] + 1))
     guesses = (guess_from_name(name),) if channels == 1 else (None,) * voxels.shape[3]
     return Scan(

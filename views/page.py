@@ -111,8 +111,18 @@ def _running() -> _Running:
 def segmentation(loaded: Volume, content_hash: str) -> Segmentation:
     """Return what the network says about a volume, with a progress bar while it is being made, once for all."""
     weights = default_weights()
-    network = segmenter(weights)
-    running = _running().get((content_hash, weights.sha256), network, loaded.images)
+    return _finish(_running().get((content_hash, weights.sha256), segmenter(weights), loaded.images))
+
+
+def private_segmentation(loaded: Volume, content_hash: str) -> Segmentation:
+    """Like `segmentation`, but kept in the visitor's session alone and gone with it."""
+    weights = default_weights()
+    own = st.session_state.setdefault("private_segmentation", _Running(1))
+    return _finish(own.get((content_hash, weights.sha256), segmenter(weights), loaded.images))
+
+
+def _finish(running: RunningSegmentation) -> Segmentation:
+    """Advance a segmentation to its end, with a progress bar."""
     if running.progress < 1:
         bar = st.progress(running.progress, text="The network looks at every slice …")
         while not running.advance():
