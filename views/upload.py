@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import overlay
-from unet.data import FLAIR, SEQUENCE_NAMES, Volume
+from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.familiarity import compare, header_warnings
 from unet.inference import Segmentation
 from unet.mapping import Channel, Mapping, build_volume, channels, fits, suggest
@@ -22,7 +22,7 @@ from unet.scan import IngestError, Scan
 
 STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels
 GAUGE_COLOURS = (overlay.TRUE_POSITIVE_COLOUR, overlay.PREDICTED_COLOUR)  # inside and outside the training range
-NONE = "not there: use FLAIR"
+MISSING = Channel(-1, -1)  # stands for no channel, as Streamlit reads None as no choice made
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def pick_files() -> Reading | None:
         key=f"upload_files_{whole_folder}",
         help="Several sequences of one examination belong together: drop them at once.",
     )
+    st.caption("A file marked red was turned away as it arrived: too big, too much together, or none of these formats.")
     if not files:
         _forget()
         return None
@@ -149,21 +150,21 @@ def pick_mapping(scans: list[Scan]) -> Mapping:
         )
         first = suggested[number]
     columns = st.columns(3)
-    key = f"{st.session_state.reading.ids[0]}_{suggested.index(first)}_{len(scans)}"
+    key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
     flair = columns[FLAIR].selectbox(
         "FLAIR", list(labels), index=list(labels).index(first[FLAIR]), format_func=labels.get, key=f"map_{key}_1"
     )
     chosen: list[Channel | None] = [None, flair, None]
-    fitting = [channel for channel in labels if fits(scans[flair.scan], scans[channel.scan])]
-    for number in (0, 2):
-        options = [None, *(channel for channel in fitting if channel != flair)]
-        chosen[number] = columns[number].selectbox(
+    fitting = [channel for channel in labels if channel != flair and fits(scans[flair.scan], scans[channel.scan])]
+    for number in (PRE_CONTRAST, POST_CONTRAST):
+        picked = columns[number].selectbox(
             SEQUENCE_NAMES[number].capitalize(),
-            options,
-            index=options.index(first[number]) if first[number] in options else 0,
-            format_func=lambda channel: NONE if channel is None else labels[channel],
+            [MISSING, *fitting],
+            index=1 + fitting.index(first[number]) if first[number] in fitting else 0,
+            format_func=lambda channel: labels.get(channel, "not there: use FLAIR"),
             key=f"map_{key}_{number}_{flair}",
         )
+        chosen[number] = None if picked == MISSING else picked
     if not any(set(scan.guesses) - {None} for scan in scans) and len(labels) > 0:
         st.caption("Neither names nor tags say which sequence this is: the choice above is a guess to check.")
     return tuple(chosen)
