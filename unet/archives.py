@@ -17,7 +17,8 @@ MAX_BYTES = 512 << 20  # unpacked, of one upload
 MAX_ENTRIES = 5_000
 MAX_RATIO = 200  # unpacked to packed; a head in black air reaches 10 to 30
 FREE_BYTES = 8 << 20  # below this an archive may be as dense as it likes
-_CHUNK = 1 << 20
+_CHUNK, _SLICE = 1 << 20, 1 << 16
+_GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
 
 
@@ -108,7 +109,7 @@ def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int, packed: 
 
 def inflate_start(data: bytes, wanted: int) -> bytes:
     """Return the first bytes of a gzip file, at most `wanted`, less where the file is damaged."""
-    return _inflate(data, wanted)[0]
+    return _inflate(data, wanted, _GZIP)[0]
 
 
 def gunzip(data: bytes, name: str, room: int) -> bytes:
@@ -117,43 +118,39 @@ def gunzip(data: bytes, name: str, room: int) -> bytes:
     Raises:
         IngestError: it holds more than `room` bytes, or is damaged.
     """
-    content, complete = _inflate(data, room + 1)
+    content, complete = _inflate(data, room + 1, _GZIP)
     if len(content) > room:
-        raise IngestError(f"{name}: unpacks to more than the {room:,} bytes that its header speaks of.")
+        raise IngestError(f"{name}: unpacks to more than {room:,} bytes, which is more than its content should need.")
     if not complete:
         raise IngestError(f"{name}: the gzip is cut off or damaged after {len(content):,} bytes. Copy it again.")
     return content
 
 
-def inflate_deflated(data: bytes, room: int) -> int:
-    """Count the bytes a raw deflate stream unpacks to, stopping above `room`."""
-    engine, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data
-    try:
-        while rest and not engine.eof and size <= room:
-            size += len(engine.decompress(rest, _CHUNK))
-            rest = engine.unconsumed_tail
-    except zlib.error:
-        pass
-    return size
+def inflates_beyond(data: bytes, room: int) -> bool:
+    """Tell whether a raw deflate stream unpacks to more than `room` bytes."""
+    return len(_inflate(data, room + 1, _RAW)[0]) > room
 
 
-def _inflate(data: bytes, room: int) -> tuple[bytes, bool]:
+def _inflate(data: bytes, room: int, kind: int) -> tuple[bytes, bool]:
     """Unpack up to `room` bytes; also tell whether the end, with its checksum, was reached."""
-    pieces, size, rest = [], 0, data
-    engine = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    pieces, size, start = [], 0, 0
+    engine, waiting = zlib.decompressobj(kind), b""
     try:
-        while rest and size < room:
-            piece = engine.decompress(rest, min(_CHUNK, room - size))
+        while size < room:
+            if not waiting:  # fed in slices, as zlib copies what it has not used yet
+                waiting, start = data[start : start + _SLICE], start + _SLICE
+                if not waiting:
+                    break
+            piece = engine.decompress(waiting, min(_CHUNK, room - size))
             pieces.append(piece)
             size += len(piece)
-            rest = engine.unconsumed_tail
+            waiting = engine.unconsumed_tail
             if engine.eof:
-                rest = engine.unused_data.lstrip(b"\0")
-                if not rest.startswith(b"\x1f\x8b"):
+                start -= len(engine.unused_data)
+                following = data[start : start + 2]
+                if kind == _RAW or following != b"\x1f\x8b":
                     return b"".join(pieces), True
-                engine = zlib.decompressobj(16 + zlib.MAX_WBITS)  # gzip files may follow one another
-            elif not piece and not rest:
-                break
+                engine, waiting = zlib.decompressobj(kind), b""  # gzip files may follow one another
     except zlib.error:
         pass
     return b"".join(pieces), False

@@ -16,11 +16,11 @@ import pydicom
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from unet.archives import inflate_deflated
+from unet.archives import inflates_beyond
 from unet.scan import IngestError, Room, Scan, finished, orient, usable_affine
 from unet.sequences import guess_from_name, guess_from_timing
 
-MAX_INFLATED = 256 << 20  # bytes of a deflated file
+MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed
 MAX_FRAMES = 5_000
 SAME_PLACE = 0.01  # millimetres: closer slices are one slice twice
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
@@ -80,8 +80,8 @@ def read_dicom(files: list[tuple[str, bytes]], room: Room) -> tuple[list[Scan], 
 def _open(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
     """Parse a file; nothing of what pydicom says reaches the message, as it may quote the header."""
     deflated = data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[132:1024]
-    if deflated and inflate_deflated(data[_deflated_start(data) :], MAX_INFLATED) > MAX_INFLATED:
-        raise IngestError(f"{name}: deflated DICOM that unpacks to more than {MAX_INFLATED >> 20} MB.")
+    if deflated and inflates_beyond(data[_deflated_start(data) :], max(FREE_INFLATED, MAX_RATIO * len(data))):
+        raise IngestError(f"{name}: deflated DICOM that unpacks to more than {MAX_RATIO} times its size.")
     try:
         return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
     except RecursionError:
@@ -108,7 +108,23 @@ def _read_header(data: bytes, name: str) -> pydicom.Dataset:
         raise IngestError(f"{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.")
     if not _number(header, "BitsAllocated"):
         raise IngestError(f"{name}: DICOM that does not say how many bits a pixel has. Export it again.")
+    samples, frames = _number(header, "SamplesPerPixel") or 1, _number(header, "NumberOfFrames") or 1
+    expected = rows * columns * samples * frames * _number(header, "BitsAllocated") / 8
+    if not _is_compressed(header) and expected > 2 * len(data):
+        raise IngestError(
+            f"{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {len(data):,}. It is cut off, "
+            "or its header is wrong. Copy or export it again."
+        )
     return header
+
+
+def _is_compressed(header: pydicom.Dataset) -> bool:
+    """Tell whether pixels may take less room in the file than decoded; without a transfer syntax they may not."""
+    try:
+        syntax = header.file_meta.TransferSyntaxUID
+        return syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian
+    except (AttributeError, ValueError):
+        return False
 
 
 def _value(dataset, keyword: str):

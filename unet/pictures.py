@@ -1,6 +1,7 @@
 """PNG and JPEG into a Scan. They carry no geometry: dots per inch are about paper, not about patients."""
 
 import io
+import re
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -33,6 +34,8 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     except IngestError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        if file_format == "JPEG" and re.search(rb"\xff[\xc0-\xc3]..\x0c", data[:65536], re.DOTALL):
+            raise IngestError(f"{name}: a JPEG of 12 bits, which nothing here reads. Save it as PNG or TIFF.") from None
         raise IngestError(
             f"{name}: looks like a {file_format} but is cut off or damaged. Save or copy it again."
         ) from error

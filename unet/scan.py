@@ -55,9 +55,10 @@ class Room:
             raise IngestError(f"{name}: {plane / 1e6:,.0f} megapixels; at most {MAX_PIXELS_2D / 1e6:.0f}.")
         size = voxels * max(4, item_size)
         if size > self.left:
+            used = "" if self.left == MAX_DECODED else f", of which {self.left / 2**20:,.0f} MB are left"
             raise IngestError(
-                f"{name}: {size / 2**20:,.0f} MB once decoded, but only {self.left / 2**20:,.0f} MB of the "
-                f"{MAX_DECODED >> 20} MB for an upload are left. Upload fewer or smaller series."
+                f"{name}: {size / 2**20:,.0f} MB once decoded; an upload may come to {MAX_DECODED >> 20} MB{used}. "
+                "Upload fewer or smaller series."
             )
         self.left -= size
 
