@@ -137,6 +137,31 @@ def test_two_threads_share_one_volume(network, phantom, segmentation, monkeypatc
     assert (running.result().probability == segmentation.probability).all()
 
 
+def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, segmentation, monkeypatch):
+    order = []
+    original = Segmenter.predict
+
+    def remember(self, image, statistics):
+        order.append(next(i for i, other in enumerate(phantom.images) if other is image or (other == image).all()))
+        return original(self, image, statistics)
+
+    monkeypatch.setattr(Segmenter, "predict", remember)
+    running = RunningSegmentation(network, phantom.images)
+    for _ in range(5):
+        running.advance(near=20)
+    assert order == [20, 19, 21, 18, 22]
+    assert running.part(16, 20) is None
+    early = running.part(18, 22)
+    running.advance(near=3)
+    assert order[-1] == 3
+    while not running.advance(near=20):
+        pass
+    assert sorted(order) == list(range(24))
+    for part in (early, running.part(18, 22)):
+        assert (part.probability == segmentation.probability[18:22]).all()
+        assert (part.attention[2] == segmentation.attention[2][18:22]).all()
+
+
 def test_serving_does_not_import_tensorflow(weights):
     openvino_model(weights)  # converted once, from now on cached
     program = (

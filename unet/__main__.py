@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from unet.data import DataError, find_data_root, list_patients
+from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients
 from unet.engines import InferenceError
 from unet.inference import Segmenter
 from unet.predict import FORMATS, parse_formats
@@ -48,7 +50,19 @@ def predict(args: argparse.Namespace) -> None:
 def benchmark(args: argparse.Namespace) -> None:
     from unet.benchmark import run_benchmark
 
-    run_benchmark(args.json)
+    result = run_benchmark()
+    if args.app:
+        result["app"] = _benchmark_app()
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _benchmark_app() -> dict:
+    """Measure the running app in a process of its own: nothing in here imports Streamlit."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "app.json")
+        subprocess.run([sys.executable, "-m", "views.benchmark", "--json", path], cwd=PROJECT_FOLDER, check=True)
+        return json.loads(path.read_text())
 
 
 def download(args: argparse.Namespace) -> None:
@@ -84,6 +98,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")
+    command.add_argument("--app", action="store_true", help="also the running app: cold start, scrolling, 30 visitors")
     command.set_defaults(run=benchmark)
 
     command = commands.add_parser("download", help="fetch the data set from Kaggle")

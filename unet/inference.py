@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,6 +59,11 @@ class Segmentation:
         """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold."""
         return (self.probability >= np.float16(threshold)).astype(np.uint8)
 
+    def part(self, first: int, end: int) -> "Segmentation":
+        """Return the slices from `first` up to but not with `end`, a view."""
+        attention = tuple(level[first:end] for level in self.attention)
+        return replace(self, probability=self.probability[first:end], attention=attention)
+
     def attention_over_slice(self, level: int, slice_index: int) -> np.ndarray:
         """Return one attention map, (height, width) float32 in [0, 1], stretched over the slice it belongs to.
 
@@ -67,8 +72,8 @@ class Segmentation:
             slice_index: counted from 0.
         """
         attention_map = np.float32(self.attention[level - 1][slice_index])
-        square = np.kron(attention_map, np.ones((2**level, 2**level), np.float32))  # as the network upsamples it
-        return self.fit.inverse(square)
+        rows, columns = self.fit.cells(len(attention_map))  # each value as a square, as the network upsamples it
+        return attention_map[np.ix_(rows, columns)]
 
 
 class Segmenter:
@@ -139,33 +144,57 @@ class Segmenter:
 class RunningSegmentation:
     """A volume on its way through the network, slice by slice.
 
-    Several threads may advance it: each call does the next slice, so two visitors who open the same patient
+    Several threads may advance it: each call does one more slice, so two visitors who open the same patient
     share the work, both see it progress, and one who leaves half-way loses nothing.
     """
 
     def __init__(self, segmenter: Segmenter, images: np.ndarray):
         self._segmenter, self._images = segmenter, images
         self._statistics = intensity_statistics(images)
-        self._slices: list[SlicePrediction] = []
+        self._slices: dict[int, SlicePrediction] = {}
         self._result: Segmentation | None = None
         self._lock = threading.Lock()
+
+    @property
+    def slices(self) -> int:
+        return len(self._images)
+
+    @property
+    def fit(self) -> Fit:
+        return self._segmenter.fit(self._images.shape[1:])
+
+    @property
+    def engine_name(self) -> str:
+        return self._segmenter.engine_name
 
     @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
         return 1.0 if self._result else len(self._slices) / len(self._images)
 
-    def advance(self) -> bool:
-        """Do one more slice, unless all are done; return whether they are."""
+    def advance(self, near: int = 0) -> bool:
+        """Do one more slice, the one nearest to `near` that is not done; return whether all are."""
         with self._lock:
             if self._result:
                 return True
-            self._slices.append(self._segmenter.predict(self._images[len(self._slices)], self._statistics))
+            waiting = (index for index in range(len(self._images)) if index not in self._slices)
+            index = min(waiting, key=lambda index: abs(index - near))
+            self._slices[index] = self._segmenter.predict(self._images[index], self._statistics)
             if len(self._slices) == len(self._images):
-                fit = self._segmenter.fit(self._images.shape[1:])
-                self._result = Segmentation.from_slices(self._slices, fit, self._segmenter.engine_name)
-                self._slices = []  # float32; the result keeps half
+                self._result = self._join(range(len(self._images)))
+                self._slices = {}  # float32; the result keeps half
             return self._result is not None
+
+    def part(self, first: int, end: int) -> Segmentation | None:
+        """Return the slices from `first` up to but not with `end`, or None while one of them is not done."""
+        with self._lock:
+            if self._result:
+                return self._result.part(first, end)
+            done = all(index in self._slices for index in range(first, end))
+            return self._join(range(first, end)) if done else None
+
+    def _join(self, indices: range) -> Segmentation:
+        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

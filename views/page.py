@@ -16,7 +16,7 @@ import streamlit as st
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
-from unet.inference import RunningSegmentation, Segmentation, Segmenter
+from unet.inference import RunningSegmentation, Segmenter
 from unet.preprocessing import brain_mask
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights
 
@@ -108,27 +108,15 @@ def _running() -> _Running:
     return _Running(MAX_SEGMENTATIONS)
 
 
-def segmentation(loaded: Volume, content_hash: str) -> Segmentation:
-    """Return what the network says about a volume, with a progress bar while it is being made, once for all."""
-    weights = default_weights()
-    return _finish(_running().get((content_hash, weights.sha256), segmenter(weights), loaded.images))
+def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Return the volume on its way through the network, or through it: one for all visitors."""
+    return _running().get((content_hash, weights.sha256), segmenter(weights), loaded.images)
 
 
-def private_segmentation(loaded: Volume, content_hash: str) -> Segmentation:
-    """Like `segmentation`, but kept in the visitor's session alone and gone with it."""
-    weights = default_weights()
+def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
     own = st.session_state.setdefault("private_segmentation", _Running(1))
-    return _finish(own.get((content_hash, weights.sha256), segmenter(weights), loaded.images))
-
-
-def _finish(running: RunningSegmentation) -> Segmentation:
-    """Advance a segmentation to its end, with a progress bar."""
-    if running.progress < 1:
-        bar = st.progress(running.progress, text="The network looks at every slice …")
-        while not running.advance():
-            bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
-        bar.empty()
-    return running.result()
+    return own.get((content_hash, weights.sha256), segmenter(weights), loaded.images)
 
 
 PAGE_ERRORS = (DataError, InferenceError, WeightsError)  # their messages are written for people
