@@ -6,6 +6,7 @@ from unet.data import FLAIR
 from unet.scan import IngestError
 from views import page, upload
 from views.export import show_export
+from views.simple_viewer import show_progress
 from views.viewer import show_viewer
 
 page.start_page("Your own MRI", ":material/upload_file:")
@@ -45,24 +46,29 @@ if st.session_state.get("segmented") != content_hash:
     st.stop()
 
 try:
-    segmentation = page.private_segmentation(volume, content_hash)
+    running = page.private_segmentation(volume, content_hash, weights)
+    show_progress(running)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This cannot be segmented")
     st.stop()
 
-shown = volume, segmentation, brain
+shown = volume, content_hash, brain, (weights, running)
 if volume.geometry.edges is None:
     st.caption("Orientation unknown: the file does not say which side is the patient's right.")
 elif "R" in volume.geometry.edges[:2]:
-    side = st.segmented_control(
-        "Right side of the patient",
-        ["on the left (radiological)", "on the right (neurological)"],
-        default="on the left (radiological)",
-        required=True,
-        key="convention",
+    neurological = st.toggle(
+        "Neurological convention: the patient's right on the right",
+        key="neurological",
+        help="Off is the radiological convention: the patient's right on the left, as in the data set.",
     )
-    if side.startswith("on the right"):
-        shown = upload.mirrored(volume, segmentation, brain)
-show_viewer(*shown, weights.threshold)
+    if neurological:
+        shown = (
+            upload.mirrored(volume),
+            f"{content_hash} mirrored",
+            brain[..., ::-1],
+            (weights, upload.Mirrored(running)),
+        )
+show_viewer(*shown, private=True)
+
 flair = scans[mapping[FLAIR].scan]
-show_export(flair, volume, segmentation, weights, (*flair.notes, *notes))
+show_export(flair, volume, running.result(), weights, (*flair.notes, *notes))

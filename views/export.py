@@ -33,10 +33,9 @@ def show_export(
         notes: what the report adds.
     """
     name = volume.patient_id
-    default = weights.threshold
 
     def result() -> Result:
-        threshold = float(st.session_state.get("threshold", default))
+        threshold = _chosen_threshold(weights.threshold)
         return Result(scan, volume, segmentation.mask(threshold), threshold, weights)
 
     several = len(volume) > 1
@@ -66,3 +65,11 @@ def show_export(
             st.download_button(
                 label, make, file_name, file_type, icon=":material/download:", on_click="ignore", key=f"export_{label}"
             )
+
+
+def _chosen_threshold(default: float) -> float:
+    """The threshold where the viewer came to rest: the canvas tells it, the simple viewer has a slider for it."""
+    if st.session_state.get("simple_viewer"):
+        return float(st.session_state.get("threshold", default))
+    view = (st.session_state.get("viewer") or {}).get("view") or {}
+    return float(view.get("threshold", default))

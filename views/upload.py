@@ -13,7 +13,7 @@ import streamlit as st
 from unet import overlay
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.familiarity import compare, header_warnings
-from unet.inference import Segmentation
+from unet.inference import RunningSegmentation, Segmentation
 from unet.mapping import Channel, Mapping, build_volume, channels, fits, suggest
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.readers import stack_pictures
@@ -264,17 +264,29 @@ def _statistics(volume: Volume):
     return kept[1]
 
 
-def mirrored(volume: Volume, segmentation: Segmentation, brain: np.ndarray) -> tuple[Volume, Segmentation, np.ndarray]:
-    """Return everything left for right, for those who look at heads from behind (neurological convention)."""
+class Mirrored:
+    """A finished segmentation left for right; the viewer takes it for a running one that is done."""
+
+    progress = 1.0
+
+    def __init__(self, running: RunningSegmentation):
+        seen = running.result()
+        maps = tuple(level[..., ::-1] for level in seen.attention)
+        self._result = replace(seen, probability=seen.probability[..., ::-1], attention=maps)
+        self.slices, self.fit, self.engine_name = running.slices, running.fit, running.engine_name
+
+    def advance(self, near: int = 0) -> bool:
+        return True
+
+    def part(self, first: int, end: int) -> Segmentation:
+        return self._result.part(first, end)
+
+    def result(self) -> Segmentation:
+        return self._result
+
+
+def mirrored(volume: Volume) -> Volume:
+    """Return a volume left for right, for those who look at heads from behind (neurological convention)."""
     left, right, top, bottom = volume.geometry.edges
-    turned = replace(
-        volume,
-        images=volume.images[:, :, ::-1],
-        geometry=replace(volume.geometry, edges=(right, left, top, bottom)),
-    )
-    maps = tuple(level[..., ::-1] for level in segmentation.attention)
-    return (
-        turned,
-        replace(segmentation, probability=segmentation.probability[..., ::-1], attention=maps),
-        brain[..., ::-1],
-    )
+    geometry = replace(volume.geometry, edges=(right, left, top, bottom))
+    return replace(volume, images=volume.images[:, :, ::-1], geometry=geometry)
