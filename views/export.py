@@ -8,6 +8,7 @@ from unet.data import Volume
 from unet.export import (
     Result,
     can_be_dicom_seg,
+    lesion_size,
     mask_pictures,
     overlay_pictures,
     to_csv,
@@ -21,6 +22,7 @@ from unet.scan import Scan
 from unet.weights import Weights
 
 
+@st.fragment
 def show_export(
     scan: Scan, volume: Volume, segmentation: Segmentation, weights: Weights, notes: tuple[str, ...]
 ) -> None:
@@ -33,33 +35,43 @@ def show_export(
         notes: what the report adds.
     """
     name = volume.patient_id
-
-    def result() -> Result:
-        threshold = _chosen_threshold(weights.threshold)
-        return Result(scan, volume, segmentation.mask(threshold), threshold, weights)
-
-    several = len(volume) > 1
-    kind = "zip" if several else "png"
+    kind = "zip" if len(volume) > 1 else "png"
     mime = {"zip": "application/zip", "png": "image/png"}[kind]
     st.subheader("Take it along", anchor=False)
-    st.caption(
-        "Made at the threshold chosen above, on the grid of the file you uploaded. No name, birth date or other word "
-        "of a header goes into any of them; a DICOM-SEG refers to its series by UID."
+    slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
+    # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
+    button.button(
+        "As in the viewer",
+        icon=":material/sync:",
+        help="Take the threshold that the viewer stands at.",
+        on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
     )
+    threshold = slider.slider(
+        "Threshold of the exported mask", 0.05, 0.95, weights.threshold, step=0.05, key="export_threshold"
+    )
+    chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights)
+    voxels, millilitres = lesion_size(chosen)
+    words.caption(
+        f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
+        + (f", {millilitres:.2f} mL" if millilitres is not None else "")
+        + ". Files are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+        "DICOM-SEG refers to its series by UID."
+    )
+
     offers: list[tuple[str, Callable[[], bytes | str], str, str]] = [
-        ("Report", lambda: to_html(result(), notes), f"{name}_report.html", "text/html"),
-        ("Mask as NIfTI", lambda: to_nifti(result()), f"{name}_mask.nii.gz", "application/gzip"),
-        ("Sizes as CSV", lambda: to_csv(result()), f"{name}_slices.csv", "text/csv"),
-        ("Masks as PNG", lambda: to_png(mask_pictures(result()), f"{name}_mask")[0], f"{name}_mask.{kind}", mime),
+        ("Report", lambda: to_html(chosen, notes), f"{name}_report.html", "text/html"),
+        ("Mask as NIfTI", lambda: to_nifti(chosen), f"{name}_mask.nii.gz", "application/gzip"),
+        ("Sizes as CSV", lambda: to_csv(chosen), f"{name}_slices.csv", "text/csv"),
+        ("Masks as PNG", lambda: to_png(mask_pictures(chosen), f"{name}_mask")[0], f"{name}_mask.{kind}", mime),
         (
             "Overlays as PNG",
-            lambda: to_png(overlay_pictures(result()), f"{name}_overlay")[0],
+            lambda: to_png(overlay_pictures(chosen), f"{name}_overlay")[0],
             f"{name}_overlay.{kind}",
             mime,
         ),
     ]
     if can_be_dicom_seg(scan):
-        offers.insert(1, ("Mask as DICOM-SEG", lambda: to_dicom_seg(result()), f"{name}_seg.dcm", "application/dicom"))
+        offers.insert(1, ("Mask as DICOM-SEG", lambda: to_dicom_seg(chosen), f"{name}_seg.dcm", "application/dicom"))
     with st.container(horizontal=True):
         for label, make, file_name, file_type in offers:
             st.download_button(
@@ -67,9 +79,9 @@ def show_export(
             )
 
 
-def _chosen_threshold(default: float) -> float:
+def _viewer_threshold(default: float) -> float:
     """The threshold where the viewer came to rest: the canvas tells it, the simple viewer has a slider for it."""
     if st.session_state.get("simple_viewer"):
         return float(st.session_state.get("threshold", default))
     view = (st.session_state.get("viewer") or {}).get("view") or {}
-    return float(view.get("threshold", default))
+    return min(0.95, max(0.05, round(float(view.get("threshold", default)) * 20) / 20))
