@@ -7,13 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from unet import overlay
-from unet.data import FLAIR, PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
+from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
 from unet.engines import InferenceError
 from unet.inference import Segmenter
+from unet.predict import FORMATS, parse_formats
+from unet.scan import IngestError
 from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
 
 
@@ -66,37 +64,16 @@ def release(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
+    from unet.predict import predict
+
     segmenter = Segmenter(find_weights(args.weights), args.engine)
     threshold = segmenter.weights.threshold if args.threshold is None else args.threshold
-    args.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for path in _slices(args.paths):
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) if path.is_file() else None
-        if image is None:
-            failed += 1
-            reason = "is no picture that can be read" if path.exists() else "is not there"
-            print(f"{path} {reason}; expected a TIFF with pre-contrast, FLAIR and post-contrast", file=sys.stderr)
-            continue
-        mask = segmenter.predict(image).probability >= threshold
-        picture = overlay.grey_to_rgb(overlay.to_display(image[..., FLAIR], overlay.display_window(image[..., FLAIR])))
-        overlay.write_png(args.output / f"{path.stem}_predicted_mask.png", np.uint8(mask) * 255)
-        overlay.write_png(
-            args.output / f"{path.stem}_overlay.png", overlay.draw_mask(picture, mask, overlay.PREDICTED_COLOUR)
-        )
-        print(f"{path.name}: {int(mask.sum())} pixels at threshold {threshold}")
-    if failed:
-        raise DataError(f"{failed} of the files could not be read; the others are in {args.output}")
-
-
-def _slices(paths: list[Path]) -> list[Path]:
-    """Files as given, and the slices of folders, without their masks."""
-    found = []
-    for path in paths:
-        inside = sorted(path.rglob("*.tif")) if path.is_dir() else [path]
-        found += [file for file in inside if not file.stem.endswith("_mask")]
-    if not found:
-        raise DataError(f"no .tif slice in {', '.join(map(str, paths))}")
-    return found
+    lines, problems = predict(segmenter, args.paths, args.output, args.format, threshold)
+    print("\n".join(lines))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise DataError(f"{len(problems)} of the files could not be used; the others are in {args.output}")
 
 
 def quantise(args: argparse.Namespace) -> None:
@@ -168,9 +145,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--note", action="append", default=[], help="a sentence for the card")
     command.set_defaults(run=release)
 
-    command = commands.add_parser("predict", help="mask and overlay of slices in the data set's format, as PNG")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="slices, or folders of slices")
+    command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
+    command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
+    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMATS)}")
     command.add_argument("--threshold", type=float, help="default: the one of the weights")
     command.set_defaults(run=predict)
 
@@ -208,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         args.run(args)
-    except (DataError, InferenceError, WeightsError) as error:
+    except (DataError, IngestError, InferenceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

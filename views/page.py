@@ -135,6 +135,12 @@ def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) ->
     return _running().get((content_hash, weights.sha256), segmenter(weights), loaded.images)
 
 
+def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
+    own = st.session_state.setdefault("private_segmentation", _Running(1))
+    return own.get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+
+
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
     """Return what the network says about a volume, with a progress bar while it is being made, once for all.
 

@@ -51,6 +51,7 @@ def show_viewer(
     brain: np.ndarray,
     network: tuple[Weights, RunningSegmentation],
     other: tuple[Weights, RunningSegmentation] | None = None,
+    private: bool = False,
 ) -> None:
     """Show a volume, running the network on the slices it has not seen, from the visible one outward.
 
@@ -60,6 +61,7 @@ def show_viewer(
         brain: (slices, height, width) bool, estimated.
         network: the weights, and that volume on its way through them; finished or not.
         other: a second network to put beside the first.
+        private: whether the volume is the visitor's own: no cache that others share may hold it.
     """
     weights, running = network
     simple = st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
@@ -67,7 +69,7 @@ def show_viewer(
         show_progress(running)
         show_simple_viewer(volume, running.result(), brain, weights.threshold)
     else:
-        _show_canvas(volume, volume_id, brain, network, other)
+        _show_canvas(volume, volume_id, brain, network, other, "session" if private else "global")
     st.toggle(
         "Simple viewer",
         key="simple_viewer",
@@ -76,23 +78,23 @@ def show_viewer(
     )
 
 
-def _show_canvas(volume, volume_id, brain, network, other) -> None:
+def _show_canvas(volume, volume_id, brain, network, other, scope) -> None:
     description = {
-        **_volume_description(volume_id, volume),
+        **_VOLUME_DESCRIPTION[scope](volume_id, volume),
         "threshold": network[0].threshold,
         "model": _model_description(*network),
         "other": _model_description(*other) if other else None,
     }
     _viewer(key="viewer", data=description, on_view_change=lambda: None)
     with st.container(gap=None):  # parcels have no looks, and must take no room
-        _parcel(key=f"volume {volume_id}", data=_volume_parcel(volume_id, volume, brain))
+        _parcel(key=f"volume {volume_id}", data=_VOLUME_PARCEL[scope](volume_id, volume, brain))
         order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
         queue = st.empty()
         for weights, running in filter(None, (network, other)):
             for first in order:
                 if running.progress < 1 and running.waiting:
                     queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
-                parcel = _prediction_parcel(volume_id, _model_id(weights), first, running)
+                parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
                 _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
         queue.empty()
 
@@ -107,12 +109,16 @@ def _opened_at(volume_id: str, slices: int) -> int:
     return state.opened[1]
 
 
-@st.cache_resource(max_entries=MAX_VOLUMES, show_spinner=False)
+def _cached(cache, function, max_entries: int) -> dict:
+    """The function with a cache for all visitors, and with one that lives and dies with a session."""
+    scopes = ("global", "session")
+    return {scope: cache(function, max_entries=max_entries, show_spinner=False, scope=scope) for scope in scopes}
+
+
 def _volume_parcel(volume_id: str, _volume: Volume, _brain: np.ndarray) -> bytes:
     return volume_parcel(_volume, volume_id, _brain)
 
 
-@st.cache_resource(max_entries=MAX_SEGMENTATIONS * 8, show_spinner=False)
 def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: RunningSegmentation) -> bytes:
     return prediction_parcel(_running, first, volume_id, model_id)
 
@@ -131,7 +137,6 @@ def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
     }
 
 
-@st.cache_data(max_entries=MAX_VOLUMES, show_spinner=False)
 def _volume_description(volume_id: str, _volume: Volume) -> dict:
     """Return what the viewer needs beside the arrays; equal at every rerun, so that it is sent once."""
     volume = _volume
@@ -159,3 +164,8 @@ def _volume_description(volume_id: str, _volume: Volume) -> dict:
             "scale": overlay.colour_map(np.arange(256)[np.newaxis] / 255).ravel().tolist(),
         },
     }
+
+
+_VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES)
+_PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8)
+_VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES)
