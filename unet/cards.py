@@ -102,6 +102,7 @@ def _made_by(report: dict) -> str:
     words = [f"`{protocol['command']}`"] if "command" in protocol else []
     words += [protocol["engine"]] if "engine" in protocol else []
     words += [f"code {protocol['commit']}"] if "commit" in protocol else []
+    words += [protocol["date"]] if "date" in protocol else []
     return ", ".join(words) + ".\n\n" if words else ""
 
 

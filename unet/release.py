@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from unet import cards, evaluation, protocol, reports, results, tuning
@@ -32,7 +33,12 @@ def evaluate_full(
     for measurement in _with_progress(protocol.evaluate_full(segmenter, patients, records), patients):
         measurements.append(measurement)
         print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
-    made_by = {"split": split, "command": command_line("python -m unet"), "commit": code_version()}
+    made_by = {
+        "split": split,
+        "command": command_line("python -m unet"),
+        "commit": code_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
     page = reports.evaluation(report)
     print(page)
