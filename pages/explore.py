@@ -23,13 +23,13 @@ _, clinical_problem = page.clinical_table(root)
 try:
     volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
     show_badges(patient.patient_id, volume.missing_sequences)
-    segmentation = page.segmentation(volume, content_hash)
-    threshold = page.default_weights().threshold
+    weights = page.default_weights()
+    running = page.running_segmentation(volume, content_hash, weights)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
-show_viewer(volume, segmentation, brain, threshold)
+show_viewer(volume, content_hash, brain, (weights, running))
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):
@@ -39,7 +39,4 @@ if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_pro
 if root == DEMO_FOLDER:
     offer_download()
 
-st.caption(
-    f"{segmentation.engine}, {segmentation.milliseconds:.0f} ms a slice, attention maps included. "
-    "For teaching and research: this app measures pictures, it does not diagnose."
-)
+st.caption("For teaching and research: this app measures pictures, it does not diagnose.")

@@ -23,7 +23,8 @@ def start(monkeypatch, tmp_path):
     def open_app(data=DEMO_FOLDER, **query):
         monkeypatch.setenv("UNET_DATA", str(data))
         app = AppTest.from_file("../streamlit_app.py", default_timeout=120)
-        for name, value in query.items():
+        # what the canvas draws is for tests/browser; the simple viewer has widgets that can be driven here
+        for name, value in {"simple_viewer": "true", **query}.items():
             app.query_params[name] = value
         return app.run()
 
@@ -192,7 +193,7 @@ def test_changed_weights_are_refused(start, monkeypatch, tmp_path):
 
 
 def test_opening_slice():
-    from views.viewer import opening_slice
+    from views.simple_viewer import opening_slice
 
     class Volume:
         expected_mask = np.zeros((5, 2, 2), np.uint8)
@@ -206,3 +207,10 @@ def test_opening_slice():
     assert opening_slice(Volume(), predicted) == 4
     predicted[1] = 1
     assert opening_slice(Volume(), predicted) == 1
+
+
+def test_the_canvas_viewer_gets_a_volume_and_every_slice(start):
+    app = start(simple_viewer="false")
+    assert not app.exception
+    assert not app.metric  # its numbers are in the browser
+    assert len(app.get("bidi_component")) == 1 + 1 + 6  # viewer, volume, 24 slices in parcels of four

@@ -2,16 +2,16 @@
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from unet import overlay
-from unet.data import FLAIR, DataError, find_data_root, list_patients
+from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
 from unet.engines import InferenceError
 from unet.inference import Segmenter
+from unet.predict import FORMATS, parse_formats
+from unet.scan import IngestError
 from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
 
 
@@ -64,43 +64,49 @@ def release(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
+    from unet.predict import predict
+
     segmenter = Segmenter(find_weights(args.weights), args.engine)
     threshold = segmenter.weights.threshold if args.threshold is None else args.threshold
-    args.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for path in _slices(args.paths):
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) if path.is_file() else None
-        if image is None:
-            failed += 1
-            reason = "is no picture that can be read" if path.exists() else "is not there"
-            print(f"{path} {reason}; expected a TIFF with pre-contrast, FLAIR and post-contrast", file=sys.stderr)
-            continue
-        mask = segmenter.predict(image).probability >= threshold
-        picture = overlay.grey_to_rgb(overlay.to_display(image[..., FLAIR], overlay.display_window(image[..., FLAIR])))
-        overlay.write_png(args.output / f"{path.stem}_predicted_mask.png", np.uint8(mask) * 255)
-        overlay.write_png(
-            args.output / f"{path.stem}_overlay.png", overlay.draw_mask(picture, mask, overlay.PREDICTED_COLOUR)
-        )
-        print(f"{path.name}: {int(mask.sum())} pixels at threshold {threshold}")
-    if failed:
-        raise DataError(f"{failed} of the files could not be read; the others are in {args.output}")
+    lines, problems = predict(segmenter, args.paths, args.output, args.format, threshold)
+    print("\n".join(lines))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise DataError(f"{len(problems)} of the files could not be used; the others are in {args.output}")
 
 
-def _slices(paths: list[Path]) -> list[Path]:
-    """Files as given, and the slices of folders, without their masks."""
-    found = []
-    for path in paths:
-        inside = sorted(path.rglob("*.tif")) if path.is_dir() else [path]
-        found += [file for file in inside if not file.stem.endswith("_mask")]
-    if not found:
-        raise DataError(f"no .tif slice in {', '.join(map(str, paths))}")
-    return found
+def quantise(args: argparse.Namespace) -> None:
+    from unet.quantise import quantise as make_int8
+
+    patients = {patient.patient_id: patient for patient in list_patients(find_data_root(args.data))[0]}
+    train, validation = (
+        [patients[patient_id] for patient_id in published_splits()[split] if patient_id in patients]
+        for split in ("train", "validation")
+    )
+    if not train or not validation:
+        raise DataError("quantising needs patients of the published training and validation splits. Check --data.")
+    entry = make_int8(find_weights(args.weights), train, validation)
+    before, after = entry["validation_dice_before"], entry["validation_dice"]
+    print(f"validation, mean volume Dice: {before} in float, {after} in int8")
 
 
 def benchmark(args: argparse.Namespace) -> None:
     from unet.benchmark import run_benchmark
 
-    run_benchmark(args.json)
+    result = run_benchmark()
+    if args.app:
+        result["app"] = _benchmark_app()
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _benchmark_app() -> dict:
+    """Measure the running app in a process of its own: nothing in here imports Streamlit."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "app.json")
+        subprocess.run([sys.executable, "-m", "views.benchmark", "--json", path], cwd=PROJECT_FOLDER, check=True)
+        return json.loads(path.read_text())
 
 
 def download(args: argparse.Namespace) -> None:
@@ -139,11 +145,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--note", action="append", default=[], help="a sentence for the card")
     command.set_defaults(run=release)
 
-    command = commands.add_parser("predict", help="mask and overlay of slices in the data set's format, as PNG")
-    command.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="slices, or folders of slices")
+    command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
+    command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
+    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMATS)}")
     command.add_argument("--threshold", type=float, help="default: the one of the weights")
     command.set_defaults(run=predict)
+
+    command = commands.add_parser("quantise", help="make the int8 network, if it stays as good")
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.set_defaults(run=quantise)
 
     for command in commands.choices.values():
         command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
@@ -162,6 +173,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")
+    command.add_argument("--app", action="store_true", help="also the running app: cold start, scrolling, 30 visitors")
     command.set_defaults(run=benchmark)
 
     command = commands.add_parser("download", help="fetch the data set from Kaggle")
@@ -174,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         args.run(args)
-    except (DataError, InferenceError, WeightsError) as error:
+    except (DataError, IngestError, InferenceError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,7 +2,9 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +66,11 @@ class Segmentation:
         """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
         return self.post_processing.mask(self.probability, threshold)
 
+    def part(self, first: int, end: int) -> "Segmentation":
+        """Return the slices from `first` up to but not with `end`, a view."""
+        attention = tuple(level[first:end] for level in self.attention)
+        return replace(self, probability=self.probability[first:end], attention=attention)
+
     def attention_over_slice(self, level: int, slice_index: int) -> np.ndarray:
         """Return one attention map, (height, width) float32 in [0, 1], stretched over the slice it belongs to.
 
@@ -72,12 +79,45 @@ class Segmentation:
             slice_index: counted from 0.
         """
         attention_map = np.float32(self.attention[level - 1][slice_index])
-        square = np.kron(attention_map, np.ones((2**level, 2**level), np.float32))  # as the network upsamples it
-        return self.fit.inverse(square)
+        rows, columns = self.fit.cells(len(attention_map))  # each value as a square, as the network upsamples it
+        return attention_map[np.ix_(rows, columns)]
+
+
+class Turns:
+    """A lock that lets threads in by the order in which they asked, so that no visitor waits for ever.
+
+    >>> turns = Turns()
+    >>> with turns:
+    ...     turns.waiting
+    0
+    """
+
+    def __init__(self):
+        self._queue: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand behind the one whose turn it is."""
+        return max(0, len(self._queue) - 1)
+
+    def __enter__(self):
+        mine = threading.Event()
+        with self._lock:
+            self._queue.append(mine)
+            if len(self._queue) == 1:
+                mine.set()
+        mine.wait()
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._queue.popleft()
+            if self._queue:
+                self._queue[0].set()
 
 
 class Segmenter:
-    """Trained weights, ready to run; safe to share between threads, which take turns."""
+    """Trained weights, ready to run; safe to share between threads, which take turns slice by slice."""
 
     def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None):
         """Load the network.
@@ -85,7 +125,8 @@ class Segmenter:
         Args:
             weights: from `unet.weights.find_weights`.
             engine: `openvino`, `keras`, or `auto`: OpenVINO if it is installed.
-            precision: `f32` or `bf16` for OpenVINO; None is the device's default, the fastest it does well.
+            precision: `f32` or `bf16` for OpenVINO; `int8` for the shipped 8-bit network; None is the device's
+                default among the floats, which is what scores are published for.
 
         Raises:
             InferenceError: the engine is unknown, not installed, or cannot convert the network.
@@ -93,20 +134,33 @@ class Segmenter:
         if engine not in ("auto", "openvino", "keras"):
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
         self.weights = weights
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._engine = None
         if engine != "keras":
             try:
-                self._engine = OpenVinoEngine(openvino_model(weights), precision)
+                self._engine = OpenVinoEngine(*self._openvino(precision))
             except ImportError:
                 if engine == "openvino":
                     raise InferenceError("OpenVINO is not installed: pip install openvino") from None
         if self._engine is None:
             self._engine = KerasEngine(weights)
 
+    def _openvino(self, precision: str | None) -> tuple[Path, str | None]:
+        """Return which converted network to run, and the precision to force."""
+        if precision != "int8":
+            return openvino_model(self.weights), precision
+        if self.weights.int8 is None:
+            raise InferenceError(f"{self.weights.name} is not shipped in int8; leave precision out")
+        return self.weights.int8, None
+
     @property
     def engine_name(self) -> str:
         return self._engine.name
+
+    @property
+    def waiting(self) -> int:
+        """How many slices of other threads wait for their turn."""
+        return self._turns.waiting
 
     def predict(
         self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
@@ -124,7 +178,7 @@ class Segmenter:
         statistics = statistics or intensity_statistics(image[np.newaxis])
         fit = self.fit(image.shape)
         square = fit.forward(normalise(image, statistics))
-        with self._lock:
+        with self._turns:
             started = time.perf_counter()
             # copies: the engine reuses its output memory for the next slice
             probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
@@ -151,34 +205,63 @@ class Segmenter:
 class RunningSegmentation:
     """A volume on its way through the network, slice by slice.
 
-    Several threads may advance it: each call does the next slice, so two visitors who open the same patient
+    Several threads may advance it: each call does one more slice, so two visitors who open the same patient
     share the work, both see it progress, and one who leaves half-way loses nothing.
     """
 
     def __init__(self, segmenter: Segmenter, images: np.ndarray):
         self._segmenter, self._images = segmenter, images
         self._statistics = intensity_statistics(images)
-        self._slices: list[SlicePrediction] = []
+        self._slices: dict[int, SlicePrediction] = {}
         self._result: Segmentation | None = None
         self._lock = threading.Lock()
+
+    @property
+    def slices(self) -> int:
+        return len(self._images)
+
+    @property
+    def fit(self) -> Fit:
+        return self._segmenter.fit(self._images.shape[1:])
+
+    @property
+    def engine_name(self) -> str:
+        return self._segmenter.engine_name
+
+    @property
+    def waiting(self) -> int:
+        """How many slices, of this volume or of others, wait for the network."""
+        return self._segmenter.waiting
 
     @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
         return 1.0 if self._result else len(self._slices) / len(self._images)
 
-    def advance(self) -> bool:
-        """Do one more slice, unless all are done; return whether they are."""
+    def advance(self, near: int = 0) -> bool:
+        """Do one more slice, the one nearest to `near` that is not done; return whether all are."""
         with self._lock:
             if self._result:
                 return True
-            self._slices.append(self._segmenter.predict(self._images[len(self._slices)], self._statistics))
+            waiting = (index for index in range(len(self._images)) if index not in self._slices)
+            index = min(waiting, key=lambda index: abs(index - near))
+            self._slices[index] = self._segmenter.predict(self._images[index], self._statistics)
             if len(self._slices) == len(self._images):
-                fit = self._segmenter.fit(self._images.shape[1:])
-                rule = self._segmenter.weights.post_processing
-                self._result = Segmentation.from_slices(self._slices, fit, self._segmenter.engine_name, rule)
-                self._slices = []  # float32; the result keeps half
+                self._result = self._join(range(len(self._images)))
+                self._slices = {}  # float32; the result keeps half
             return self._result is not None
+
+    def part(self, first: int, end: int) -> Segmentation | None:
+        """Return the slices from `first` up to but not with `end`, or None while one of them is not done."""
+        with self._lock:
+            if self._result:
+                return self._result.part(first, end)
+            done = all(index in self._slices for index in range(first, end))
+            return self._join(range(first, end)) if done else None
+
+    def _join(self, indices: range) -> Segmentation:
+        rule = self._segmenter.weights.post_processing
+        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name, rule)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

@@ -154,6 +154,20 @@ class Fit:
         inside = image[self.top : self.top + rows, self.left : self.left + columns]
         return _resize(inside, (self.height, self.width))
 
+    def cells(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return which cell of a (side, side) map over the square each row and each column of the picture is in.
+
+        >>> rows, columns = Fit(height=2, width=4, size=16).cells(side=4)
+        >>> rows.tolist(), columns.tolist()
+        ([1, 2], [0, 1, 2, 3])
+        """
+
+        def along(length: int, scaled: int, start: int) -> np.ndarray:
+            centres = (np.arange(length) + 0.5) * scaled / length + start
+            return np.int64(centres * side / self.size)
+
+        return along(self.height, self.scaled[0], self.top), along(self.width, self.scaled[1], self.left)
+
 
 def _resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Scale to (height, width): area averaging when shrinking by more than two, else linear."""

@@ -130,21 +130,35 @@ def _running() -> _Running:
     return _Running(MAX_SEGMENTATIONS)
 
 
+def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Return the volume on its way through the network, or through it: one for all visitors."""
+    return _running().get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+
+
+def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
+    own = st.session_state.setdefault("private_segmentation", _Running(1))
+    return own.get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+
+
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
     """Return what the network says about a volume, with a progress bar while it is being made, once for all.
 
     Args:
         weights: by default the ones that the app starts with.
     """
-    weights = weights or default_weights()
-    network = segmenter(weights)
-    running = _running().get((content_hash, weights.sha256), network, loaded.images)
+    running = running_segmentation(loaded, content_hash, weights or default_weights())
+    show_progress(running)
+    return running.result()
+
+
+def show_progress(running: RunningSegmentation) -> None:
+    """Run the network on what it has not seen yet, with a progress bar."""
     if running.progress < 1:
         bar = st.progress(running.progress, text="The network looks at every slice …")
         while not running.advance():
             bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
         bar.empty()
-    return running.result()
 
 
 PAGE_ERRORS = (DataError, InferenceError, WeightsError)  # their messages are written for people

@@ -1,326 +1,171 @@
-"""The slice viewer: one patient, one slice, what the network says of it and where its attention gates look."""
+"""The slice viewer: one patient, slice by slice, what the network says of it and where its attention gates look.
 
-import math
-import re
+It lives in the browser (`viewer_js/`): the server sends pictures and predictions once, in parcels, and hears where
+the view came to rest. The simple viewer in Streamlit's own widgets is a toggle away.
+"""
+
+from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
-from unet import metrics, overlay
-from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet import overlay
+from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
-from unet.inference import Segmentation
+from unet.inference import RunningSegmentation
+from unet.weights import Weights
+from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
+from views.parcels import parcel_order, prediction_parcel, volume_parcel
+from views.simple_viewer import (
+    CHANNELS,
+    LEVEL_MEANINGS,
+    PROBABILITY_MEANING,
+    linked_slice,
+    show_simple_viewer,
+    window,
+)
 
-CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
-PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
-OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
-STYLES = ("Fill", "Outline")
-MAP_OPACITY = 0.65
+_FOLDER = Path(__file__).with_name("viewer_js")
+_YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
+_ASSUMED_SPACING = (5.0, 1.0, 1.0)  # where no header says: drawn like this, never measured with
+
+
+def _joined(*names: str) -> str:
+    """The scripts are plain files joined in this order: no build step, and each can be read by itself."""
+    return "\n".join((_FOLDER / f"{name}.js").read_text("utf-8") for name in names)
+
+
+_viewer = st.components.v2.component(
+    "slice_viewer",
+    html=(_FOLDER / "viewer.html").read_text("utf-8"),
+    css=(_FOLDER / "viewer.css").read_text("utf-8"),
+    js=_joined("store", "drawing", "outline", "pane", "controls", "panels", "viewer"),
+)
+_parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("store", "parcel"))
 
 
 @st.fragment
-def show_viewer(volume: Volume, segmentation: Segmentation, brain: np.ndarray, default_threshold: float) -> None:
-    """Show pictures, controls and numbers; nothing in here runs the network.
+def show_viewer(
+    volume: Volume,
+    volume_id: str,
+    brain: np.ndarray,
+    network: tuple[Weights, RunningSegmentation],
+    other: tuple[Weights, RunningSegmentation] | None = None,
+    private: bool = False,
+) -> None:
+    """Show a volume, running the network on the slices it has not seen, from the visible one outward.
 
     Args:
         volume: read-only.
-        segmentation: of that volume.
+        volume_id: its content hash.
         brain: (slices, height, width) bool, estimated.
-        default_threshold: the one of the weights.
+        network: the weights, and that volume on its way through them; finished or not.
+        other: a second network to put beside the first.
+        private: whether the volume is the visitor's own: no cache that others share may hold it.
     """
-    _set_slice(volume, segmentation, default_threshold)
-    left, right = st.columns([10, 11], gap="medium")
-    with right:
-        index = _pick_slice(volume)
-        strip = st.container()  # drawn below: it needs the threshold
-        channel, shown, style, opacity, threshold = _pick_overlay(default_threshold)
-        predicted = segmentation.mask(threshold)
-        with strip:
-            _lesion_strip(volume, predicted, index)
-    picture = slice_picture(volume, index, channel)
-    drawn = picture
-    if not st.session_state.get("overlay_hidden"):
-        drawn = _draw(picture, volume, segmentation, predicted, index, shown, style, opacity)
-    with left:
-        number = volume.slice_numbers[index]
-        st.image(
-            drawn,
-            width="stretch",
-            output_format="PNG",
-            alt=f"{volume.patient_id}, slice {number}, {channel}, overlay {shown}",
-        )
-        _legend(shown)
-    with right:
-        _numbers(volume, predicted, index, brain)
-        _downloads(volume, drawn, predicted[index], number)
-    _attention(picture, segmentation, index)
-
-
-def slice_picture(volume: Volume, index: int, channel: str) -> np.ndarray:
-    """Return a slice as (height, width, 3) uint8; the window is the same for all slices of a patient."""
-    which = CHANNELS[channel]
-    if which is None:
-        return overlay.to_display(volume.images[index], _window(volume.images))
-    return overlay.grey_to_rgb(overlay.to_display(volume.images[index, ..., which], _window(volume.images[..., which])))
-
-
-def _window(images: np.ndarray) -> tuple[float, float]:
-    # every fourth pixel each way says the same and keeps the slider quick
-    return overlay.display_window(images[:, ::4, ::4])
-
-
-def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> None:
-    """Open a patient on the slice with the largest predicted lesion, unless the link or the visitor chose one."""
-    state = st.session_state
-    another_patient = state.get("shown_patient") not in (None, volume.patient_id)
-    state.shown_patient = volume.patient_id
-    if another_patient or "slice" not in state:
-        linked = None if another_patient else _linked_slice(len(volume))
-        state.slice = linked or 1 + opening_slice(volume, segmentation.mask(threshold))
-    st.query_params["slice"] = str(state.slice)
-
-
-def _linked_slice(count: int) -> int | None:
-    """The slice that the link names, from 1 to `count`."""
-    linked = st.query_params.get("slice", "")
-    return int(linked) if re.fullmatch("[0-9]{1,6}", linked) and 1 <= int(linked) <= count else None
-
-
-def opening_slice(volume: Volume, predicted: np.ndarray) -> int:
-    """Return the index with the largest predicted lesion, else the largest expected one, else the middle."""
-    for mask in (predicted, volume.expected_mask):
-        if mask.any():
-            return int(mask.sum(axis=(1, 2)).argmax())
-    return len(volume) // 2
-
-
-def _pick_slice(volume: Volume) -> int:
-    count = len(volume)
-    if count == 1:
-        st.caption("This patient has a single slice.")
-        return 0
-    return st.slider(f"Slice of {count}, from the neck to the crown", 1, count, key="slice") - 1
-
-
-def _pick_overlay(default_threshold: float) -> tuple[str, str, str, float, float]:
-    """Show what is drawn and how; return channel, overlay, style, opacity in [0, 1] and threshold."""
-    channel = st.segmented_control(
-        "Channel", list(CHANNELS), default="FLAIR", key="channel", bind="query-params", required=True, width="stretch"
-    )
-    shown = st.pills(
-        "Overlay", OVERLAYS, default=PREDICTED, key="overlay", bind="query-params", required=True, wrap=True
-    )
-    looks, opacity_column, threshold_column = st.columns([5, 4, 4], gap="medium")
-    with looks.container(horizontal=True, vertical_alignment="bottom"):
-        style = st.segmented_control(
-            "Mask as", STYLES, default=STYLES[0], key="style", bind="query-params", required=True
-        )
-        hidden = st.session_state.get("overlay_hidden", False)
-        st.button(
-            "Show" if hidden else "Hide",
-            key="hide",
-            shortcut="H",
-            help="Hide or show the overlay",
-            on_click=lambda: st.session_state.update(overlay_hidden=not hidden),
-        )
-    opacity = opacity_column.slider("Opacity, %", 10, 100, 45, step=5, key="opacity", bind="query-params")
-    threshold = threshold_column.slider(
-        "Threshold",
-        0.05,
-        0.95,
-        default_threshold,
-        step=0.05,
-        key="threshold",
+    weights, running = network
+    simple = st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
+    if simple:
+        show_progress(running)
+        show_simple_viewer(volume, running.result(), brain, weights.threshold)
+    else:
+        _show_canvas(volume, volume_id, brain, network, other, "session" if private else "global")
+    st.toggle(
+        "Simple viewer",
+        key="simple_viewer",
         bind="query-params",
-        help="A pixel belongs to the mask where the probability is at least this. The network does not run again.",
-    )
-    return channel, shown, style, opacity / 100, threshold
-
-
-def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity) -> np.ndarray:
-    """Lay the chosen overlay over the picture."""
-    outline = style == "Outline"
-    if shown == PREDICTED:
-        return overlay.draw_mask(picture, predicted[index], overlay.PREDICTED_COLOUR, opacity, outline)
-    if shown == EXPECTED:
-        return overlay.draw_mask(picture, volume.expected_mask[index], overlay.EXPECTED_COLOUR, opacity, outline)
-    if shown == ERRORS and volume.has_mask[index]:
-        return overlay.draw_errors(picture, predicted[index], volume.expected_mask[index], opacity, outline)
-    if shown == PROBABILITY:
-        return overlay.draw_values(picture, np.float32(segmentation.probability[index]), opacity)
-    if shown.startswith("Attention"):
-        return overlay.draw_values(picture, segmentation.attention_over_slice(int(shown[-1]), index), opacity)
-    return picture
-
-
-def _legend(shown: str) -> None:
-    """Say what the colours of the overlay mean, by colour and by word."""
-    swatches = {
-        PREDICTED: [("predicted by the network", overlay.PREDICTED_COLOUR)],
-        EXPECTED: [("expected: drawn by an expert", overlay.EXPECTED_COLOUR)],
-        ERRORS: [
-            ("found", overlay.TRUE_POSITIVE_COLOUR),
-            ("false alarm", overlay.FALSE_POSITIVE_COLOUR),
-            ("missed", overlay.FALSE_NEGATIVE_COLOUR),
-        ],
-    }.get(shown)
-    if swatches:
-        chips = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {words}' for words, colour in swatches]
-        st.html("&emsp;".join(chips))
-    elif shown != NONE:
-        _scale()
-
-
-def _scale() -> None:
-    """The colour scale of probability and attention: always 0 to 1."""
-    bar = overlay.colour_map(np.tile(np.linspace(0, 1, 256, dtype=np.float32), (10, 1)))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("0", width="content")
-        st.image(bar, width=220, output_format="PNG", alt="Colour scale from 0, dark blue, to 1, yellow")
-        st.caption("1", width="content")
-
-
-def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
-    """Lesion area per slice; a click goes to the slice."""
-    numbers = np.arange(1, len(volume) + 1)
-    areas = predicted.sum(axis=(1, 2))
-    expected = np.where(volume.has_mask, volume.expected_mask.sum(axis=(1, 2)), np.nan)
-    top = max(1.0, float(np.nanmax([areas.max(), np.nanmax(expected, initial=0)]))) * 1.08
-    figure = go.Figure()
-    figure.add_bar(
-        x=numbers,
-        y=np.full(len(volume), top),
-        marker={"color": np.where(numbers == index + 1, "rgba(128,128,128,0.35)", "rgba(128,128,128,0.02)")},
-        customdata=np.column_stack([areas, expected]),
-        hovertemplate="slice %{x}<br>predicted %{customdata[0]:,} px<br>expected %{customdata[1]:,} px<extra></extra>",
-        showlegend=False,
-    )
-    figure.add_bar(
-        x=numbers, y=areas, name="predicted", marker_color=f"rgb{overlay.PREDICTED_COLOUR}", hoverinfo="skip"
-    )
-    if volume.has_mask.any():
-        figure.add_scatter(
-            x=numbers,
-            y=expected,
-            name="expected",
-            mode="lines",
-            line={"shape": "hvh", "width": 2, "color": f"rgb{overlay.EXPECTED_COLOUR}"},
-            hoverinfo="skip",
-        )
-    figure.update_layout(
-        height=120,
-        margin={"l": 0, "r": 0, "t": 4, "b": 0},
-        barmode="overlay",
-        bargap=0.05,
-        clickmode="event+select",
-        dragmode=False,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        xaxis={"title": None, "range": [0.5, len(volume) + 0.5], "fixedrange": True},
-        yaxis={"title": "lesion, px", "range": [0, top], "fixedrange": True, "nticks": 4},
-    )
-    figure.update_traces(unselected={"marker": {"opacity": 1}}, selector={"type": "bar"})
-    st.plotly_chart(
-        figure,
-        key="strip",
-        on_select=_jump_to_clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt="Lesion area in pixels for each slice, predicted and expected; a click goes to the slice",
+        help="Streamlit's own widgets instead of the canvas: slower, but every control is a plain one.",
     )
 
 
-def _jump_to_clicked() -> None:
-    if points := st.session_state.strip.selection.points:
-        st.session_state.slice = int(points[0]["x"])
+def _show_canvas(volume, volume_id, brain, network, other, scope) -> None:
+    description = {
+        **_VOLUME_DESCRIPTION[scope](volume_id, volume),
+        "threshold": network[0].threshold,
+        "model": _model_description(*network),
+        "other": _model_description(*other) if other else None,
+    }
+    _viewer(key="viewer", data=description, on_view_change=lambda: None)
+    with st.container(gap=None):  # parcels have no looks, and must take no room
+        _parcel(key=f"volume {volume_id}", data=_VOLUME_PARCEL[scope](volume_id, volume, brain))
+        order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
+        queue = st.empty()
+        for weights, running in filter(None, (network, other)):
+            for first in order:
+                if running.progress < 1 and running.waiting:
+                    queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
+                parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
+                _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
+        queue.empty()
 
 
-def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray) -> None:
-    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash."""
-    scored = volume.has_mask
-    slice_scores = ("–",) * 4
-    if scored[index]:
-        pair = predicted[index], volume.expected_mask[index]
-        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
-        slice_scores = tuple(_score(function(*pair)) for function in functions)
-    volume_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
-    area, total = int(predicted[index].sum()), int(predicted.sum())
-    with st.container(border=True):
-        columns = st.columns(3, gap="small")
-        for column, label, value, meaning in (
-            (columns[0], "Slice Dice", slice_scores[0], "Overlap with the expected mask on this slice, 0 to 1."),
-            (columns[1], "Slice IoU", slice_scores[1], "Intersection over union on this slice."),
-            (columns[2], "Volume Dice", volume_dice, "Overlap over all slices of the patient: the number to compare."),
-            (columns[0], "Precision", slice_scores[2], "Share of the predicted pixels that are expected, this slice."),
-            (columns[1], "Recall", slice_scores[3], "Share of the expected pixels that are predicted, this slice."),
-            (columns[2], "Predicted area", f"{area:,} px", "On this slice. The data set ships no millimetres."),
-        ):
-            column.metric(label, value, help=meaning)
-        st.caption(
-            f"{_share(area, brain[index])} of the brain on this slice, {_share(total, brain)} of the whole brain "
-            "(brain estimated from FLAIR). "
-            + ("" if scored[index] else "This slice has no expected mask, so there is nothing to score against.")
-        )
+def _opened_at(volume_id: str, slices: int) -> int:
+    """Return the slice that this visitor opened the volume on: parcels keep their order while they look at it."""
+    state = st.session_state
+    if state.get("opened", ("", 0))[0] != volume_id:
+        another = "opened" in state
+        linked = None if another else linked_slice(slices)
+        state.opened = volume_id, linked - 1 if linked else slices // 2
+    return state.opened[1]
 
 
-def _score(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
+def _cached(cache, function, max_entries: int) -> dict:
+    """The function with a cache for all visitors, and with one that lives and dies with a session."""
+    scopes = ("global", "session")
+    return {scope: cache(function, max_entries=max_entries, show_spinner=False, scope=scope) for scope in scopes}
 
 
-def _share(pixels: int, brain: np.ndarray) -> str:
-    size = int(brain.sum())
-    return f"{pixels / size:.1%}" if size else "unknown share"
+def _volume_parcel(volume_id: str, _volume: Volume, _brain: np.ndarray) -> bytes:
+    return volume_parcel(_volume, volume_id, _brain)
 
 
-def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int) -> None:
-    name = f"{volume.patient_id}_{number}"
-    with st.container(horizontal=True):
-        for label, picture, suffix in (
-            ("Mask as PNG", mask * np.uint8(255), "predicted_mask"),
-            ("Overlay as PNG", drawn, "overlay"),
-        ):
-            st.download_button(
-                label,
-                overlay.encode_png(picture),
-                f"{name}_{suffix}.png",
-                "image/png",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: RunningSegmentation) -> bytes:
+    return prediction_parcel(_running, first, volume_id, model_id)
 
 
-def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> None:
-    """The four attention maps and the probability, each over the slice on a fixed scale."""
-    st.subheader("Where the network looks")
-    columns = st.columns(5, gap="small")
-    for column, level in zip(columns, reversed(ATTENTION_LEVELS), strict=False):
-        side = segmentation.attention[level - 1].shape[-1]
-        values = segmentation.attention_over_slice(level, index)
-        with column:
-            st.image(
-                overlay.draw_values(picture, values, MAP_OPACITY),
-                width="stretch",
-                output_format="PNG",
-                alt=f"Attention map of level {level}",
-            )
-            st.markdown(f"**Attention {level}** · {side} × {side}")
-            st.caption(LEVEL_MEANINGS[level])
-    with columns[-1]:
-        probability = np.float32(segmentation.probability[index])
-        st.image(
-            overlay.draw_values(picture, probability, MAP_OPACITY),
-            width="stretch",
-            output_format="PNG",
-            alt="Probability of lesion",
-        )
-        st.markdown(f"**Probability** · {probability.shape[1]} × {probability.shape[0]}")
-        st.caption("How sure the network is, pixel by pixel, that this is lesion; the threshold makes it a mask.")
-    _scale()
+def _model_id(weights: Weights) -> str:
+    return f"{weights.sha256[:16]}-{weights.size}"
 
 
-LEVEL_MEANINGS = {
-    4: "Coarsest gate: steered by the deepest features, it weighs what the decoder gets to see first.",
-    3: "One level up: the gate weighs features of a few pixels' size before they are joined.",
-    2: "Finer still: steered by what the decoder has made of the levels below.",
-    1: "Finest gate: weighs edges and texture just before the mask is drawn.",
-}
+def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
+    cells = [running.fit.cells(weights.size >> level) for level in ATTENTION_LEVELS]
+    return {
+        "id": _model_id(weights),
+        "name": weights.name,
+        "engine": f"{weights.name}, {running.engine_name}",
+        "cells": [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells],
+    }
+
+
+def _volume_description(volume_id: str, _volume: Volume) -> dict:
+    """Return what the viewer needs beside the arrays; equal at every rerun, so that it is sent once."""
+    volume = _volume
+    return {
+        "volume": volume_id,
+        "patient": volume.patient_id,
+        "shape": volume.images.shape[:3],
+        "slice_numbers": volume.slice_numbers.tolist(),
+        "spacing": volume.geometry.spacing,
+        "assumed_spacing": _ASSUMED_SPACING,
+        "edges": volume.geometry.edges,
+        "has_expected": bool(volume.has_mask.any()),
+        "windows": {"RGB" if which is None else which: window(volume, name) for name, which in CHANNELS.items()},
+        "meanings": {
+            **{f"Attention {level}": words for level, words in LEVEL_MEANINGS.items()},
+            "Probability": PROBABILITY_MEANING,
+        },
+        "palette": {
+            "predicted": overlay.PREDICTED_COLOUR,
+            "expected": overlay.EXPECTED_COLOUR,
+            "found": overlay.TRUE_POSITIVE_COLOUR,
+            "falseAlarm": overlay.FALSE_POSITIVE_COLOUR,
+            "missed": overlay.FALSE_NEGATIVE_COLOUR,
+            "yours": _YOURS_COLOUR,
+            "scale": overlay.colour_map(np.arange(256)[np.newaxis] / 255).ravel().tolist(),
+        },
+    }
+
+
+_VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES)
+_PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8)
+_VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES)

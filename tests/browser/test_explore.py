@@ -1,64 +1,18 @@
 """The main job in a real browser: patient, slice, overlay, attention, threshold, link."""
 
-import re
 from urllib.parse import parse_qs, urlparse
 
 import cv2
 import numpy as np
 import pytest
 
-from unet import overlay
-from unet.data import DEMO_FOLDER, FLAIR, list_patients, load_volume
+from tests.browser.viewer import flair_of, native_pixels, open_app, probe, rested, wait_for_view
+from unet import metrics, overlay
+from unet.data import DEMO_FOLDER, PRE_CONTRAST, list_patients, load_volume
 from unet.inference import Segmenter
 from unet.weights import find_weights
 
 SECOND = "PHANTOM_ICBM_0002_20260102"
-
-
-def picture(page):
-    """The large picture."""
-    return page.locator('img[alt^="PHANTOM_"]')
-
-
-def shown_pixels(page) -> np.ndarray:
-    """Fetch the picture that the browser shows, (256, 256, 3) RGB."""
-    address = picture(page).evaluate("image => image.src")
-    encoded = np.frombuffer(page.request.get(address).body(), np.uint8)
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
-
-
-def wait_for_picture(page, alt: str) -> None:
-    """Wait until the picture with that text alternative is there and loaded."""
-    page.wait_for_function(
-        """alt => [...document.images].some(i => i.alt.includes(alt) && i.complete && i.naturalWidth > 0)""", arg=alt
-    )
-
-
-def open_app(page, address: str, query: str = "") -> None:
-    page.goto(f"{address}/{query}")
-    page.get_by_text("Where the network looks").wait_for(timeout=120_000)
-    wait_for_picture(page, "PHANTOM_")
-
-
-def settled_box(page, locator) -> dict:
-    """Return where an element is, once it has stopped moving: expanders open and charts draw in steps."""
-    locator.wait_for()
-    box = None
-    for _ in range(40):
-        before, box = box, locator.bounding_box()
-        if box == before:
-            break
-        page.wait_for_timeout(500)
-    return box
-
-
-def wait_for_link(page, **expected: str) -> None:
-    """Wait until the address carries these parameters."""
-    page.wait_for_function(
-        """expected => Object.entries(expected).every(
-            ([name, value]) => new URLSearchParams(location.search).get(name) === value)""",
-        arg=expected,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +23,23 @@ def second():
     return volume, Segmenter(find_weights()).segment(volume.images)
 
 
+def number(page, name: str) -> str:
+    """The value that stands under a name in the viewer's numbers."""
+    return page.locator(f".numbers div:has(dt:text-is('{name}')) dd").inner_text()
+
+
+def settled_box(page, locator) -> dict:
+    """Return where an element is, once it has stopped moving: expanders open in steps."""
+    locator.wait_for()
+    box = None
+    for _ in range(40):
+        before, box = box, locator.bounding_box()
+        if box == before:
+            break
+        page.wait_for_timeout(500)
+    return box
+
+
 def test_a_visitor_does_the_main_job(page, app_address, second):
     volume, segmentation = second
     open_app(page, app_address)
@@ -76,62 +47,211 @@ def test_a_visitor_does_the_main_job(page, app_address, second):
     page.get_by_role("combobox", name="Patient").click()
     page.keyboard.type("0002")
     page.keyboard.press("Enter")
-    wait_for_picture(page, SECOND)
+    wait_for_view(page, "viewer.data.patient === argument", SECOND)
+    largest = int(segmentation.mask(0.5).sum(axis=(1, 2)).argmax())
+    assert probe(page, "viewer.position[0]") == largest
 
-    slider = page.get_by_role("slider", name=re.compile("Slice of 24"))
-    start = int(slider.input_value())
-    slider.focus()
-    page.keyboard.press("ArrowLeft")
-    wait_for_picture(page, f"{SECOND}, slice {start - 1}, FLAIR, overlay Predicted")
+    page.locator(".pane canvas").first.click()
+    page.keyboard.press("ArrowDown")
+    index = largest - 1
+    wait_for_view(page, "viewer.position[0] === argument", index)
+    flair = flair_of(volume, index)
+    expected = volume.expected_mask[index]
+    predicted = segmentation.mask(0.5)[index]
+    assert (native_pixels(page) == overlay.draw_mask(flair, predicted, overlay.PREDICTED_COLOUR, 0.45)).all()
 
-    page.get_by_role("radio", name="Errors").or_(page.get_by_text("Errors", exact=True)).first.click()
-    wait_for_picture(page, f"slice {start - 1}, FLAIR, overlay Errors")
-    page.get_by_text("Attention 2", exact=True).first.click()
-    wait_for_picture(page, f"slice {start - 1}, FLAIR, overlay Attention 2")
-    index = start - 2
-    window = overlay.display_window(volume.images[:, ::4, ::4, FLAIR])
-    flair = overlay.grey_to_rgb(overlay.to_display(volume.images[index, ..., FLAIR], window))
+    page.get_by_role("radio", name="Errors").check()
+    page.get_by_role("radio", name="Outline").check()
+    wait_for_view(page, "viewer.state.overlay === 'Errors' && viewer.state.style === 'Outline'")
+    assert (native_pixels(page) == overlay.draw_errors(flair, predicted, expected, 0.45, outline=True)).all()
+
+    page.get_by_role("radio", name="Attention 2").check()
+    wait_for_view(page, "viewer.state.overlay === 'Attention 2'")
     attention = overlay.draw_values(flair, segmentation.attention_over_slice(2, index), 0.45)
-    assert np.abs(shown_pixels(page).astype(int) - attention).max() <= 1
+    assert np.abs(native_pixels(page).astype(int) - attention).max() <= 1
 
-    page.get_by_text("Predicted", exact=True).first.click()
-    threshold = page.get_by_role("slider", name=re.compile("Threshold"))
+    page.get_by_role("radio", name="Predicted").check()
+    threshold = page.get_by_role("slider", name="Threshold")
     threshold.focus()
-    for _ in range(4):
+    for step in range(1, 21):
         page.keyboard.press("ArrowRight")
-    wait_for_link(page, patient=SECOND, slice=str(start - 1), threshold="0.7")
-    wait_for_picture(page, "overlay Predicted")
-    expected = overlay.draw_mask(flair, segmentation.mask(0.7)[index], overlay.PREDICTED_COLOUR, 0.45)
-    page.wait_for_timeout(1500)
-    pixels = shown_pixels(page)
-    assert (pixels == expected).all()
+        wait_for_view(page, "viewer.state.threshold === argument", round(0.5 + step / 100, 2))
+    at_rest = segmentation.mask(0.7)
+    assert number(page, "Volume Dice") == f"{metrics.dice_score(at_rest, volume.expected_mask):.3f}"
+    assert number(page, "Slice Dice") == f"{metrics.dice_score(at_rest[index], expected):.3f}"
+    assert number(page, "Recall") == f"{metrics.recall(at_rest[index], expected):.3f}"
+    assert number(page, "Predicted area") == f"{at_rest[index].sum():,} px"
 
+    rested(page)
     link = page.url
+    query = parse_qs(urlparse(link).query)
+    assert query == {"patient": [SECOND], "slice": [str(index + 1)], "threshold": ["0.7"], "style": ["Outline"]}
+    pixels = native_pixels(page)
+    outline = overlay.draw_mask(flair, at_rest[index], overlay.PREDICTED_COLOUR, 0.45, outline=True)
+    assert (pixels == outline).all()
     page.goto("about:blank")
     page.goto(link)
-    wait_for_picture(page, f"{SECOND}, slice {start - 1}, FLAIR, overlay Predicted")
-    assert (shown_pixels(page) == pixels).all()
-    assert parse_qs(urlparse(page.url).query)["threshold"] == ["0.7"]
+    wait_for_view(page, "viewer.frames > 0")
+    assert (native_pixels(page) == pixels).all()
+    assert page.url == link
 
 
-def test_a_click_on_the_strip_goes_to_the_slice(page, app_address):
-    open_app(page, app_address, f"?patient={SECOND}&slice=1")
-    plot = page.locator(".js-plotly-plot .plotly .nsewdrag").first
-    box = settled_box(page, plot)
-    # 24 slices share the width; the middle of the 20th
-    page.mouse.click(box["x"] + box["width"] * 19.5 / 24, box["y"] + box["height"] * 0.3)
-    wait_for_picture(page, f"{SECOND}, slice 20,")
+@pytest.mark.parametrize(
+    ("query", "draw"),
+    [
+        ("channel=RGB&overlay=Expected&opacity=80", "expected"),
+        ("channel=Pre-contrast&overlay=None", "pre-contrast"),
+        ("overlay=Probability&opacity=60", "probability"),
+    ],
+)
+def test_what_a_link_names_is_drawn_as_numpy_draws_it(page, app_address, second, query, draw):
+    volume, segmentation = second
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&{query}")
+    thinned = volume.images[:, ::4, ::4]
+    rgb = overlay.to_display(volume.images[13], overlay.display_window(thinned))
+    pre = overlay.to_display(volume.images[13, ..., PRE_CONTRAST], overlay.display_window(thinned[..., PRE_CONTRAST]))
+    expected = {
+        "expected": overlay.draw_mask(rgb, volume.expected_mask[13], overlay.EXPECTED_COLOUR, 0.8),
+        "pre-contrast": overlay.grey_to_rgb(pre),
+        "probability": overlay.draw_values(flair_of(volume, 13), np.float32(segmentation.probability[13]), 0.6),
+    }[draw]
+    assert np.abs(native_pixels(page).astype(int) - expected).max() <= 1
+
+
+def test_three_planes_show_the_same_voxel(page, app_address, second):
+    volume, segmentation = second
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&layout=planes&overlay=None")
+    probe(page, "viewer.moveTo([13, 100, 120])")
+    wait_for_view(page, "viewer.position[2] === 120")
+    window = overlay.display_window(volume.images[:, ::4, ::4, 1])
+    coronal = overlay.to_display(volume.images[::-1, 100, :, 1], window)
+    sagittal = overlay.to_display(volume.images[::-1, :, 120, 1], window)
+    assert (native_pixels(page, 2) == overlay.grey_to_rgb(coronal)).all()
+    assert (native_pixels(page, 3) == overlay.grey_to_rgb(sagittal)).all()
+    page.get_by_role("radio", name="Predicted").check()
+    wait_for_view(page, "viewer.state.overlay === 'Predicted'")
+    cut = segmentation.mask(0.5)[::-1, 100, :]
+    drawn = overlay.draw_mask(overlay.grey_to_rgb(coronal), cut, overlay.PREDICTED_COLOUR, 0.45)
+    assert (native_pixels(page, 2) == drawn).all()
+
+
+def test_scrolling_and_dragging_ask_the_server_nothing(page, app_address):
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    open_app(page, app_address, f"?patient={SECOND}&slice=12")
+    page.wait_for_timeout(2000)
+    before = len(sent)
+    page.locator(".pane canvas").first.hover()
+    for notch in range(40):
+        page.mouse.wheel(0, -120 if notch < 10 else 120)
+    probe(page, "viewer.set('threshold', 0.3)")
+    wait_for_view(page, "viewer.position[0] === 0")
+    assert len(sent) == before
+    # at rest Python is told once, and the address follows
+    page.wait_for_function("new URLSearchParams(location.search).get('slice') === '1'")
+    page.wait_for_timeout(1500)
+    assert 1 <= len(sent) - before <= 3
+    assert probe(page, "viewer.position[0]") == 0  # what the server answered moved nothing
+
+
+def test_wheel_keys_and_strip_go_through_the_slices(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=12")
+    page.locator(".pane canvas").first.hover()
+    for press, index in [("ArrowUp", 12), ("PageUp", 17), ("PageDown", 12), ("Home", 0), ("End", 23)]:
+        page.keyboard.press(press)
+        wait_for_view(page, "viewer.position[0] === argument", index)
+    page.mouse.wheel(0, 120)  # towards the neck
+    wait_for_view(page, "viewer.position[0] === 22")
+    strip = page.locator(".strip").bounding_box()
+    page.mouse.click(strip["x"] + strip["width"] * 9.5 / 24, strip["y"] + 20)
+    wait_for_view(page, "viewer.position[0] === 9")
+    page.keyboard.press("c")
+    wait_for_view(page, "viewer.position[0] === 13")
+    page.keyboard.press("c")
 
 
 def test_h_hides_the_overlay_and_shows_it_again(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14&overlay=Errors")
-    coloured = shown_pixels(page)
+    page.locator(".pane canvas").first.hover()
+    coloured = native_pixels(page)
     assert (coloured.max(axis=-1) != coloured.min(axis=-1)).any()
     page.keyboard.press("h")
-    page.get_by_role("button", name=re.compile("Show")).wait_for()
-    page.wait_for_timeout(1500)
-    grey = shown_pixels(page)
+    page.get_by_role("button", name="Show overlay").wait_for()
+    grey = native_pixels(page)
     assert (grey.max(axis=-1) == grey.min(axis=-1)).all()
+    page.keyboard.press("h")
+    page.get_by_role("button", name="Hide overlay").wait_for()
+    assert (native_pixels(page) == coloured).all()
+
+
+def test_window_changes_the_picture_and_not_the_prediction(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&overlay=None")
+    before, dice = native_pixels(page), number(page, "Volume Dice")
+    box = page.locator(".pane canvas").first.bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down(button="right")
+    page.mouse.move(box["x"] + 120, box["y"] + 200, steps=4)
+    page.mouse.up(button="right")
+    wait_for_view(page, "viewer.windows[1][1] < viewer.data.windows[1][1]")
+    narrow = native_pixels(page)
+    assert (narrow == 255).sum() > (before == 255).sum()
+    assert number(page, "Volume Dice") == dice
+    page.keyboard.press(" ")
+    wait_for_view(page, "viewer.windows[1][1] === viewer.data.windows[1][1]")
+    assert (native_pixels(page) == before).all()
+
+
+def test_zoom_keeps_what_is_under_the_pointer(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    box = page.locator(".pane canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6)
+    readout = page.locator(".pixel")
+    under = readout.inner_text()
+    assert "FLAIR" in under and "probability" in under
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -600)
+    page.keyboard.up("Control")
+    wait_for_view(page, "viewer.cameras.axial.zoom > 3")
+    page.mouse.move(box["x"] + box["width"] * 0.7 + 1, box["y"] + box["height"] * 0.6)
+    assert readout.inner_text().split(" · ")[0] == under.split(" · ")[0]
+
+
+def test_an_outline_of_ones_own_is_scored(page, app_address, second):
+    volume, segmentation = second
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    page.get_by_role("radio", name="Lasso").check()
+    box = page.locator(".pane canvas").first.bounding_box()
+    scale = box["width"] / 256
+    corners = [(60, 80), (160, 80), (160, 150), (60, 150), (60, 80)]
+    page.mouse.move(box["x"] + 60 * scale, box["y"] + 80 * scale)
+    page.mouse.down()
+    for x, y in corners[1:]:
+        page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
+    page.mouse.up()
+    wait_for_view(page, "viewer.outline.strokes.length === 1")
+    mine = np.zeros((256, 256), np.uint8)
+    mine[80:150, 60:160] = 1
+    assert int(number(page, "Your area").replace(",", "").removesuffix(" px")) == pytest.approx(7000, abs=200)
+    against_expert = metrics.dice_score(mine, volume.expected_mask[13])
+    against_network = metrics.dice_score(mine, segmentation.mask(0.5)[13])
+    assert float(number(page, "Your Dice, expected")) == pytest.approx(against_expert, abs=0.02)
+    assert float(number(page, "Your Dice, network")) == pytest.approx(against_network, abs=0.02)
+    page.get_by_role("button", name="Undo").click()
+    wait_for_view(page, "viewer.outline.strokes.length === 0")
+    assert page.get_by_text("Your area").count() == 0
+
+
+def test_a_distance_is_in_pixels_where_no_header_says_more(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    page.get_by_role("radio", name="Measure").check()
+    box = page.locator(".pane canvas").first.bounding_box()
+    scale = box["width"] / 256
+    page.mouse.move(box["x"] + 50 * scale, box["y"] + 50 * scale)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80 * scale, box["y"] + 90 * scale, steps=3)
+    page.mouse.up()
+    (x0, y0), (x1, y1) = probe(page, "viewer.measured")
+    assert np.hypot(x1 - x0, y1 - y0) == pytest.approx(50, abs=1)
 
 
 def test_a_row_of_the_table_opens_the_patient(page, app_address):
@@ -141,34 +261,45 @@ def test_a_row_of_the_table_opens_the_patient(page, app_address):
     table.wait_for()
     box = settled_box(page, table.locator("canvas").first)
     page.mouse.click(box["x"] + 16, box["y"] + 35 * 3 + 17)  # the third row's marker, below the head
-    wait_for_picture(page, "PHANTOM_ICBM_0003_20260103")
-    wait_for_link(page, patient="PHANTOM_ICBM_0003_20260103")
+    wait_for_view(page, "viewer.data.patient === 'PHANTOM_ICBM_0003_20260103'")
+    assert parse_qs(urlparse(page.url).query)["patient"] == ["PHANTOM_ICBM_0003_20260103"]
 
 
 def test_mask_and_overlay_download(page, app_address, second):
     volume, segmentation = second
     open_app(page, app_address, f"?patient={SECOND}&slice=14&threshold=0.6")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Mask as PNG").click()
-    assert download.value.suggested_filename == f"{SECOND}_14_predicted_mask.png"
-    mask = cv2.imread(str(download.value.path()), cv2.IMREAD_UNCHANGED)
-    assert (mask == segmentation.mask(0.6)[13] * 255).all()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Overlay as PNG").click()
-    drawn = cv2.imread(str(download.value.path()), cv2.IMREAD_COLOR_RGB)
-    assert (drawn == shown_pixels(page)).all()
+    pictures = {}
+    for name in ("Mask as PNG", "Overlay as PNG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        pictures[download.value.suggested_filename] = cv2.imread(str(download.value.path()), cv2.IMREAD_COLOR_RGB)
+    mask = segmentation.mask(0.6)[13]
+    drawn = overlay.draw_mask(flair_of(volume, 13), mask, overlay.PREDICTED_COLOUR, 0.45)
+    assert set(pictures) == {f"{SECOND}_14_predicted_mask.png", f"{SECOND}_14_overlay.png"}
+    assert (pictures[f"{SECOND}_14_predicted_mask.png"] == overlay.grey_to_rgb(mask) * 255).all()
+    assert (pictures[f"{SECOND}_14_overlay.png"] == drawn).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (800, 1200)])
-def test_nothing_is_cut_off(page, app_address, width, height):
+@pytest.mark.parametrize("layout", ["one", "two", "planes"])
+def test_nothing_is_cut_off(page, app_address, width, height, layout):
     page.set_viewport_size({"width": width, "height": height})
-    open_app(page, app_address)
-    page.wait_for_timeout(1000)
+    open_app(page, app_address, f"?patient={SECOND}&layout={layout}")
+    page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    box = picture(page).bounding_box()
-    assert box["width"] >= 300
-    assert box["y"] + box["height"] <= height
-    for image in page.locator("img:visible").all():
-        edges = image.bounding_box()
+    for canvas in page.locator(".viewer canvas:visible").all():
+        edges = canvas.bounding_box()
         assert edges["x"] >= 0
         assert edges["x"] + edges["width"] <= width
+        assert edges["width"] >= 120
+
+
+def test_the_simple_viewer_shows_the_same_slice(page, app_address, second):
+    volume, segmentation = second
+    page.goto(f"{app_address}/?patient={SECOND}&slice=14&threshold=0.7&simple_viewer=true")
+    image = page.locator(f'img[alt="{SECOND}, slice 14, FLAIR, overlay Predicted"]')
+    image.wait_for(timeout=120_000)
+    body = page.request.get(image.evaluate("image => image.src")).body()
+    shown = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
+    expected = overlay.draw_mask(flair_of(volume, 13), segmentation.mask(0.7)[13], overlay.PREDICTED_COLOUR, 0.45)
+    assert (shown == expected).all()

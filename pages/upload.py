@@ -1,0 +1,73 @@
+"""Your own MRI: drop it, see what was found and what the network gets, segment it, take the result along."""
+
+import streamlit as st
+
+from unet.data import FLAIR
+from unet.scan import IngestError
+from views import page, upload
+from views.export import show_export
+from views.viewer import show_viewer
+
+page.start_page("Your own MRI", ":material/upload_file:")
+
+st.subheader("Your own MRI", anchor=False)
+st.caption(
+    "Files are read in memory, for this visit only, and nothing of them is kept or logged. For teaching and research: "
+    "this app measures pictures, it does not diagnose."
+)
+
+reading = upload.pick_files()
+if reading is None:
+    st.stop()
+
+upload.show_problems(reading)
+if not reading.scans:
+    st.stop()
+
+with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=True):
+    scans = upload.show_found(reading.scans)
+mapping = upload.pick_mapping(scans)
+
+try:
+    volume, notes, brain, content_hash = upload.volume_of(scans, mapping)
+    weights = page.default_weights()
+except (IngestError, *page.PAGE_ERRORS) as error:
+    st.error(str(error), title="This cannot be segmented")
+    st.stop()
+for note in notes:
+    st.caption(note)
+upload.show_familiarity(volume, scans[mapping[FLAIR].scan])
+upload.show_input(volume, weights.size)
+
+if st.button("Segment", type="primary", icon=":material/play_arrow:", key="segment"):
+    st.session_state.segmented = content_hash
+if st.session_state.get("segmented") != content_hash:
+    st.stop()
+
+try:
+    running = page.private_segmentation(volume, content_hash, weights)
+    page.show_progress(running)
+except page.PAGE_ERRORS as error:
+    st.error(str(error), title="This cannot be segmented")
+    st.stop()
+
+shown = volume, content_hash, brain, (weights, running)
+if volume.geometry.edges is None:
+    st.caption("Orientation unknown: the file does not say which side is the patient's right.")
+elif "R" in volume.geometry.edges[:2]:
+    neurological = st.toggle(
+        "Neurological convention: the patient's right on the right",
+        key="neurological",
+        help="Off is the radiological convention: the patient's right on the left, as in the data set.",
+    )
+    if neurological:
+        shown = (
+            upload.mirrored(volume),
+            f"{content_hash} mirrored",
+            brain[..., ::-1],
+            (weights, upload.Mirrored(running)),
+        )
+show_viewer(*shown, private=True)
+
+flair = scans[mapping[FLAIR].scan]
+show_export(flair, volume, running.result(), weights, (*flair.notes, *notes))

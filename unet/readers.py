@@ -1,0 +1,172 @@
+"""Files that strangers send, into Scans.
+
+`read_files` trusts nothing, but hostile bytes may make it use memory and time: `unet.sandbox` runs it in a child
+process that has little of either. Libraries are imported only when a file needs them, as the child starts anew for
+each upload.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from unet.archives import gunzip, inflate_start, is_junk, unzip
+from unet.scan import IngestError, Room, Scan
+from unet.sequences import guess_from_name
+from unet.signatures import FORMATS, START, sniff
+
+MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size
+MIN_STACK = 4  # so many grey pictures of one size are slices; two or three are sequences
+
+
+def read_files(files: list[tuple[str, bytes]]) -> tuple[list[Scan], list[str]]:
+    """Read the files of one upload.
+
+    Args:
+        files: (name, content); names are only for people, for sorting and for guessing the sequence.
+
+    Returns:
+        The scans, and one plain sentence for each file that was left out. A file that cannot be read never takes
+        the others with it.
+
+    Raises:
+        MemoryError, RecursionError: the limits of the process it runs in.
+    """
+    room, problems, scans = Room(), [], []
+    dicom, images, rest = [], {}, []
+    for name, content in _unpacked(files, problems):
+        kind = sniff(content[:START])
+        if kind == "dicom":
+            dicom.append((name, content))
+        elif kind is None and name.lower().endswith((".img", ".img.gz")):
+            images[_stem(name)] = content
+        else:
+            rest.append((name, content, kind))
+    if dicom:
+        from unet.dicom import read_dicom
+
+        found, sentences = read_dicom(dicom, room)
+        scans += found
+        problems += sentences
+    for name, content, kind in rest:
+        try:
+            scans.append(_read_one(name, content, kind, room, images))
+        except IngestError as error:
+            problems.append(str(error))
+    used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
+    problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
+    return stack_pictures(scans), problems
+
+
+def _unpacked(files: list[tuple[str, bytes]], problems: list[str]):
+    """Yield every file, those inside zips too; archives inside archives stay closed."""
+    for name, content in files:
+        kind = sniff(content[:START])
+        if is_junk(name):
+            continue
+        if not content:
+            problems.append(f"{name}: the file is empty. Copy it again.")
+        elif kind == "zip":
+            try:
+                inside, sentences = unzip(content, name)
+            except IngestError as error:
+                problems.append(str(error))
+                continue
+            problems += sentences
+            if not inside:
+                problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
+            for entry, data in inside:
+                if sniff(data[:START]) == "zip":
+                    problems.append(f"{entry[-60:]}: a zip inside a zip is not opened. Unpack it first.")
+                elif not data:
+                    problems.append(f"{entry[-60:]}: the file is empty.")
+                else:
+                    yield from _ungzipped(entry, data, problems)
+        else:
+            yield from _ungzipped(name, content, problems)
+
+
+def _ungzipped(name: str, content: bytes, problems: list[str]):
+    """Yield a file; a gzip is unpacked, unless it is a NIfTI, which is read with an eye on its header."""
+    if sniff(content[:START]) != "gzip":
+        yield name, content
+        return
+    inner = sniff(inflate_start(content, START))
+    if inner == "nifti" or name.lower().endswith(".img.gz"):
+        yield name, content
+    elif inner in (None, "zip", "gzip"):
+        problems.append(f"{name}: a gzip that holds neither NIfTI, DICOM nor a picture. Expected {FORMATS}.")
+    else:
+        try:
+            yield name.removesuffix(".gz"), gunzip(content, name, MAX_GZIPPED)
+        except IngestError as error:
+            problems.append(str(error))
+
+
+def _read_one(name: str, content: bytes, kind: str | None, room: Room, images: dict[str, bytes]) -> Scan:
+    """Read a file that is a scan by itself."""
+    if kind in ("nifti", "gzip"):
+        from unet.nifti import read_nifti
+
+        return read_nifti(content, name, room, images.get(_stem(name)))
+    if kind in ("png", "jpeg"):
+        from unet.pictures import read_picture
+
+        return read_picture(content, name, room)
+    if kind == "tiff":
+        from unet.tiff import read_tiff
+
+        return read_tiff(content, name, room)
+    raise IngestError(f"{name}: begins with none of the marks of {FORMATS}. Export it as one of these.")
+
+
+def _stem(name: str) -> str:
+    """The name that a .hdr and its .img share."""
+    return re.sub(r"\.(hdr|img)(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+
+def natural_key(name: str) -> list:
+    """Sort key that puts slice 2 before slice 10.
+
+    >>> sorted(["s10.png", "s2.png"], key=natural_key)
+    ['s2.png', 's10.png']
+    """
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name.lower())]
+
+
+def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
+    """Join single pictures of one folder, size and depth into a stack of slices, sorted by the numbers in their names.
+
+    Two or three grey pictures are more likely the sequences of one slice, and stay apart unless `always`; so do
+    pictures whose names speak of different sequences. Pictures with three colours are slices with three sequences,
+    as in the data set, whose `_mask` files are left aside.
+    """
+    pictures = [scan for scan in scans if scan.file_format in ("PNG", "JPEG", "TIFF") and len(scan.voxels) == 1]
+    masks = [scan for scan in pictures if re.search(r"_mask\.\w+$", scan.name, re.IGNORECASE)]
+    if masks and len(masks) < len(pictures):
+        pictures = [scan for scan in pictures if scan not in masks]
+        scans = [scan for scan in scans if scan not in masks]
+    groups: dict[tuple, list[Scan]] = defaultdict(list)
+    for scan in pictures:
+        groups[PurePosixPath(scan.name).parent, scan.voxels.shape[1:], scan.file_format, scan.bit_depth].append(scan)
+    for (_, shape, _, _), group in groups.items():
+        sequences = {guess_from_name(PurePosixPath(scan.name).name) for scan in group} - {None}
+        enough = len(group) >= (2 if always or shape[2] == 3 else MIN_STACK)
+        if enough and (shape[2] == 3 or len(sequences) < 2):
+            group.sort(key=lambda scan: natural_key(scan.name))
+            scans = [scan for scan in scans if scan not in group] + [_stack(group)]
+    return scans
+
+
+def _stack(group: list[Scan]) -> Scan:
+    first = group[0]
+    note = f"{len(group)} pictures joined as slices, in the order of the numbers in their names."
+    return replace(
+        first,
+        name=f"{first.name} and {len(group) - 1} more",
+        voxels=np.concatenate([scan.voxels for scan in group]),
+        files=tuple(file for scan in group for file in scan.files),
+        notes=(*dict.fromkeys(note for scan in group for note in scan.notes), note),
+    )

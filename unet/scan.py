@@ -1,0 +1,252 @@
+"""A picture that a visitor handed over: its values, and everything its file says about where they lie.
+
+A `Scan` is always the right side up. Its axes are (slices, height, width, channels), in the order in which
+radiologists look at them:
+
+    axial      slices from the feet to the head, the nose at the top, the patient's right on the left
+    coronal    slices from the nose to the back of the head, the crown at the top, the right on the left
+    sagittal   slices from right to left, the crown at the top, the nose on the left
+
+Turning a file's own axes into these is a permutation and flips, never an interpolation, so `Placement` brings a
+mask back to the very voxels it was drawn on.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+# which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
+# the front, z up); "the patient's right on the left" is a column that counts to the left
+DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
+OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
+MAX_DECODED = 512 << 20  # bytes, of one upload, in the file's type and as float32
+MAX_PIXELS_2D = 64_000_000
+MAX_CHANNELS = 8
+RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
+
+
+class IngestError(ValueError):
+    """An upload that cannot be used; the message says what was found, what was expected and what to do."""
+
+
+class Room:
+    """Memory that an upload may still decode to; asked before anything is decoded."""
+
+    def __init__(self, size: int = MAX_DECODED):
+        self.left = size
+
+    def take(self, name: str, voxels: int, item_size: int, plane: int = 0) -> None:
+        """Reserve room for that many values.
+
+        Args:
+            name: of the file, for the message.
+            voxels: values in all, channels included.
+            item_size: bytes of one value in the file.
+            plane: pixels of a single two-dimensional picture, if it is one.
+
+        Raises:
+            IngestError: it does not fit.
+        """
+        if voxels <= 0:
+            raise IngestError(f"{name}: the header speaks of a picture without pixels. Export it again.")
+        if plane > MAX_PIXELS_2D:
+            raise IngestError(f"{name}: {plane / 1e6:,.0f} megapixels; at most {MAX_PIXELS_2D / 1e6:.0f}.")
+        size = voxels * max(4, item_size)
+        if size > self.left:
+            used = "" if self.left == MAX_DECODED else f", of which {self.left / 2**20:,.0f} MB are left"
+            raise IngestError(
+                f"{name}: {size / 2**20:,.0f} MB once decoded; an upload may come to {MAX_DECODED >> 20} MB{used}. "
+                "Upload fewer or smaller series."
+            )
+        self.left -= size
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How display axes lie in the file's array: display axis d is file axis `axes[d]`, backwards if `flipped[d]`.
+
+    >>> placement = Placement((2, 0, 1), (False, True, False))
+    >>> file_array = np.arange(24).reshape(2, 3, 4)
+    >>> placement.forward(file_array).shape
+    (4, 2, 3)
+    >>> bool((placement.inverse(placement.forward(file_array)) == file_array).all())
+    True
+    """
+
+    axes: tuple[int, int, int] = (0, 1, 2)
+    flipped: tuple[bool, bool, bool] = (False, False, False)
+
+    def forward(self, array: np.ndarray) -> np.ndarray:
+        """Return a view of a file's array, three axes and any channels, as (slices, height, width[, channels])."""
+        array = array.transpose(*self.axes, *range(3, array.ndim))
+        return array[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
+
+    def inverse(self, array: np.ndarray) -> np.ndarray:
+        """Return a view of (slices, height, width[, channels]) on the file's own axes."""
+        array = array[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
+        return array.transpose(*np.argsort(self.axes), *range(3, array.ndim))
+
+    def affine(self, file_affine: np.ndarray, file_shape: tuple[int, ...]) -> np.ndarray:
+        """Return the 4 × 4 matrix of display indices, given the one of file indices."""
+        to_file = np.zeros((4, 4))
+        to_file[3, 3] = 1
+        for display_axis, (axis, flip) in enumerate(zip(self.axes, self.flipped, strict=True)):
+            to_file[axis, display_axis] = -1 if flip else 1
+            to_file[axis, 3] = file_shape[axis] - 1 if flip else 0
+        return file_affine @ to_file
+
+
+def place(file_affine: np.ndarray, slice_axis: int) -> tuple[Placement, str]:
+    """Return how to show a file's array the right side up, and from where: axial, coronal or sagittal.
+
+    The slices that were taken stay slices, unless they are not axial and the voxels are nearly cubes: then the
+    picture is shown in axial slices.
+
+    Args:
+        file_affine: 4 × 4, file indices to RAS+ millimetres.
+        slice_axis: file axis along which the slices were taken.
+    """
+    world = nearest_axes(file_affine)
+    sizes = np.linalg.norm(file_affine[:3, :3], axis=0)
+    plane = {0: "sagittal", 1: "coronal", 2: "axial"}[world[slice_axis][0]]
+    if sizes.max() <= RESLICE_RATIO * sizes.min():
+        plane = "axial"
+    axes, flipped = [], []
+    for letter in DISPLAYS[plane]:
+        wanted, sign = "RAS".find(letter), 1
+        if wanted < 0:
+            wanted, sign = "LPI".find(letter), -1
+        axis = next(axis for axis, (towards, _) in enumerate(world) if towards == wanted)
+        axes.append(axis)
+        flipped.append(bool(world[axis][1] != sign))
+    return Placement(tuple(axes), tuple(flipped)), plane
+
+
+def nearest_axes(affine: np.ndarray) -> list[tuple[int, int]]:
+    """Return for each index axis the nearest axis of the body (0 right, 1 front, 2 up) and its sign, no axis twice.
+
+    >>> nearest_axes(np.diag([-2.0, 3, 4, 1]))
+    [(0, -1), (1, 1), (2, 1)]
+    """
+    cosines = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    left = np.abs(cosines)
+    found = [(0, 1)] * 3
+    for _ in range(3):  # the clearest first, so that an oblique axis takes what is left
+        towards, axis = np.unravel_index(left.argmax(), left.shape)
+        found[axis] = int(towards), 1 if cosines[towards, axis] > 0 else -1
+        left[towards, :] = left[:, axis] = -1
+    return found
+
+
+def usable_affine(affine: np.ndarray) -> bool:
+    """Tell whether a matrix places voxels in space: finite, no axis of length 0, no two axes alike."""
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((sizes > 1e-4).all() and (sizes < 1e4).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One picture or series, decoded.
+
+    Attributes:
+        name: for the visitor's eyes: the file's or the series' own name. Never exported.
+        file_format: `DICOM`, `NIfTI`, `PNG`, `JPEG` or `TIFF`.
+        voxels: (slices, height, width, channels) float32, finite, in display order.
+        channel_names: (channels,), what each channel is called; empty words where nothing is known.
+        bit_depth: bits a value has in the file.
+        placement: how the display order lies in the file's own array.
+        plane: `axial`, `coronal`, `sagittal`, or None where the orientation is unknown.
+        spacing: millimetres between slices, rows and columns, in display order, or None.
+        affine: 4 × 4, indices (slice, row, column) to RAS+ millimetres, or None.
+        guesses: (channels,), `pre-contrast`, `FLAIR`, `post-contrast` or None, as far as names and tags tell.
+        modality: DICOM's code, such as `MR` or `CT`, or None.
+        window: grey values that the file asks to be shown as black and white. For the eye only.
+        notes: plain sentences: what was dropped, guessed or repaired.
+        files: names of the files it was read from, in the order of the file's slices.
+        source: what export needs to speak the file's own language, and no more; nothing about the patient.
+    """
+
+    name: str
+    file_format: str
+    voxels: np.ndarray
+    channel_names: tuple[str, ...]
+    bit_depth: int
+    guesses: tuple[str | None, ...] = ()
+    placement: Placement = Placement()
+    plane: str | None = None
+    spacing: tuple[float, float, float] | None = None
+    affine: np.ndarray | None = None
+    modality: str | None = None
+    window: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    source: dict | None = None
+
+    @property
+    def edges(self) -> tuple[str, str, str, str] | None:
+        """Letters of what lies beyond the left, right, top and bottom edge, or None."""
+        if self.affine is None:
+            return None
+        (_, (row_axis, row_sign), (column_axis, column_sign)) = nearest_axes(self.affine)
+        bottom = "RAS"[row_axis] if row_sign > 0 else "LPI"[row_axis]
+        right = "RAS"[column_axis] if column_sign > 0 else "LPI"[column_axis]
+        return OPPOSITE[right], right, OPPOSITE[bottom], bottom
+
+    def save(self, folder: Path, number: int) -> None:
+        """Write the values as `.npy` and the rest as JSON: nothing that could run when it is read."""
+        np.save(folder / f"scan_{number}.npy", self.voxels, allow_pickle=False)
+        rest = {name: value for name, value in vars(self).items() if name not in ("voxels", "placement", "affine")}
+        rest |= {"axes": self.placement.axes, "flipped": self.placement.flipped}
+        rest["affine"] = None if self.affine is None else self.affine.tolist()
+        (folder / f"scan_{number}.json").write_text(json.dumps(rest), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, number: int) -> "Scan":
+        """Read what `save` wrote; the values stay on disk until they are looked at."""
+        rest = json.loads((folder / f"scan_{number}.json").read_text(encoding="utf-8"))
+        voxels = np.load(folder / f"scan_{number}.npy", mmap_mode="r", allow_pickle=False)
+        placement = Placement(tuple(rest.pop("axes")), tuple(rest.pop("flipped")))
+        affine = rest.pop("affine")
+        for name in ("channel_names", "guesses", "spacing", "window", "notes", "files"):
+            rest[name] = rest[name] and tuple(rest[name])
+        return cls(voxels=voxels, placement=placement, affine=affine and np.array(affine), **rest)
+
+
+def orient(
+    file_array: np.ndarray, file_affine: np.ndarray, slice_axis: int, millimetres: bool = True
+) -> tuple[np.ndarray, dict]:
+    """Turn a file's array the right side up.
+
+    Args:
+        file_array: three axes as in the file, then channels.
+        file_affine: 4 × 4, file indices to RAS+ millimetres; `usable_affine`.
+        slice_axis: file axis along which the slices were taken.
+        millimetres: whether the header vouches for the unit.
+
+    Returns:
+        (slices, height, width, channels), and the geometry as keyword arguments of `Scan`.
+    """
+    placement, plane = place(file_affine, slice_axis)
+    affine = placement.affine(file_affine, file_array.shape)
+    spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
+    geometry = {"placement": placement, "plane": plane, "affine": affine, "spacing": spacing if millimetres else None}
+    return placement.forward(file_array), geometry
+
+
+def finished(scan: Scan) -> Scan:
+    """Make the values of a scan finite, contiguous float32, and note what had to be changed."""
+    voxels = np.ascontiguousarray(scan.voxels, np.float32)
+    finite = np.isfinite(voxels)
+    if finite.all():
+        return replace(scan, voxels=voxels)
+    if not finite.any():
+        raise IngestError(f"{scan.name}: every value is NaN or infinite, so there is no picture. Export it again.")
+    count = int(voxels.size - finite.sum())
+    low, high = float(voxels[finite].min()), float(voxels[finite].max())
+    voxels = np.nan_to_num(voxels, nan=low, posinf=high, neginf=low)
+    note = f"{count:,} values were NaN or infinite and are shown as the nearest finite ones."
+    return replace(scan, voxels=voxels, notes=(*scan.notes, note))

@@ -1,0 +1,277 @@
+"""Measure the running app: cold start, scrolling in Chromium, and many visitors at once.
+
+    python -m unet benchmark --app
+
+It starts servers of its own on the phantoms or the folder that `UNET_DATA` names. What happens in the browser needs
+Playwright and Chromium; visitors are connections that speak Streamlit's protocol, as thirty browsers would measure
+themselves and not the server.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+PROJECT = Path(__file__).resolve().parent.parent
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FIND_VIEWER = (
+    "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
+)
+SCROLLED_SLICES = 300
+CHANGE_SECONDS = 20  # a visitor looks this long at a patient
+
+
+@contextmanager
+def running_server(environment: dict[str, str] | None = None):
+    """Start the app as a user does, on a free port; yield its address and process; end it by its process id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless=true"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.fileWatcherType=none"]
+    server = subprocess.Popen(
+        command, cwd=PROJECT, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield f"127.0.0.1:{port}", server
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_until_healthy(address: str, server: subprocess.Popen, seconds: float = 60) -> None:
+    """Return as soon as the server answers.
+
+    Raises:
+        RuntimeError: it ended, or does not answer in time.
+    """
+    for _ in range(int(seconds / 0.05)):
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with code {server.returncode}")
+        try:
+            urllib.request.urlopen(f"http://{address}/_stcore/health", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the server did not answer within {seconds:.0f} s")
+
+
+@contextmanager
+def running_browser():
+    """Yield a headless Chromium.
+
+    Raises:
+        ImportError: Playwright is not installed.
+        FileNotFoundError: no Chromium on this machine.
+    """
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        raise FileNotFoundError("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
+def cold_start(browser, query: str = "") -> dict:
+    """Return seconds from starting the server to the first segmented picture, and the server's memory then.
+
+    The converted network is in the cache folder already, as on every start but the first.
+    """
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    started = time.perf_counter()
+    with running_server() as (address, server):
+        wait_until_healthy(address, server)
+        answered = time.perf_counter()
+        page.goto(f"http://{address}/{query}", wait_until="commit")
+        page.wait_for_function(
+            f"(() => {{ const v = {FIND_VIEWER}; return v?.frames && v.study.arrived(v.data.model.id); }})()",
+            timeout=120_000,
+            polling=20,
+        )
+        seen = time.perf_counter()
+        page.wait_for_function(f"(() => {{ const v = {FIND_VIEWER}; return !v.follows; }})()", timeout=120_000)
+        memory = psutil.Process(server.pid).memory_info().rss
+    page.close()
+    return {
+        "server_answers_s": round(answered - started, 2),
+        "first_segmented_picture_s": round(seen - started, 2),
+        "server_memory_mb": round(memory / 2**20),
+    }
+
+
+def scrolling(browser, query: str = "") -> dict:
+    """Return frames per second while every frame shows another slice, and while every frame has another threshold."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    with running_server() as (address, server):
+        wait_until_healthy(address, server)
+        page.goto(f"http://{address}/{query}")
+        page.wait_for_function(
+            f"(() => {{ const v = {FIND_VIEWER}; return v?.study?.shape && !v.follows"
+            " && v.study.arrived(v.data.model.id) === v.data.shape[0]; })()",
+            timeout=120_000,
+        )
+        page.wait_for_timeout(3000)
+        sent = []
+        page.on("websocket", lambda socket_: socket_.on("framesent", lambda frame: sent.append(frame)))
+        result = page.evaluate(
+            f"""async (count) => {{
+                const viewer = {FIND_VIEWER}, slices = viewer.data.shape[0];
+                const frame = () => new Promise(requestAnimationFrame);
+                const rate = async (change) => {{
+                    await frame();
+                    const drawn = viewer.frames, started = performance.now();
+                    for (let i = 0; i < count; i++) {{ change(i); await frame(); }}
+                    return 1000 * (viewer.frames - drawn) / (performance.now() - started);
+                }};
+                return {{
+                    slices, pane_pixels: viewer.panes[0].canvas.width,
+                    scrolling_frames_per_s: await rate((i) => viewer.moveTo([i % slices])),
+                    threshold_frames_per_s: await rate((i) => viewer.set("threshold", 0.05 + (i % 90) / 100)),
+                }};
+            }}""",
+            SCROLLED_SLICES,
+        )
+    page.close()
+    return {name: round(value, 1) for name, value in result.items()}
+
+
+class Visitor(threading.Thread):
+    """One connection that opens the app and changes the patient again and again."""
+
+    def __init__(self, address: str, number: int, until: float):
+        super().__init__(daemon=True)
+        self.address, self.number, self.until = address, number, until
+        self.seconds: list[float] = []  # from choosing a patient to the first predicted slices
+        self.errors: list[str] = []
+
+    def run(self) -> None:
+        from websockets.sync.client import connect
+
+        try:
+            address = f"ws://{self.address}/_stcore/stream"
+            with connect(address, max_size=2**28, subprotocols=["streamlit"]) as connection:
+                self._visit(connection)
+        except Exception as error:  # whatever happens to a visitor is counted, not hidden
+            self.errors.append(repr(error))
+
+    def _visit(self, connection) -> None:
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+
+        choice = None
+        turn = self.number
+        while time.monotonic() < self.until:
+            message = BackMsg()
+            message.rerun_script.query_string = ""
+            if choice is not None:
+                state = message.rerun_script.widget_states.widgets.add()
+                state.id, state.string_value = choice.id, choice.options[turn % len(choice.options)]
+            started = time.monotonic()
+            connection.send(message.SerializeToString())
+            choice = self._receive(connection, started) or choice
+            turn += 7  # neighbours look at different patients, and everybody at all of them in time
+            time.sleep(max(0.0, min(self.until - time.monotonic(), started + CHANGE_SECONDS - time.monotonic())))
+
+    def _receive(self, connection, started: float):
+        """Read until the script has finished; return the patient box."""
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        box, first = None, None
+        while True:
+            message = ForwardMsg.FromString(connection.recv(timeout=120))
+            kind = message.WhichOneof("type")
+            if kind == "script_finished":
+                break
+            if kind != "delta" or message.delta.WhichOneof("type") != "new_element":
+                continue
+            element = message.delta.new_element
+            what = element.WhichOneof("type")
+            if what == "selectbox" and element.selectbox.label == "Patient":
+                box = element.selectbox
+            elif what == "exception":
+                self.errors.append(element.exception.message)
+            elif what == "bidi_component" and b'"kind":"prediction"' in element.bidi_component.bytes[:200]:
+                first = first or time.monotonic() - started
+        if first is None:
+            self.errors.append("the script finished without a prediction")
+        else:
+            self.seconds.append(first)
+        return box
+
+
+def visitors(count: int, seconds: float) -> dict:
+    """Return how long visitors wait for the first overlay, how often something went wrong, and how memory grows."""
+    with running_server() as (address, server):
+        wait_until_healthy(address, server)
+        process = psutil.Process(server.pid)
+        until = time.monotonic() + seconds
+        crowd = [Visitor(address, number, until) for number in range(count)]
+        for visitor in crowd:
+            visitor.start()
+            time.sleep(min(1.0, CHANGE_SECONDS / count))  # a class does not click in the same instant
+        memory = []
+        while any(visitor.is_alive() for visitor in crowd):
+            memory.append((time.monotonic() - (until - seconds), process.memory_info().rss / 2**20))
+            time.sleep(1)
+    waits = sorted(value for visitor in crowd for value in visitor.seconds)
+    errors = [error for visitor in crowd for error in visitor.errors]
+    settled = [megabytes for at, megabytes in memory if at >= min(60, seconds / 2)]
+    return {
+        "visitors": count,
+        "seconds": round(seconds),
+        "patients_opened": len(waits),
+        "errors": len(errors),
+        "first_error": errors[0] if errors else None,
+        "first_overlay_median_s": round(statistics.median(waits), 2) if waits else None,
+        "first_overlay_95th_s": round(waits[int(0.95 * (len(waits) - 1))], 2) if waits else None,
+        "memory_mb": round(max(m for _, m in memory)),
+        "memory_growth_after_first_minute_mb": round(settled[-1] - settled[0]) if settled else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visitors", type=int, nargs="*", default=[1, 5, 30])
+    parser.add_argument("--minutes", type=float, default=10, help="for the largest crowd; the others get one")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    result: dict = {}
+    try:
+        with running_browser() as browser:
+            cold_start(browser)  # fills the disk cache
+            result["cold_start"] = cold_start(browser)
+            print(result["cold_start"], flush=True)
+            result["scrolling"] = scrolling(browser)
+            print(result["scrolling"], flush=True)
+    except (ImportError, FileNotFoundError) as error:
+        print(f"the browser's part is left out: {error}", flush=True)
+    result["visitors"] = []
+    for count in args.visitors:
+        largest = count == max(args.visitors)
+        result["visitors"].append(visitors(count, 60 * args.minutes if largest else 60))
+        print(result["visitors"][-1], flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Take the result along: download buttons whose files are made when they are asked for."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from unet.data import Volume
+from unet.export import (
+    Result,
+    can_be_dicom_seg,
+    lesion_size,
+    mask_pictures,
+    overlay_pictures,
+    to_csv,
+    to_dicom_seg,
+    to_nifti,
+    to_png,
+)
+from unet.inference import Segmentation
+from unet.report import to_html
+from unet.scan import Scan
+from unet.weights import Weights
+
+
+@st.fragment
+def show_export(
+    scan: Scan, volume: Volume, segmentation: Segmentation, weights: Weights, notes: tuple[str, ...]
+) -> None:
+    """Show the downloads.
+
+    Args:
+        scan: the FLAIR scan, whose grid the mask goes back to.
+        volume, segmentation: of the upload, unmirrored.
+        weights: of the network.
+        notes: what the report adds.
+    """
+    name = volume.patient_id
+    kind = "zip" if len(volume) > 1 else "png"
+    mime = {"zip": "application/zip", "png": "image/png"}[kind]
+    st.subheader("Take it along", anchor=False)
+    slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
+    # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
+    button.button(
+        "As in the viewer",
+        icon=":material/sync:",
+        help="Take the threshold that the viewer stands at.",
+        on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
+    )
+    threshold = slider.slider(
+        "Threshold of the exported mask", 0.05, 0.95, weights.threshold, step=0.05, key="export_threshold"
+    )
+    chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights)
+    voxels, millilitres = lesion_size(chosen)
+    words.caption(
+        f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
+        + (f", {millilitres:.2f} mL" if millilitres is not None else "")
+        + ". Files are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+        "DICOM-SEG refers to its series by UID."
+    )
+
+    offers: list[tuple[str, Callable[[], bytes | str], str, str]] = [
+        ("Report", lambda: to_html(chosen, notes), f"{name}_report.html", "text/html"),
+        ("Mask as NIfTI", lambda: to_nifti(chosen), f"{name}_mask.nii.gz", "application/gzip"),
+        ("Sizes as CSV", lambda: to_csv(chosen), f"{name}_slices.csv", "text/csv"),
+        ("Masks as PNG", lambda: to_png(mask_pictures(chosen), f"{name}_mask")[0], f"{name}_mask.{kind}", mime),
+        (
+            "Overlays as PNG",
+            lambda: to_png(overlay_pictures(chosen), f"{name}_overlay")[0],
+            f"{name}_overlay.{kind}",
+            mime,
+        ),
+    ]
+    if can_be_dicom_seg(scan):
+        offers.insert(1, ("Mask as DICOM-SEG", lambda: to_dicom_seg(chosen), f"{name}_seg.dcm", "application/dicom"))
+    with st.container(horizontal=True):
+        for label, make, file_name, file_type in offers:
+            st.download_button(
+                label, make, file_name, file_type, icon=":material/download:", on_click="ignore", key=f"export_{label}"
+            )
+
+
+def _viewer_threshold(default: float) -> float:
+    """The threshold where the viewer came to rest: the canvas tells it, the simple viewer has a slider for it."""
+    if st.session_state.get("simple_viewer"):
+        return float(st.session_state.get("threshold", default))
+    view = (st.session_state.get("viewer") or {}).get("view") or {}
+    return min(0.95, max(0.05, round(float(view.get("threshold", default)) * 20) / 20))

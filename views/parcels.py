@@ -1,0 +1,93 @@
+"""What the slice viewer in the browser is sent: a volume, and what the network says of it, as bytes.
+
+A parcel is the length of its header in four bytes, the header as JSON, and the arrays one after the other, deflated:
+scans are half air. `viewer_js/store.js` reads them.
+"""
+
+import json
+import zlib
+
+import numpy as np
+
+from unet.data import Volume
+from unet.engines import ATTENTION_LEVELS
+from unet.inference import RunningSegmentation
+
+PARCEL_SLICES = 4  # predicted slices in a parcel: the first picture comes soon, and a patient is some ten messages
+_ALIGNMENT = 4
+_FAST = 1  # zlib level: a third slower to send at most, five times faster to make
+
+
+def pack(header: dict, arrays: dict[str, np.ndarray]) -> bytes:
+    """Return a header and arrays, uint8 or uint16, as one parcel."""
+    entries, parts, offset = [], [], 0
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).tobytes()
+        entries.append({"name": name, "type": array.dtype.name, "offset": offset, "length": array.size})
+        parts.append(data + b"\0" * (-len(data) % _ALIGNMENT))
+        offset += len(parts[-1])
+    words = json.dumps({**header, "arrays": entries}, separators=(",", ":")).encode()
+    return len(words).to_bytes(4, "little") + words + zlib.compress(b"".join(parts), _FAST)
+
+
+def volume_parcel(volume: Volume, volume_id: str, brain: np.ndarray) -> bytes:
+    """Return pictures, expected masks and brain sizes.
+
+    Args:
+        volume: uint8 images travel as they are, others as 65,536 steps between their extremes.
+        volume_id: under which the browser keeps them.
+        brain: (slices, height, width) bool, estimated.
+    """
+    images, unit = _stored(volume.images)
+    header = {
+        "kind": "volume",
+        "volume": volume_id,
+        "shape": volume.images.shape[:3],
+        "unit": unit,
+        "has_mask": volume.has_mask.astype(int).tolist(),
+        "brain": brain.sum(axis=(1, 2)).tolist(),
+    }
+    return pack(header, {"images": images, "expected": np.packbits(volume.expected_mask)})
+
+
+def _stored(images: np.ndarray) -> tuple[np.ndarray, list[dict]]:
+    """Return integers and, for each channel, the scale and offset that make them intensities again."""
+    if images.dtype == np.uint8:
+        return images, [{"scale": 1, "offset": 0}] * 3
+    low = images.min(axis=(0, 1, 2)).astype(float)
+    scale = np.maximum((images.max(axis=(0, 1, 2)) - low) / 65535, 1e-12)
+    stored = np.uint16(np.round((images - low) / scale))
+    return stored, [{"scale": float(s), "offset": float(o)} for s, o in zip(scale, low, strict=True)]
+
+
+def parcel_order(slices: int, near: int) -> list[int]:
+    """Return the first slice of each prediction parcel of a volume, outward from `near`.
+
+    >>> parcel_order(slices=10, near=5)
+    [4, 0, 8]
+    """
+    return sorted(range(0, slices, PARCEL_SLICES), key=lambda first: abs(first + (PARCEL_SLICES - 1) / 2 - near))
+
+
+def prediction_parcel(running: RunningSegmentation, first: int, volume_id: str, model_id: str) -> bytes:
+    """Return what the network says of the slices from `first`, running it on those that it has not seen yet."""
+    end = min(first + PARCEL_SLICES, running.slices)
+    while (part := running.part(first, end)) is None:
+        running.advance((first + end) // 2)
+    levels = {f"attention_{level}": to_bytes(part.attention[level - 1]) for level in ATTENTION_LEVELS}
+    header = {
+        "kind": "prediction",
+        "volume": volume_id,
+        "model": model_id,
+        "shape": (running.slices, *part.probability.shape[1:]),
+        "first": first,
+        "end": end,
+        "sides": [level.shape[-1] for level in levels.values()],
+    }
+    # the bits of a half: they sort like the numbers, so the browser compares them as integers
+    return pack(header, {"probability": part.probability.view(np.uint16), **levels})
+
+
+def to_bytes(values: np.ndarray) -> np.ndarray:
+    """Return [0, 1] as the 256 steps of the colour scale, as `overlay.colour_map` rounds them."""
+    return np.uint8(np.float32(values) * 255 + 0.5)

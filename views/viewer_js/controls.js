@@ -1,0 +1,139 @@
+// What can be chosen, and the HTML controls that choose it.
+
+const CHANNELS = { FLAIR: 1, "Pre-contrast": 0, "Post-contrast": 2, RGB: "RGB" };
+const ATTENTIONS = ["Attention 4", "Attention 3", "Attention 2", "Attention 1"]; // coarse to fine, as the decoder goes
+const PAIRS = {
+  "Expected | Predicted": [{ overlay: "Expected" }, { overlay: "Predicted" }],
+  "Picture | Overlay": [{ overlay: "None" }, {}],
+  "FLAIR | Post-contrast": [{ channel: "FLAIR" }, { channel: "Post-contrast" }],
+  "This network | The other": [{ other: false }, { other: true }], // where Python sends a second one
+};
+// width as a factor on the opening window, and how far its middle moves in that width
+const PRESETS = { "As opened": [1, 0], "Bright parts": [0.5, 0.25], "Dark parts": [0.5, -0.25], "Low contrast": [1.6, 0.1] };
+
+/** The values of each choice, with the word on the control. */
+const CHOICES = {
+  channel: Object.fromEntries(Object.keys(CHANNELS).map((name) => [name, name])),
+  overlay: Object.fromEntries(["Predicted", "Expected", "Errors", "Probability", ...ATTENTIONS, "None"].map((name) => [name, name])),
+  style: { Fill: "Fill", Outline: "Outline" },
+  layout: { one: "One", two: "Two", planes: "Three planes" },
+  pair: Object.fromEntries(Object.keys(PAIRS).map((name) => [name, name])),
+  tool: { move: "Move", measure: "Measure", lasso: "Lasso", brush: "Brush", erase: "Erase" },
+};
+const DEFAULTS = { channel: "FLAIR", overlay: "Predicted", style: "Fill", opacity: 45, layout: "one", pair: "Expected | Predicted" };
+
+const HELP = [
+  ["Wheel, ↑ ↓", "one slice, up is towards the crown; Page ↑ ↓ five slices, Home and End the outermost"],
+  ["1 2 3 4", "FLAIR, pre-contrast, post-contrast, RGB"],
+  ["H", "hide or show the overlay"],
+  ["O", "mask as fill or as outline"],
+  ["C", "play through the slices"],
+  ["Right drag", "window (sideways) and level (up and down): for the eye only, the network never sees it"],
+  ["Ctrl + wheel, + −", "zoom; drag to pan"],
+  ["Space", "reset zoom, pan and window"],
+  ["M L B E, Esc", "measure, lasso, brush, erase; back to moving"],
+  ["I", "smooth or square pixels"],
+  ["F", "full screen"],
+  ["Touch", "one finger up or down through the slices, two to zoom and pan"],
+];
+
+/** What a key does, by `KeyboardEvent.key` in lower case. */
+const KEYS = {
+  arrowup: (viewer) => viewer.step(viewer.plane, 1),
+  arrowdown: (viewer) => viewer.step(viewer.plane, -1),
+  pageup: (viewer) => viewer.step(viewer.plane, 5),
+  pagedown: (viewer) => viewer.step(viewer.plane, -5),
+  home: (viewer) => viewer.step(viewer.plane, -Infinity),
+  end: (viewer) => viewer.step(viewer.plane, Infinity),
+  1: (viewer) => viewer.set("channel", "FLAIR"),
+  2: (viewer) => viewer.set("channel", "Pre-contrast"),
+  3: (viewer) => viewer.set("channel", "Post-contrast"),
+  4: (viewer) => viewer.set("channel", "RGB"),
+  h: (viewer) => viewer.do("hide"),
+  o: (viewer) => viewer.set("style", viewer.state.style === "Fill" ? "Outline" : "Fill"),
+  c: (viewer) => viewer.do("cine"),
+  " ": (viewer) => viewer.do("reset"),
+  m: (viewer) => viewer.set("tool", "measure"),
+  l: (viewer) => viewer.set("tool", "lasso"),
+  b: (viewer) => viewer.set("tool", "brush"),
+  e: (viewer) => viewer.set("tool", "erase"),
+  escape: (viewer) => viewer.set("tool", "move"),
+  i: (viewer) => viewer.set("smooth", !viewer.state.smooth),
+  f: (viewer) => viewer.do("fullscreen"),
+  "+": (viewer) => viewer.zoom(1.25),
+  "-": (viewer) => viewer.zoom(0.8),
+  "?": (viewer) => viewer.do("help"),
+};
+
+/** Fill the empty groups and lists of `viewer.html`, and listen to all of it. */
+function buildControls(viewer) {
+  const { root } = viewer;
+  for (const group of root.querySelectorAll("[data-radio]")) {
+    const name = group.dataset.radio;
+    group.innerHTML = Object.entries(CHOICES[name])
+      .map(([value, word]) => `<label><input type="radio" name="${name}" value="${value}" />${word}</label>`)
+      .join("");
+    group.onchange = (event) => viewer.set(name, event.target.value);
+  }
+  for (const [name, options] of [["pair", PAIRS], ["preset", PRESETS]]) {
+    const select = root.querySelector(`[data-select=${name}]`);
+    select.innerHTML = Object.keys(options).map((word) => `<option>${word}</option>`).join("");
+    select.onchange = () => (name === "preset" ? viewer.preset(select.value) : viewer.set(name, select.value));
+  }
+  for (const range of root.querySelectorAll("[data-range]")) {
+    range.oninput = () => viewer.set(range.dataset.range, Number(range.value));
+  }
+  for (const button of root.querySelectorAll("[data-do]")) button.onclick = () => viewer.do(button.dataset.do);
+  root.querySelector("dialog").innerHTML =
+    `<table>${HELP.map(([key, words]) => `<tr><td><kbd>${key}</kbd></td><td>${words}</td></tr>`).join("")}</table>` +
+    '<form method="dialog"><button>Close</button></form>';
+  listenToKeys(viewer);
+}
+
+/** Keys work while the pointer is over the viewer or the focus in it, and never take a key from a control that uses it. */
+function listenToKeys(viewer) {
+  const { root } = viewer;
+  let over = false;
+  root.addEventListener("pointerenter", () => (over = true));
+  root.addEventListener("pointerleave", () => (over = false));
+  const handler = (event) => {
+    const target = event.composedPath()[0];
+    if (!root.isConnected) return document.removeEventListener("keydown", handler);
+    const inside = event.composedPath().includes(root);
+    if ((!inside && !over) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (!inside && target.matches?.("input, textarea, select, [contenteditable], button")) return;
+    const key = event.key.toLowerCase();
+    const ownKeys = target.matches?.("input, select") ? /^(arrow|page|home|end)/ : target.matches?.("button") ? /^ $/ : /^$/;
+    if (ownKeys.test(key) || root.querySelector("dialog").open || !KEYS[key]) return;
+    event.preventDefault();
+    KEYS[key](viewer);
+  };
+  document.addEventListener("keydown", handler);
+}
+
+/** Make the controls show the state. */
+function showControls(viewer) {
+  const { root, state, data } = viewer;
+  for (const group of root.querySelectorAll("[data-radio]")) {
+    for (const input of group.querySelectorAll("input")) {
+      input.checked = input.value === state[group.dataset.radio];
+      if (group.dataset.radio === "overlay") input.disabled = !data.has_expected && ["Expected", "Errors"].includes(input.value);
+    }
+  }
+  for (const range of root.querySelectorAll("[data-range]")) range.value = state[range.dataset.range];
+  const pair = root.querySelector("[data-select=pair]");
+  pair.value = state.pair;
+  pair.hidden = state.layout !== "two";
+  for (const option of pair.options) option.hidden = !data.other && PAIRS[option.value].some((own) => own.other);
+  root.querySelector("[data-value=opacity]").textContent = `${state.opacity} %`;
+  root.querySelector("[data-value=threshold]").textContent = state.threshold.toFixed(2);
+  const hide = root.querySelector("[data-do=hide]");
+  hide.textContent = state.hidden ? "Show overlay" : "Hide overlay";
+  hide.ariaPressed = state.hidden;
+  const cine = root.querySelector("[data-do=cine]");
+  cine.textContent = viewer.playing ? "Pause" : "Play";
+  cine.ariaPressed = Boolean(viewer.playing);
+  for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).hidden = !viewer.outline.strokes.length;
+  root.dataset.layout = state.layout;
+  root.dataset.tool = state.tool;
+}

@@ -1,0 +1,268 @@
+// One picture on screen: where the plane lies in it, and what the pointer does there.
+
+const MAX_ZOOM = 16;
+const DRAG_PER_SLICE = 12; // screen pixels a finger moves for one slice
+const WHEEL_PER_SLICE = 40; // a notch of a wheel is 100 or more, a trackpad sends many small steps
+
+class Pane {
+  /**
+   * viewer: owns the state and answers to `moveTo`, `windowBy`, `hover`, …
+   * figure: element with a canvas and a caption.
+   * plane: AXIAL, CORONAL or SAGITTAL.  camera: { zoom, x, y }, shared by linked panes; x and y from 0 to 1.
+   */
+  constructor(viewer, figure, plane, camera) {
+    Object.assign(this, { viewer, figure, plane, camera });
+    this.canvas = figure.querySelector("canvas");
+    this.painter = new Painter(viewer.data.palette);
+    this.native = document.createElement("canvas");
+    this.pointers = new Map();
+    this.wheeled = 0;
+    this.listen();
+  }
+
+  // --- drawing
+
+  draw(look, at, { crosshair, marks }) {
+    const { study, data } = this.viewer;
+    this.resize();
+    this.image = this.painter.paint(study, this.plane, at, look);
+    onCanvas(this.image, this.native);
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "black";
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    this.place();
+    context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
+    context.imageSmoothingEnabled = this.viewer.state.smooth;
+    context.drawImage(this.native, 0, 0);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    if (crosshair) this.drawCrosshair(context, crosshair);
+    if (marks) this.drawMarks(context, marks);
+    if (data.edges && this.plane === AXIAL) this.drawLetters(context, data.edges);
+  }
+
+  resize() {
+    const ratio = globalThis.devicePixelRatio || 1;
+    const width = Math.round(this.canvas.clientWidth * ratio);
+    const height = Math.round(this.canvas.clientHeight * ratio);
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    this.ratio = ratio;
+  }
+
+  /** Work out canvas pixels for each image pixel, and where the image's corner is. */
+  place() {
+    const { width, height } = this.canvas;
+    const [sizeX, sizeY] = this.pixelSize();
+    const fit = Math.min(width / (this.image.width * sizeX), height / (this.image.height * sizeY));
+    this.stepX = fit * sizeX * this.camera.zoom;
+    this.stepY = fit * sizeY * this.camera.zoom;
+    this.left = width / 2 - this.camera.x * this.image.width * this.stepX;
+    this.top = height / 2 - this.camera.y * this.image.height * this.stepY;
+  }
+
+  /** How wide and how high an image pixel is, in millimetres if they are known. */
+  pixelSize() {
+    const [slice, row, column] = this.viewer.spacing;
+    if (this.plane === CORONAL) return [column, slice];
+    if (this.plane === SAGITTAL) return [row, slice];
+    return [column, row];
+  }
+
+  drawCrosshair(context, [x, y]) {
+    context.strokeStyle = "rgba(255, 255, 255, 0.55)";
+    context.lineWidth = this.ratio;
+    const [screenX, screenY] = this.toScreen([x + 0.5, y + 0.5]);
+    context.beginPath();
+    context.moveTo(screenX, 0);
+    context.lineTo(screenX, this.canvas.height);
+    context.moveTo(0, screenY);
+    context.lineTo(this.canvas.width, screenY);
+    context.stroke();
+  }
+
+  drawMarks(context, { strokes, measure, spacing, colour }) {
+    context.lineWidth = 2 * this.ratio;
+    context.strokeStyle = context.fillStyle = `rgb(${colour})`;
+    for (const { kind, radius, points } of strokes) {
+      context.save();
+      context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
+      context.beginPath();
+      points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+      if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
+      context.globalAlpha = 0.35;
+      context.lineWidth = 2 * radius;
+      context.lineCap = context.lineJoin = "round";
+      if (kind === "erase") context.strokeStyle = "black";
+      if (kind === "lasso") {
+        context.fill();
+        context.globalAlpha = 1;
+        context.lineWidth = (2 * this.ratio) / this.stepX;
+        context.closePath();
+      }
+      context.stroke();
+      context.restore();
+    }
+    if (!measure) return;
+    const [from, to] = measure.map((point) => this.toScreen(point));
+    context.beginPath();
+    context.moveTo(...from);
+    context.lineTo(...to);
+    context.stroke();
+    context.font = `${13 * this.ratio}px sans-serif`;
+    context.fillText(distanceText(measure, spacing), to[0] + 8 * this.ratio, to[1]);
+  }
+
+  drawLetters(context, [left, right, top, bottom]) {
+    const { width, height } = this.canvas;
+    const margin = 12 * this.ratio;
+    context.font = `600 ${14 * this.ratio}px sans-serif`;
+    context.fillStyle = "white";
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(left, margin, height / 2);
+    context.fillText(right, width - margin, height / 2);
+    context.fillText(top, width / 2, margin);
+    context.fillText(bottom, width / 2, height - margin);
+    context.textAlign = "start";
+  }
+
+  toScreen([x, y]) {
+    return [this.left + x * this.stepX, this.top + y * this.stepY];
+  }
+
+  /** Image coordinates of a pointer event. */
+  toImage(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const x = (event.clientX - box.left) * (this.canvas.width / box.width);
+    const y = (event.clientY - box.top) * (this.canvas.height / box.height);
+    return [(x - this.left) / this.stepX, (y - this.top) / this.stepY];
+  }
+
+  /** The voxel (z, y, x) under a point of this plane, or undefined outside the picture. */
+  toVoxel([x, y]) {
+    const column = Math.floor(x), row = Math.floor(y);
+    if (!this.image || column < 0 || row < 0 || column >= this.image.width || row >= this.image.height) return undefined;
+    const { position } = this.viewer;
+    const slices = this.viewer.study.shape[0];
+    if (this.plane === CORONAL) return [slices - 1 - row, position[1], column];
+    if (this.plane === SAGITTAL) return [slices - 1 - row, column, position[2]];
+    return [position[0], row, column];
+  }
+
+  // --- pointer
+
+  listen() {
+    const on = (name, handler) => this.canvas.addEventListener(name, handler, { passive: false });
+    on("wheel", (event) => this.wheel(event));
+    on("pointerdown", (event) => this.down(event));
+    on("pointermove", (event) => this.move(event));
+    on("pointerup", (event) => this.up(event));
+    on("pointercancel", (event) => this.up(event));
+    on("pointerleave", () => this.viewer.hover(undefined));
+    on("contextmenu", (event) => event.preventDefault());
+  }
+
+  wheel(event) {
+    event.preventDefault();
+    const delta = event.deltaMode ? event.deltaY * WHEEL_PER_SLICE : event.deltaY;
+    if (event.ctrlKey || event.metaKey) return this.zoomAt(event, Math.exp(-delta / 300)); // a pinch on a trackpad, too
+    if (Math.sign(delta) !== Math.sign(this.wheeled)) this.wheeled = 0;
+    this.wheeled += delta;
+    const whole = Math.trunc(this.wheeled / WHEEL_PER_SLICE);
+    if (!whole) return;
+    // a notch of a mouse wheel is one slice, however far the system says it goes
+    this.wheeled = Math.abs(delta) >= WHEEL_PER_SLICE ? 0 : this.wheeled - whole * WHEEL_PER_SLICE;
+    this.viewer.step(this.plane, -Math.sign(whole));
+  }
+
+  down(event) {
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    this.canvas.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, event);
+    this.action = this.actionFor(event);
+    this.dragged = 0;
+    const point = this.toImage(event);
+    if (this.action === "crosshair") this.viewer.moveTo(this.toVoxel(point));
+    if (this.action === "measure") this.viewer.measure([point, point]);
+    if (this.action === "outline") this.viewer.drawOutline("begin", point);
+  }
+
+  actionFor(event) {
+    if (event.pointerType === "touch") return this.tool() === "move" ? (this.pointers.size > 1 ? "pinch" : "scroll") : this.tool();
+    if (event.button === 2) return "window";
+    if (event.button === 1 || event.shiftKey) return "pan";
+    return { move: this.viewer.state.layout === "planes" ? "crosshair" : "pan" }[this.tool()] ?? this.tool();
+  }
+
+  /** What the left button does here: outlines and distances belong to axial slices. */
+  tool() {
+    const { tool } = this.viewer.state;
+    if (this.plane !== AXIAL || tool === "move") return "move";
+    return tool === "measure" ? "measure" : "outline";
+  }
+
+  move(event) {
+    const before = this.pointers.get(event.pointerId);
+    const point = this.toImage(event);
+    this.viewer.hover(this.toVoxel(point), event);
+    if (!before) return;
+    event.preventDefault();
+    const moved = [event.clientX - before.clientX, event.clientY - before.clientY];
+    const pinch = this.action === "pinch" && this.pointers.size === 2 ? this.spread() : undefined;
+    this.pointers.set(event.pointerId, event);
+    if (this.action === "window") this.viewer.windowBy(...moved);
+    else if (this.action === "pan") this.pan(moved);
+    else if (this.action === "crosshair") this.viewer.moveTo(this.toVoxel(point));
+    else if (this.action === "measure") this.viewer.measure([this.viewer.measured[0], point]);
+    else if (this.action === "outline") this.viewer.drawOutline("extend", point);
+    else if (this.action === "scroll") this.scroll(moved[1]);
+    else if (pinch) {
+      this.zoomAt(event, this.spread() / pinch);
+      this.pan(moved.map((value) => value / 2));
+    }
+  }
+
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.action === "outline") this.viewer.drawOutline("end");
+    this.action = undefined;
+  }
+
+  scroll(down) {
+    this.dragged += down;
+    const whole = Math.trunc(this.dragged / DRAG_PER_SLICE);
+    if (!whole) return;
+    this.dragged -= whole * DRAG_PER_SLICE;
+    this.viewer.step(this.plane, -whole);
+  }
+
+  spread() {
+    const [one, other] = [...this.pointers.values()];
+    return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+  }
+
+  pan([x, y]) {
+    this.camera.x -= (x * this.ratio) / (this.stepX * this.image.width);
+    this.camera.y -= (y * this.ratio) / (this.stepY * this.image.height);
+    this.keepInSight();
+  }
+
+  /** Zoom so that what is under the pointer stays there. */
+  zoomAt(event, factor) {
+    const zoom = Math.min(MAX_ZOOM, Math.max(1, this.camera.zoom * factor));
+    const [x, y] = this.toImage(event).map((value, i) => value / (i ? this.image.height : this.image.width));
+    const share = 1 - this.camera.zoom / zoom;
+    this.camera.x += (x - this.camera.x) * share;
+    this.camera.y += (y - this.camera.y) * share;
+    this.camera.zoom = zoom;
+    this.keepInSight();
+  }
+
+  keepInSight() {
+    if (this.camera.zoom === 1) this.camera.x = this.camera.y = 0.5;
+    this.camera.x = Math.min(1, Math.max(0, this.camera.x));
+    this.camera.y = Math.min(1, Math.max(0, this.camera.y));
+    this.viewer.redraw();
+  }
+}

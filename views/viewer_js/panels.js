@@ -1,0 +1,159 @@
+// What stands around the picture: lesion area by slice, numbers, legend, and the maps of the network.
+
+const DASH = "–";
+const score = (value) => (Number.isFinite(value) ? value.toFixed(3) : DASH);
+const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "unknown share");
+const rgb = (colour) => `rgb(${colour})`;
+
+/** Draw lesion area for each slice, predicted as bars and expected as a line; it is also the scroll bar. */
+function drawStrip(viewer) {
+  const { study, state, data, position } = viewer;
+  const canvas = viewer.find(".strip");
+  const ratio = globalThis.devicePixelRatio || 1;
+  const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
+  const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
+  const context = canvas.getContext("2d");
+  const slices = data.shape[0];
+  const counts = Array.from({ length: slices }, (_, z) => study.counts(data.model.id, z, state.threshold));
+  const top = 1.08 * Math.max(1, ...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []));
+  const step = width / slices;
+  const style = getComputedStyle(viewer.root);
+  context.fillStyle = style.getPropertyValue("--st-secondary-background-color");
+  context.fillRect(0, 0, width, height);
+  context.fillStyle = "rgba(128, 128, 128, 0.4)";
+  context.fillRect(position[0] * step, 0, step, height);
+  context.fillStyle = rgb(data.palette.predicted);
+  counts.forEach((c, z) => {
+    const bar = ((c?.predicted ?? 0) / top) * height;
+    context.fillRect(z * step + step * 0.08, height - bar, step * 0.84, bar);
+    if (!c) context.fillRect(z * step + step * 0.4, height - 2 * ratio, step * 0.2, 2 * ratio); // still to come
+  });
+  if (study.hasMask?.some(Boolean)) {
+    context.strokeStyle = rgb(data.palette.expected);
+    context.lineWidth = 2 * ratio;
+    context.beginPath();
+    let pen = false;
+    study.expectedArea.forEach((area, z) => {
+      const y = height - (area / top) * height;
+      if (study.hasMask[z]) {
+        if (pen) context.lineTo(z * step, y);
+        else context.moveTo(z * step, y);
+        context.lineTo((z + 1) * step, y);
+      }
+      pen = study.hasMask[z];
+    });
+    context.stroke();
+  }
+  context.fillStyle = style.color;
+  context.font = `${11 * ratio}px sans-serif`;
+  context.fillText(`${areaText(viewer, Math.round(top / 1.08))} lesion`, 4 * ratio, 12 * ratio);
+  canvas.ariaValueNow = position[0] + 1;
+  canvas.ariaValueMin = 1;
+  canvas.ariaValueMax = slices;
+  canvas.ariaValueText = `slice ${position[0] + 1} of ${slices}`;
+}
+
+/** "512 px", or "1.2 cm²" where the header gives millimetres. */
+function areaText({ data }, pixels) {
+  if (!data.spacing) return `${pixels.toLocaleString("en")} px`;
+  return `${Math.round(pixels * data.spacing[1] * data.spacing[2]).toLocaleString("en")} mm²`;
+}
+
+function volumeText({ data }, voxels) {
+  if (!data.spacing) return `${voxels.toLocaleString("en")} voxels`;
+  const [slice, row, column] = data.spacing;
+  return `${((voxels * slice * row * column) / 1000).toFixed(1)} mL`;
+}
+
+/** Scores where there is an expected mask, sizes always; what cannot be measured is a dash. */
+function showNumbers(viewer) {
+  const { study, state, data, position } = viewer;
+  const [z] = position;
+  const counts = study.counts(data.model.id, z, state.threshold);
+  const scored = counts && study.hasMask[z];
+  const totals = study.totals(data.model.id, state.threshold);
+  const { predicted, expected, both } = counts ?? {};
+  const rows = [
+    ["Slice Dice", scored ? score((2 * both) / (predicted + expected)) : DASH, "Overlap with the expected mask on this slice, 0 to 1."],
+    ["Slice IoU", scored ? score(both / (predicted + expected - both)) : DASH, "Intersection over union on this slice."],
+    ["Volume Dice", totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, "Overlap over all slices of the patient: the number to compare."],
+    ["Precision", scored ? score(both / predicted) : DASH, "Share of the predicted pixels that are expected, on this slice."],
+    ["Recall", scored ? score(both / expected) : DASH, "Share of the expected pixels that are predicted, on this slice."],
+    ["Predicted area", counts ? areaText(viewer, predicted) : DASH, data.spacing ? "On this slice, by the header's spacing." : "On this slice. The file gives no millimetres."],
+  ];
+  const drawn = viewer.drawnMask();
+  if (drawn) {
+    const limit = halfBits(state.threshold);
+    const offset = z * drawn.length;
+    const probability = study.models.get(data.model.id)?.probability.subarray(offset, offset + drawn.length);
+    const theirs = probability && Uint8Array.from(probability, (bits) => (bits >= limit ? 1 : 0));
+    const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
+    rows.push(["Your Dice, expected", score(truth), "Your outline against the expert's, on this slice."]);
+    rows.push(["Your Dice, network", score(theirs && diceOf(drawn, theirs)), "Your outline against the network's, on this slice."]);
+    rows.push(["Your area", areaText(viewer, drawn.reduce((sum, value) => sum + value, 0)), "What you outlined on this slice."]);
+  }
+  const list = viewer.find(".numbers");
+  list.innerHTML = rows.map(([name, value, meaning]) => `<div title="${meaning}"><dt>${name}</dt><dd>${value}</dd></div>`).join("");
+  const note = [];
+  if (counts && study.brain) note.push(`${share(predicted, study.brain[z])} of the brain on this slice`);
+  if (totals && study.brain) {
+    const brain = study.brain.reduce((sum, pixels) => sum + pixels, 0);
+    note.push(`${share(totals.everywhere, brain)} of the whole brain (estimated from FLAIR)`, volumeText(viewer, totals.everywhere));
+  }
+  let text = note.join(", ");
+  if (text) text += ".";
+  if (counts && !scored) text += " This slice has no expected mask, so there is nothing to score against.";
+  viewer.find(".note").textContent = text;
+}
+
+/** Say what the colours of the overlay mean, by colour and by word. */
+function showLegend(viewer) {
+  const { palette } = viewer.data;
+  const swatches = {
+    Predicted: [["predicted by the network", palette.predicted]],
+    Expected: [["expected: drawn by an expert", palette.expected]],
+    Errors: [["found", palette.found], ["false alarm", palette.falseAlarm], ["missed", palette.missed]],
+    None: [],
+  };
+  const scale = `<span>0<i class="scale" style="background:${scaleGradient(palette.scale)}"></i>1</span>`;
+  const parts = [...viewer.overlaysShown()].map((overlay) =>
+    swatches[overlay] ? swatches[overlay].map(([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`).join("") : scale,
+  );
+  viewer.find(".legend").innerHTML = parts.join("");
+}
+
+function scaleGradient(scale) {
+  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => rgb(scale.slice(3 * i, 3 * i + 3)));
+  return `linear-gradient(to right, ${stops.join(", ")})`;
+}
+
+/** The four attention maps and the probability beside them; a click lays one over the large picture. */
+class Maps {
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.painter = new Painter(viewer.data.palette);
+    const { data } = viewer;
+    const maps = [...ATTENTIONS, "Probability"];
+    viewer.find(".maps").innerHTML =
+      "<h3>Where the network looks</h3>" +
+      maps
+        .map((name) => `<button type="button" title="Lay it over the picture"><canvas role="img" aria-label="${name}"></canvas><span><strong>${name}</strong> <span class="side-length"></span></span><small>${data.meanings[name]}</small></button>`)
+        .join("");
+    this.buttons = [...viewer.root.querySelectorAll(".maps button")];
+    this.buttons.forEach((button, i) => (button.onclick = () => viewer.set("overlay", maps[i])));
+    this.maps = maps;
+  }
+
+  draw() {
+    const { viewer } = this;
+    const { study, data, position } = viewer;
+    const model = study.models.get(data.model.id);
+    this.maps.forEach((overlay, i) => {
+      const image = this.painter.paint(study, AXIAL, position[0], { ...viewer.look(), overlay, opacity: 0.65 });
+      onCanvas(image, this.buttons[i].querySelector("canvas"));
+      const side = model?.attention[Number(overlay.at(-1)) - 1]?.side;
+      const [, rows, columns] = study.shape;
+      this.buttons[i].querySelector(".side-length").textContent = `· ${side ? `${side} × ${side}` : `${columns} × ${rows}`}`;
+    });
+  }
+}

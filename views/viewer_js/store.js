@@ -1,0 +1,161 @@
+// What Python sent: the pictures of a volume, and what each network says of them.
+//
+// Arrays travel in parcels: a length, a JSON header, and the arrays deflated. A volume is one parcel, a prediction
+// one for every few slices, so that it can be looked at while the network is still at work. This file is part of
+// both components, the viewer and the parcel; they meet in `studies`.
+
+const STEPS = 100; // thresholds 0.01, 0.02 … 0.99
+const MAX_STUDIES = 3; // kept in the browser, up to 40 MB each
+
+/** The bits of a number in [2⁻¹⁴, 1] as IEEE half precision, to nearest, ties to even: NumPy's `np.float16(x)`. */
+function halfBits(x) {
+  const exponent = Math.floor(Math.log2(x));
+  const fraction = (x / 2 ** exponent - 1) * 1024;
+  const below = Math.floor(fraction);
+  const odd = below % 2;
+  const rounded = fraction - below > 0.5 || (fraction - below === 0.5 && odd) ? below + 1 : below;
+  return (exponent + 15) * 1024 + rounded;
+}
+
+const ONE = 0x3c00; // the bits of 1.0: halves from 0 to 1 sort like their bits
+const HALF_VALUES = Float32Array.from({ length: ONE + 1 }, (_, bits) => {
+  const exponent = bits >> 10;
+  return exponent ? 2 ** (exponent - 15) * (1 + (bits & 1023) / 1024) : (2 ** -14 * bits) / 1024;
+});
+
+/** How many of the thresholds a probability reaches, by its bits. */
+const STEPS_REACHED = new Uint8Array(ONE + 1);
+for (let step = 1; step < STEPS; step++) STEPS_REACHED.fill(step, halfBits(step / STEPS));
+
+/** One volume: pictures, expected mask, and a prediction for each network. Slices count from 0. */
+class Study {
+  constructor(id) {
+    this.id = id;
+    this.shape = null;
+    this.models = new Map();
+    this.listeners = new Set();
+  }
+
+  /** (slices, rows, columns) and the arrays over them; called once. */
+  addVolume(header, arrays) {
+    const [slices, rows, columns] = (this.shape = header.shape);
+    this.images = arrays.images;
+    this.unit = header.unit; // value = raw × scale + offset, for each channel
+    this.hasMask = header.has_mask;
+    this.brain = header.brain; // pixels of brain on each slice
+    this.expected = new Uint8Array(slices * rows * columns);
+    for (let i = 0; i < this.expected.length; i++) this.expected[i] = (arrays.expected[i >> 3] >> (7 - (i & 7))) & 1;
+    this.expectedArea = Array.from({ length: slices }, (_, z) => this.sum(this.expected, z));
+    for (const model of this.models.values()) this.indexReady(model);
+  }
+
+  has({ kind, model, first }) {
+    return kind === "volume" ? Boolean(this.shape) : Boolean(this.models.get(model)?.arrived[first]);
+  }
+
+  addPrediction(header, arrays) {
+    const { model: id, first, end, shape } = header;
+    const [slices, rows, columns] = shape;
+    if (!this.models.has(id)) {
+      this.models.set(id, {
+        probability: new Uint16Array(slices * rows * columns),
+        attention: header.sides.map((side) => ({ side, values: new Uint8Array(slices * side * side) })),
+        arrived: new Array(slices).fill(false),
+        indexed: new Array(slices).fill(false),
+        predicted: new Uint32Array(slices * STEPS), // pixels at each threshold
+        correct: new Uint32Array(slices * STEPS), // of them also expected
+      });
+    }
+    const model = this.models.get(id);
+    model.probability.set(arrays.probability, first * rows * columns);
+    model.attention.forEach(({ side, values }, i) => values.set(arrays[`attention_${i + 1}`], first * side * side));
+    model.arrived.fill(true, first, end);
+    this.indexReady(model);
+  }
+
+  /** Count, once for each slice, what every threshold would give: dragging the threshold then only adds up. */
+  indexReady(model) {
+    if (!this.shape) return;
+    const [slices, rows, columns] = this.shape;
+    for (let z = 0; z < slices; z++) {
+      if (!model.arrived[z] || model.indexed[z]) continue;
+      const predicted = model.predicted.subarray(z * STEPS, (z + 1) * STEPS);
+      const correct = model.correct.subarray(z * STEPS, (z + 1) * STEPS);
+      for (let i = z * rows * columns; i < (z + 1) * rows * columns; i++) {
+        const step = STEPS_REACHED[model.probability[i]];
+        predicted[step] += 1;
+        correct[step] += this.expected[i];
+      }
+      for (let step = STEPS - 2; step >= 0; step--) {
+        predicted[step] += predicted[step + 1];
+        correct[step] += correct[step + 1];
+      }
+      model.indexed[z] = true;
+    }
+  }
+
+  sum(mask, z) {
+    const size = this.shape[1] * this.shape[2];
+    let total = 0;
+    for (let i = z * size; i < (z + 1) * size; i++) total += mask[i];
+    return total;
+  }
+
+  /** Pixels of the predicted mask, the expected mask and both, on slice `z`; undefined until they are known. */
+  counts(modelId, z, threshold) {
+    const model = this.models.get(modelId);
+    if (!model?.indexed[z]) return undefined;
+    const at = z * STEPS + Math.round(threshold * STEPS);
+    return { predicted: model.predicted[at], expected: this.expectedArea[z], both: model.correct[at] };
+  }
+
+  /** The same over all slices that were outlined by an expert; undefined until every slice is known. */
+  totals(modelId, threshold) {
+    const total = { predicted: 0, expected: 0, both: 0, everywhere: 0, scored: this.hasMask?.some(Boolean) };
+    for (let z = 0; z < (this.shape?.[0] ?? 1); z++) {
+      const counts = this.counts(modelId, z, threshold);
+      if (!counts) return undefined;
+      total.everywhere += counts.predicted;
+      if (this.hasMask[z]) for (const name of ["predicted", "expected", "both"]) total[name] += counts[name];
+    }
+    return total;
+  }
+
+  arrived(modelId) {
+    return this.models.get(modelId)?.arrived.filter(Boolean).length ?? 0;
+  }
+}
+
+const studies = (globalThis.brainMriStudies ??= new Map());
+
+/** The study of that id; the least recently used ones are forgotten. */
+function studyOf(id) {
+  const study = studies.get(id) ?? new Study(id);
+  studies.delete(id);
+  studies.set(id, study);
+  for (const old of [...studies.keys()].slice(0, -MAX_STUDIES)) if (!studies.get(old).listeners.size) studies.delete(old);
+  return study;
+}
+
+const ARRAY_TYPES = { uint8: Uint8Array, uint16: Uint16Array };
+
+/** Inflate a parcel's arrays, by name. */
+async function unpack(header, deflated) {
+  const inflated = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const payload = await new Response(inflated).arrayBuffer();
+  const arrays = {};
+  for (const { name, type, offset, length } of header.arrays) arrays[name] = new ARRAY_TYPES[type](payload, offset, length);
+  return arrays;
+}
+
+/** Put a parcel where it belongs and tell whoever looks at that volume. */
+async function receive(bytes) {
+  const start = 4 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, start)));
+  const study = studyOf(header.volume);
+  if (study.has(header)) return; // a rerun sends again what the browser already knows
+  const arrays = await unpack(header, bytes.subarray(start));
+  if (header.kind === "volume") study.addVolume(header, arrays);
+  else study.addPrediction(header, arrays);
+  for (const listener of study.listeners) listener();
+}

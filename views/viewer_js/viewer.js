@@ -1,0 +1,415 @@
+// The slice viewer: its state, and what happens when it changes. After the parcels have come everything is local:
+// scrolling, thresholds and scores never ask the server. Python is told where the view came to rest.
+
+const CINE_MILLISECONDS = 100;
+const REST_MILLISECONDS = 400;
+const NARROW = 900; // CSS pixels
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+class Viewer {
+  constructor(root) {
+    this.root = root;
+    this.find = (selector) => root.querySelector(selector);
+    this.state = { ...DEFAULTS, tool: "move", radius: 4, smooth: true, hidden: false };
+    this.linked = new URLSearchParams(location.search);
+    this.outline = new Outline();
+    this.cameras = { [AXIAL]: {}, [CORONAL]: {}, [SAGITTAL]: {} };
+    this.plane = AXIAL; // that the keys move through
+    this.frames = 0; // drawn so far, for whoever wants to measure
+    this.redraw = this.redraw.bind(this);
+    this.observer = new ResizeObserver(() => {
+      root.toggleAttribute("data-narrow", root.clientWidth < NARROW);
+      this.redraw();
+    });
+  }
+
+  /** Take what Python says of the volume; called again whenever that, or the theme, changes. */
+  update(data, tell) {
+    const another = data.volume !== this.data?.volume;
+    this.tell = tell;
+    this.data = data;
+    if (!data.other && PAIRS[this.state.pair].some((own) => own.other)) this.state.pair = DEFAULTS.pair;
+    if (!this.panes) this.build();
+    if (another) this.open();
+    this.changed();
+  }
+
+  build() {
+    const figures = [...this.root.querySelectorAll(".pane")];
+    this.panes = [AXIAL, AXIAL, CORONAL, SAGITTAL].map((plane, i) => new Pane(this, figures[i], plane, this.cameras[plane]));
+    this.maps = new Maps(this);
+    buildControls(this);
+    const strip = this.find(".strip");
+    const jump = (event) => {
+      const box = strip.getBoundingClientRect();
+      const slices = this.data.shape[0];
+      this.moveTo([clamp(Math.floor(((event.clientX - box.left) / box.width) * slices), 0, slices - 1)]);
+    };
+    strip.onpointerdown = (event) => {
+      strip.setPointerCapture(event.pointerId);
+      jump(event);
+    };
+    strip.onpointermove = (event) => event.buttons && jump(event);
+    strip.onkeydown = (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (by) this.step(AXIAL, by);
+    };
+    this.observer.observe(this.root);
+  }
+
+  /** Start on a volume: where the link says, else where the largest lesion is, as soon as that is known. */
+  open() {
+    this.study?.listeners.delete(this.redraw);
+    this.study = studyOf(this.data.volume);
+    this.study.listeners.add(this.redraw);
+    const [slices, rows, columns] = this.data.shape;
+    const slice = this.readLink(slices);
+    this.follows = slice === undefined;
+    this.position = [slice ?? slices >> 1, rows >> 1, columns >> 1];
+    this.spacing = this.data.spacing ?? this.data.assumed_spacing;
+    this.outline = new Outline();
+    this.pause();
+    this.reset();
+  }
+
+  /** Take the view from the address, once: afterwards the visitor decides. Returns the slice it names, if any. */
+  readLink(slices) {
+    const { state, linked } = this;
+    for (const name of ["channel", "overlay", "style", "layout", "pair"]) {
+      if (CHOICES[name][linked.get(name)]) state[name] = linked.get(name);
+    }
+    if (Number(linked.get("opacity"))) state.opacity = clamp(Number(linked.get("opacity")), 10, 100);
+    const threshold = Number(linked.get("threshold")) || state.threshold || this.data.threshold;
+    state.threshold = clamp(Math.round(threshold * STEPS) / STEPS, 1 / STEPS, 1 - 1 / STEPS);
+    const named = /^\d{1,6}$/.test(linked.get("slice") ?? "") ? Number(linked.get("slice")) : 0;
+    this.linked = new URLSearchParams();
+    return named >= 1 && named <= slices ? named - 1 : undefined;
+  }
+
+  /** Go to the slice with the largest predicted lesion, else the largest expected one. */
+  follow() {
+    const { study, data, state } = this;
+    const counts = data.shape[0] === study.arrived(data.model.id) && study.shape;
+    if (!counts) return;
+    this.follows = false;
+    const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(data.model.id, z, state.threshold).predicted);
+    const areas = predicted.some(Boolean) ? predicted : study.expectedArea;
+    const largest = areas.indexOf(Math.max(...areas));
+    if (areas[largest]) this.position = [largest, ...this.middle(largest)];
+    this.rest();
+  }
+
+  /** The middle (y, x) of the lesion on a slice, so that the other planes cut through it. */
+  middle(z) {
+    const [, rows, columns] = this.data.shape;
+    const probability = this.study.models.get(this.data.model.id).probability;
+    const limit = halfBits(this.state.threshold);
+    let count = 0, sumY = 0, sumX = 0;
+    for (let i = 0, v = z * rows * columns; i < rows * columns; i++, v++) {
+      if (probability[v] < limit && !this.study.expected[v]) continue;
+      count += 1;
+      sumY += Math.floor(i / columns);
+      sumX += i % columns;
+    }
+    return [Math.round(sumY / count), Math.round(sumX / count)];
+  }
+
+  // --- changes
+
+  set(name, value) {
+    if (name === "tool" && value !== "measure") this.measured = undefined;
+    if (name === "layout" || name === "tool") this.plane = AXIAL;
+    this.state[name] = value;
+    if (name === "overlay" || name === "threshold") this.state.hidden = false;
+    this.changed();
+  }
+
+  step(plane, by) {
+    const axis = { [AXIAL]: 0, [CORONAL]: 1, [SAGITTAL]: 2 }[plane];
+    const position = [...this.position];
+    position[axis] = clamp(position[axis] + by, 0, this.data.shape[axis] - 1);
+    this.plane = plane;
+    this.moveTo(position);
+  }
+
+  /** Go to a voxel (z, y, x); what is left out stays. */
+  moveTo(voxel) {
+    if (!voxel) return;
+    this.follows = false;
+    if (voxel[0] !== this.position[0]) this.measured = undefined;
+    this.position = [...voxel, ...this.position.slice(voxel.length)];
+    this.changed();
+  }
+
+  windowBy(right, down) {
+    const { windows, opened, channel } = this.window();
+    const [low, high] = windows[channel];
+    const span = opened[1] - opened[0];
+    const width = Math.max(span / 100, high - low + (right * span) / 300);
+    const middle = (low + high) / 2 + (down * span) / 300;
+    windows[channel] = [middle - width / 2, middle + width / 2];
+    this.changed();
+  }
+
+  preset(name) {
+    const { windows, opened, channel } = this.window();
+    const [factor, shift] = PRESETS[name];
+    const span = opened[1] - opened[0];
+    const middle = (opened[0] + opened[1]) / 2 + shift * span;
+    windows[channel] = [middle - (span * factor) / 2, middle + (span * factor) / 2];
+    this.changed();
+  }
+
+  window() {
+    const channel = CHANNELS[this.state.channel];
+    return { windows: this.windows, opened: this.data.windows[channel], channel };
+  }
+
+  reset() {
+    for (const camera of Object.values(this.cameras)) Object.assign(camera, { zoom: 1, x: 0.5, y: 0.5 });
+    this.windows = structuredClone(this.data.windows);
+    this.measured = undefined;
+    this.find("[data-select=preset]").value = "As opened";
+  }
+
+  zoom(factor) {
+    const camera = this.cameras[this.plane];
+    camera.zoom = clamp(camera.zoom * factor, 1, MAX_ZOOM);
+    if (camera.zoom === 1) camera.x = camera.y = 0.5;
+    this.changed();
+  }
+
+  measure(points) {
+    this.measured = points;
+    this.changed();
+  }
+
+  drawOutline(what, point) {
+    const { state, outline, position } = this;
+    if (what === "begin") outline.begin(position[0], state.tool, state.radius, point);
+    if (what === "extend") outline.extend(point);
+    this.changed();
+  }
+
+  drawnMask() {
+    return this.outline.mask(this.position[0], this.data.shape[1], this.data.shape[2]);
+  }
+
+  do(what) {
+    const actions = {
+      hide: () => (this.state.hidden = !this.state.hidden),
+      cine: () => (this.playing ? this.pause() : this.play()),
+      reset: () => this.reset(),
+      undo: () => this.outline.undo(),
+      clear: () => this.outline.clear(this.position[0]),
+      help: () => this.find("dialog").showModal(),
+      fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+      mask: () => this.saveMask(),
+      overlay: () => this.saveOverlay(),
+    };
+    actions[what]();
+    this.changed();
+  }
+
+  play() {
+    this.playing = setInterval(() => {
+      this.moveTo([(this.position[0] + 1) % this.data.shape[0]]);
+    }, CINE_MILLISECONDS);
+  }
+
+  pause() {
+    clearInterval(this.playing);
+    this.playing = undefined;
+  }
+
+  hover(voxel, event) {
+    const output = this.find(".pixel");
+    const { study, data } = this;
+    if (!voxel || !study.shape) return (output.textContent = "");
+    const [z, y, x] = voxel;
+    const v = (z * data.shape[1] + y) * data.shape[2] + x;
+    const intensity = (channel) => {
+      const value = study.images[3 * v + channel] * study.unit[channel].scale + study.unit[channel].offset;
+      return Number.isInteger(value) ? value : value.toPrecision(4);
+    };
+    const probability = study.models.get(data.model.id)?.probability[v];
+    output.textContent =
+      `x ${x}, y ${y} · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}` +
+      (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
+    if (this.state.tool === "move" && event?.buttons === 0) this.plane = this.state.layout === "planes" ? this.plane : AXIAL;
+  }
+
+  // --- showing
+
+  changed() {
+    this.rest();
+    this.redraw();
+  }
+
+  redraw() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      this.draw();
+    });
+  }
+
+  look() {
+    const { state, data } = this;
+    return {
+      channel: CHANNELS[state.channel],
+      windows: this.windows,
+      overlay: state.hidden ? "None" : state.overlay,
+      outline: state.style === "Outline",
+      opacity: state.opacity / 100,
+      threshold: state.threshold,
+      model: data.model,
+    };
+  }
+
+  draw() {
+    const { study, state, data } = this;
+    showControls(this);
+    const arrived = study.arrived(data.model.id);
+    this.find(".progress").textContent = !study.shape
+      ? "The slices are on their way …"
+      : arrived < data.shape[0]
+        ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
+        : data.model.engine;
+    if (!study.shape) return;
+    if (this.follows) this.follow();
+    this.drawPanes();
+    drawStrip(this);
+    showNumbers(this);
+    showLegend(this);
+    this.find(".where").textContent = `Slice ${this.position[0] + 1} of ${data.shape[0]}, from the neck to the crown`;
+    this.frames += 1;
+  }
+
+  drawPanes() {
+    const { state, data, position } = this;
+    const look = this.look();
+    const [z, y, x] = position;
+    const marks = {
+      strokes: this.outline.strokes.filter((stroke) => stroke.slice === z),
+      measure: this.measured,
+      spacing: data.spacing,
+      colour: data.palette.yours,
+    };
+    const slices = data.shape[0];
+    const crosshairs = { [AXIAL]: [x, y], [CORONAL]: [x, slices - 1 - z], [SAGITTAL]: [y, slices - 1 - z] };
+    const pair = state.layout === "two" ? PAIRS[state.pair] : [{}, {}];
+    this.panes.forEach((pane, i) => {
+      pane.figure.hidden = !pane.figure.dataset.in.split(" ").includes(state.layout);
+      if (pane.figure.hidden) return;
+      const own = pair[i] ?? {};
+      const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? data.other : data.model };
+      if (state.hidden) paneLook.overlay = "None";
+      pane.draw(paneLook, position[[AXIAL, CORONAL, SAGITTAL].indexOf(pane.plane)], {
+        crosshair: state.layout === "planes" ? crosshairs[pane.plane] : undefined,
+        marks: pane.plane === AXIAL ? marks : undefined,
+      });
+      const words = [own.channel ?? state.channel, paneLook.overlay === "None" ? "" : paneLook.overlay.toLowerCase()];
+      if ("other" in own) words.push(paneLook.model.name);
+      pane.canvas.ariaLabel = `${data.patient}, ${pane.plane} slice ${z + 1}, ${words.filter(Boolean).join(", ")}`;
+      pane.figure.querySelector("figcaption").textContent = this.caption(pane, words);
+    });
+  }
+
+  /** What lies over the panes that are on screen. */
+  overlaysShown() {
+    const { overlay, layout, pair, hidden } = this.state;
+    if (hidden) return new Set(["None"]);
+    return new Set(layout === "two" ? PAIRS[pair].map((own) => own.overlay ?? overlay) : [overlay]);
+  }
+
+  caption(pane, words) {
+    if (this.state.layout === "two") return words.filter(Boolean).join(", ");
+    if (this.state.layout === "one") return "";
+    const known = this.data.spacing || pane.plane === AXIAL;
+    return known ? pane.plane : `${pane.plane}, distance between slices unknown: not to scale`;
+  }
+
+  /** When nothing has changed for a moment: the slow part of the drawing, the address, and word to Python. */
+  rest() {
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      if (!this.study.shape) return;
+      this.maps.draw();
+      this.writeLink();
+      const { predicted } = this.study.counts(this.data.model.id, this.position[0], this.state.threshold) ?? {};
+      this.find("[aria-live]").textContent =
+        `${this.find(".where").textContent}. ` + (predicted === undefined ? "" : `Predicted area ${areaText(this, predicted)}.`);
+      if (!this.playing && !this.follows) this.tellPython();
+    }, REST_MILLISECONDS);
+  }
+
+  tellPython() {
+    const { threshold, channel, overlay } = this.state;
+    const { strokes } = this.outline;
+    const view = { volume: this.data.volume, slice: this.position[0], threshold, channel, overlay, strokes };
+    const words = JSON.stringify(view);
+    if (words !== this.told) this.tell(view);
+    this.told = words;
+  }
+
+  /** Keep the address such that it opens this view; what stands at its default is left out. */
+  writeLink() {
+    const url = new URL(location.href);
+    if (!this.follows) url.searchParams.set("slice", this.position[0] + 1);
+    const standing = { ...DEFAULTS, threshold: this.data.threshold };
+    for (const [name, usual] of Object.entries(standing)) {
+      if (this.state[name] === usual) url.searchParams.delete(name);
+      else url.searchParams.set(name, this.state[name]);
+    }
+    if (url.href !== location.href) history.replaceState(history.state, "", url);
+  }
+
+  // --- out again
+
+  saveMask() {
+    const [slices, rows, columns] = this.data.shape;
+    const image = new ImageData(columns, rows);
+    const model = this.study.models.get(this.data.model.id);
+    const limit = halfBits(this.state.threshold);
+    const first = this.position[0] * rows * columns;
+    for (let i = 0; i < rows * columns; i++) {
+      const value = model && model.probability[first + i] >= limit ? 255 : 0;
+      image.data.set([value, value, value, 255], 4 * i);
+    }
+    this.save(image, "predicted_mask");
+  }
+
+  saveOverlay() {
+    this.save(new Painter(this.data.palette).paint(this.study, AXIAL, this.position[0], this.look()), "overlay");
+  }
+
+  save(image, suffix) {
+    onCanvas(image).toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = `${this.data.patient}_${this.data.slice_numbers[this.position[0]]}_${suffix}.png`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  }
+
+  close() {
+    this.pause();
+    clearTimeout(this.resting);
+    this.study?.listeners.delete(this.redraw);
+    this.observer.disconnect();
+  }
+}
+
+const viewers = new WeakMap();
+
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".viewer");
+  if (!viewers.has(root)) viewers.set(root, (root.viewer = new Viewer(root)));
+  const viewer = viewers.get(root);
+  viewer.update(data, (view) => setStateValue("view", view));
+  return () => {
+    viewer.close();
+    viewers.delete(root);
+  };
+}
