@@ -52,9 +52,9 @@ def card(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from unet import reports, results
+    from unet import markdown, results
 
-    print(reports.comparison(results.read_report(args.first), results.read_report(args.second)))
+    print(markdown.comparison(results.read_report(args.first), results.read_report(args.second)))
 
 
 def release(args: argparse.Namespace) -> None:

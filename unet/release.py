@@ -12,7 +12,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unet import cards, evaluation, protocol, reports, results, tuning
+from unet import cards, evaluation, markdown, protocol, results, tuning
 from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
@@ -21,7 +21,7 @@ from unet.weights import WEIGHTS_FOLDER, WeightsError, find_weights
 
 
 def evaluate_full(
-    segmenter: Segmenter, patients: list[Patient], split: str | None, json_file: Path | None, markdown: Path | None
+    segmenter: Segmenter, patients: list[Patient], split: str | None, json_file: Path | None, page_file: Path | None
 ) -> dict:
     """Evaluate by the full protocol, print it, write it where asked, and return the report.
 
@@ -40,12 +40,12 @@ def evaluate_full(
         "date": datetime.now(UTC).date().isoformat(),
     }
     report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
-    page = reports.evaluation(report)
+    page = markdown.evaluation(report)
     print(page)
     if json_file:
         json_file.write_text(results.to_json(report))
-    if markdown:
-        markdown.write_text(page)
+    if page_file:
+        page_file.write_text(page)
     return report
 
 
