@@ -88,7 +88,13 @@ def write_card(weights_name: str, run_folder: Path | None, notes: list[str]) -> 
 
 
 def release(
-    weights_name: str, run_folder: Path | None, data: str | None, splits: list[str], engine: str, notes: list[str]
+    weights_name: str,
+    run_folder: Path | None,
+    data: str | None,
+    splits: list[str],
+    engine: str,
+    notes: list[str],
+    choose: bool = True,
 ) -> None:
     """Ship a run's best weights: copy them, tune, evaluate the splits by the full protocol, write the card.
 
@@ -97,6 +103,7 @@ def release(
     Args:
         run_folder: None to tune and evaluate anew what is in `weights/` already.
         splits: of `validation`, `phantoms` and `test`.
+        choose: tune threshold and post-processing, or keep those of config.json.
 
     Raises:
         DataError, WeightsError: patients or weights that cannot be used; a split that is none.
@@ -105,7 +112,8 @@ def release(
         raise DataError(f"--splits {unknown[0]}: expected some of {', '.join(results.SPLITS)}")
     if run_folder:
         _copy_run(run_folder, weights_name)
-    tune(weights_name, data, engine)
+    if choose:
+        tune(weights_name, data, engine)
     segmenter = Segmenter(find_weights(weights_name), engine)
     folder = segmenter.weights.path.parent
     for split in sorted(splits, key=["phantoms", "validation", "test"].index):
