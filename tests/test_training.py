@@ -19,16 +19,13 @@ import train as command_line
 from unet import training
 from unet.augmentation import NO_AUGMENTATION
 from unet.data import DataError, Volume, list_patients, published_splits, split_of
+from unet.devices import mixed_precision_policy
+from unet.learner import Learner
 from unet.model import attention_unet
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.sampling import Example, SliceSampler, load_examples, overfit_subset
-from unet.training import (
-    TrainingConfig,
-    TrainingError,
-    learning_rate_at,
-    mixed_precision_policy,
-    train,
-)
+from unet.training import TrainingError, train
+from unet.training_config import TrainingConfig, learning_rate_at
 from unet.weights import assign_arrays, find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -216,6 +213,8 @@ def test_run_folder_holds_everything(whole_run):
         "curve.png",
         "best",
         "preview",
+        "attention",
+        "events",
     }
     assert len((whole_run / "log.txt").read_text().splitlines()) == 4
 
@@ -337,7 +336,7 @@ def policy():
 
 
 def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
-    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: math.nan)
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
     with pytest.raises(TrainingError, match="the loss became nan at step 0; lower the learning rate"):
         train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
@@ -346,8 +345,8 @@ def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path
 
 def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
     monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
-    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: 0.5)
-    monkeypatch.setattr(training._Run, "_reestimate_norms", lambda self, size: None)
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
+    monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
     config = replace(TINY, sizes=(16, 32, 48), epochs=12, epoch_slices=2)
     with pytest.raises(TrainingError, match="every predicted mask is empty after ten epochs"):
         train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
@@ -380,7 +379,7 @@ def test_command_line_never_mixes_the_splits(tmp_path, write_tiny_patient, monke
         write_tiny_patient(tmp_path / "data", patient_id, (1,))
     given = {}
 
-    def fake_train(config, learn, judge, run_folder, resume):
+    def fake_train(config, learn, judge, run_folder, resume, **options):
         given.update(learn=[e.volume.patient_id for e in learn], judge=[e.volume.patient_id for e in judge])
         return run_folder / "best"
 

@@ -35,6 +35,7 @@ class Weights:
         threshold: probability from which a pixel counts as lesion.
         sha256: of `weights.npz`; part of every cache key.
         path: of `weights.npz`.
+        architecture: a key of `unet.model.ARCHITECTURES`.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Weights:
     threshold: float
     sha256: str
     path: Path
+    architecture: str = "attention-unet"
 
 
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
@@ -61,6 +63,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             float(config["threshold"]),
             str(config["sha256"]),
             folder / "weights.npz",
+            str(config.get("architecture", "attention-unet")),
         )
     except FileNotFoundError:
         shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"
