@@ -11,6 +11,12 @@ st.navigation(
             help="Browse the patients, move through the slices and see what the network sees.",
             default=True,
         ),
+        st.Page(
+            "pages/training.py",
+            title="Training",
+            icon=":material/model_training:",
+            help="Start small training runs and watch the mask appear epoch by epoch.",
+        ),
     ],
     position="top",
 ).run()

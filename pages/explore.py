@@ -23,8 +23,9 @@ _, clinical_problem = page.clinical_table(root)
 try:
     volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
     show_badges(patient.patient_id, volume.missing_sequences)
-    segmentation = page.segmentation(volume, content_hash)
-    threshold = page.default_weights().threshold
+    weights = page.choose_weights()
+    segmentation = page.segmentation(volume, content_hash, weights)
+    threshold = weights.threshold
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()

@@ -4,6 +4,7 @@ One run at a time computes in a runs folder. Every run is a process of its own f
 at a lock of the operating system, which is freed however its holder ends, so there is no dispatcher to restart.
 """
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import secrets
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +21,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unet.data import PROJECT_FOLDER
+from unet.data import PROJECT_FOLDER, Patient, list_patients
+from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, oom_kills, runner_of
 from unet.runs import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED, RunFolder, TrainingStopped
 from unet.training_config import TrainingConfig, disk_need
@@ -29,120 +32,8 @@ INTERRUPTED, STARTING, QUEUED = "interrupted", "starting", "queued"
 START_SECONDS = 30  # a process that has not spoken for so long after its start never will
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk
+LEFT_OUT = ("data", "checkpoint.npz", "process.json")  # of an exported run
 _RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}|[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-
-
-class JobError(RuntimeError):
-    """Something that cannot be done with a run; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the host lets visitors do, from the environment; None is no limit.
-
-    Attributes:
-        allowed: `UNET_TRAINING=off` forbids all training.
-        filters: `UNET_TRAINING_FILTERS`, the widest network.
-        minutes: `UNET_TRAINING_MINUTES`, the longest run.
-        patients: `UNET_TRAINING_PATIENTS`, training and validation together.
-        runs: `UNET_TRAINING_RUNS`, ended runs kept; the oldest make room.
-        waiting: `UNET_TRAINING_QUEUE`, runs in the queue.
-    """
-
-    allowed: bool = True
-    filters: int = 64
-    minutes: float | None = None
-    patients: int | None = None
-    runs: int | None = None
-    waiting: int = 8
-
-    @classmethod
-    def from_environment(cls) -> "Limits":
-        """Read the limits.
-
-        Raises:
-            JobError: a value that is no number.
-        """
-        values = {"allowed": os.environ.get("UNET_TRAINING", "on").strip().lower() not in ("off", "0", "no", "false")}
-        names = {"filters": int, "minutes": float, "patients": int, "runs": int, "waiting": int}
-        for name, kind in names.items():
-            variable = f"UNET_TRAINING_{'QUEUE' if name == 'waiting' else name.upper()}"
-            if text := os.environ.get(variable):
-                try:
-                    values[name] = kind(text)
-                except ValueError:
-                    raise JobError(f"{variable} is {text!r}; the host has to set it to a number") from None
-        return cls(**values)
-
-    def check(self, request: "Request") -> None:
-        """Refuse what the host does not want.
-
-        Raises:
-            JobError: training is off, or the request is over a limit.
-        """
-        if not self.allowed:
-            raise JobError("Training is switched off on this server.")
-        config, people = request.config, (request.training_patients or 0) + (request.validation_patients or 0)
-        for name, wanted, limit in (
-            ("filters", config.filters, self.filters),
-            ("minutes", config.minutes or 0, self.minutes),
-            ("patients", people, self.patients),
-        ):
-            if limit is not None and wanted > limit:
-                raise JobError(f"{wanted:g} {name} are more than this server allows ({limit:g}).")
-        if self.minutes and not config.minutes:
-            raise JobError(f"This server ends runs after {self.minutes:g} minutes; set the minutes.")
-        if self.patients and not people:
-            raise JobError(f"This server trains on at most {self.patients} patients; set how many.")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a run is asked to do; becomes the command line of `train.py`.
-
-    Attributes:
-        title: for people, in lists of runs.
-        config: settings of the training itself.
-        data: folder with the patients.
-        training_patients: how many to learn from; None takes all.
-        validation_patients: how many to judge by; None takes all.
-        overfit_patient: id of one patient to learn by heart and be judged by, instead of both.
-    """
-
-    title: str
-    config: TrainingConfig
-    data: Path
-    training_patients: int | None = None
-    validation_patients: int | None = None
-    overfit_patient: str | None = None
-
-    def arguments(self) -> list[str]:
-        """Return the command line after `train.py`, without the run folder.
-
-        >>> " ".join(Request("", TrainingConfig(filters=8, epochs=2), Path("d")).arguments())[:38]
-        '--data=d --filters=8 --sizes=128,160,1'
-        """
-        c = self.config
-        options = {
-            "data": self.data,
-            "filters": c.filters,
-            "sizes": ",".join(map(str, c.sizes)),
-            "epochs": c.epochs,
-            "minutes": c.minutes,
-            "batch-size": c.batch_size,
-            "learning-rate": c.learning_rate,
-            "schedule": c.schedule,
-            "loss": c.loss,
-            "seed": c.seed,
-            "epoch-slices": c.epoch_slices,
-            "architecture": c.architecture,
-            "without": ",".join(c.augmentation.switched_off()),
-            "from-weights": c.from_weights,
-            "training-patients": self.training_patients,
-            "validation-patients": self.validation_patients,
-            "overfit-patient": self.overfit_patient,
-        }
-        return [f"--{name}={value}" for name, value in options.items() if value not in (None, "")]
 
 
 @dataclass(frozen=True)
@@ -407,6 +298,33 @@ def weights_of(run: Run) -> Weights:
             raise
     run.folder.repair_best()
     return find_weights(run.folder.best)
+
+
+def validation_patients(run: Run) -> list[Patient]:
+    """Return the patients a run is judged by, from the folder it was started with.
+
+    Raises:
+        JobError: the run was not started from here, or the folder is gone.
+    """
+    arguments = run.request.get("arguments", [])
+    data = next((Path(word.removeprefix("--data=")) for word in arguments if word.startswith("--data=")), None)
+    try:
+        wanted = run.folder.read_spec()["validation_patients"]
+        found = {patient.patient_id: patient for patient in list_patients(data)[0]} if data else {}
+        return [found[patient_id] for patient_id in wanted]
+    except (OSError, ValueError, KeyError):
+        raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None
+
+
+def export_zip(run: Run) -> bytes:
+    """Return the run folder as a zip; without uploaded slices, and without the checkpoint, which only resumes here."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(run.folder.path.rglob("*")):
+            inside = path.relative_to(run.folder.path)
+            if path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
+                archive.write(path, Path(run.id) / inside)
+    return buffer.getvalue()
 
 
 def _check_disk(root: Path, config: TrainingConfig) -> None:

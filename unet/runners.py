@@ -52,6 +52,7 @@ class LocalRunner:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )
         # someone has to wait for it, or it stays in the process table after its end

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from unet import jobs
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
 from unet.inference import RunningSegmentation, Segmentation, Segmenter
 from unet.preprocessing import brain_mask
-from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights
+from unet.weights import DEFAULT_WEIGHTS, WEIGHTS_FOLDER, Weights, WeightsError, find_weights
 
 MAX_VOLUMES = 24  # kept in memory, about 7 MB each; a class of thirty looks at a handful of patients
 MAX_SEGMENTATIONS = 48  # about 5 MB each
@@ -85,6 +86,44 @@ def default_weights() -> Weights:
     return find_weights(DEFAULT_WEIGHTS)
 
 
+def shipped_weights() -> list[str]:
+    """Return the names in `weights/`, the default first."""
+    names = {path.parent.name for path in WEIGHTS_FOLDER.glob("*/config.json")}
+    return sorted(names, key=lambda name: (name != DEFAULT_WEIGHTS, name))
+
+
+def choose_weights() -> Weights:
+    """Let the visitor choose shipped weights or a finished training run's; the link keeps it as `weights=`.
+
+    Only names from the list are taken, never a path. With nothing to choose from nothing is shown.
+
+    Raises:
+        WeightsError: they are missing, truncated or changed.
+    """
+    finished = {run.id: run for run in jobs.list_runs() if run.state == "finished" and run.has_weights}
+    names = [*shipped_weights(), *finished]
+    state = st.session_state
+    if "weights" not in state:
+        state.weights = st.query_params.get("weights", DEFAULT_WEIGHTS)
+    if state.weights not in names:
+        if state.weights != DEFAULT_WEIGHTS:
+            st.warning(f"The link names the weights {state.weights[:60]!r}, which are not here any more.")
+        state.weights = DEFAULT_WEIGHTS
+    if len(names) < 2:
+        return default_weights()
+    name = st.selectbox(
+        "Weights of the network",
+        names,
+        key="weights",
+        format_func=lambda name: f"{finished[name].title} · {name}" if name in finished else f"{name} (shipped)",
+    )
+    if name == DEFAULT_WEIGHTS:
+        st.query_params.pop("weights", None)
+        return default_weights()
+    st.query_params["weights"] = name
+    return jobs.weights_of(finished[name]) if name in finished else find_weights(name)
+
+
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
@@ -108,9 +147,9 @@ def _running() -> _Running:
     return _Running(MAX_SEGMENTATIONS)
 
 
-def segmentation(loaded: Volume, content_hash: str) -> Segmentation:
+def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
     """Return what the network says about a volume, with a progress bar while it is being made, once for all."""
-    weights = default_weights()
+    weights = weights or default_weights()
     network = segmenter(weights)
     running = _running().get((content_hash, weights.sha256), network, loaded.images)
     if running.progress < 1:
