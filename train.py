@@ -65,6 +65,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--run-dir", type=Path, required=True, help="folder of this run; one at a time computes in runs/")
     run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
     run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
+    run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
     run.add_argument("--estimate", action="store_true", help="time two steps, print seconds and memory, do not train")
@@ -170,7 +171,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             judge = learn if args.overfit_patient else load_examples(judge)
         options = {"allow_overlap": bool(args.overfit or args.overfit_patient), "start": start, "strategy": strategy}
-        best = training.train(config, learn, judge, run_dir, resume=args.resume, **options)
+        best = training.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
         print(f"best weights: {best}")
 
 

@@ -62,6 +62,11 @@ class Run:
         return self.state not in (*ENDINGS, INTERRUPTED)
 
     @property
+    def phase(self) -> str:
+        """The state as people need it in a list: everything between queue and end is `running`."""
+        return "running" if self.active and self.state != QUEUED else self.state
+
+    @property
     def title(self) -> str:
         return self.request.get("title") or self.id
 

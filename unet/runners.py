@@ -19,6 +19,7 @@ import psutil
 
 from unet.data import PROJECT_FOLDER
 
+COMMAND = (sys.executable, str(PROJECT_FOLDER / "train.py"))
 RAY_PORT = 8265  # of Ray's dashboard, which takes jobs
 
 
@@ -44,7 +45,7 @@ class LocalRunner:
 
     def start(self, arguments: list[str], output: Path) -> dict:
         """Start the process; what it prints is appended to `output`."""
-        command = [sys.executable, str(PROJECT_FOLDER / "train.py"), *arguments]
+        command = [*COMMAND, *arguments]
         with output.open("ab") as file:
             process = subprocess.Popen(
                 command,

@@ -32,7 +32,6 @@ import numpy as np
 
 from unet import overlay
 from unet.data import PROJECT_FOLDER, DataError
-from unet.figures import training_curve
 from unet.weights import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
@@ -113,6 +112,8 @@ class RunFolder:
             writer.writerow(row)
         curve = self.path / "curve.png"
         if last or not curve.exists() or time.time() - curve.stat().st_mtime > CURVE_SECONDS:
+            from unet.figures import training_curve  # brings Matplotlib, which no reader of runs needs
+
             training_curve(self.metrics, curve)
 
     def forget_after(self, epoch: int) -> None:

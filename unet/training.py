@@ -50,6 +50,7 @@ def train(
     allow_overlap: bool = False,
     start: dict[str, np.ndarray] | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    precision: str | None = None,
 ) -> Path:
     """Train from scratch, from given weights or from the run folder's checkpoint; return the folder of the best.
 
@@ -65,6 +66,7 @@ def train(
         allow_overlap: let a patient be in both, for the overfit check.
         start: weights to begin with, by variable path.
         strategy: how devices share a batch; by default one device takes all of it.
+        precision: a Keras policy such as `float32`; by default the fastest safe one of the device.
 
     Raises:
         TrainingError: nothing to learn from, a patient in both lists, loss not finite, masks that are all empty,
@@ -78,7 +80,7 @@ def train(
         raise TrainingError(f"{folder.path} already holds a run; resume it, or choose another folder")
     # a global, so that the networks can stay free of precision; put back for whoever shares the process
     previous_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(mixed_precision_policy())
+    keras.config.set_dtype_policy(precision or mixed_precision_policy())
     try:
         with folder.recorded_end():
             learner = Learner(config, strategy or tf.distribute.get_strategy(), start)

@@ -41,7 +41,7 @@ PRESETS = {
     "60 seconds on phantoms": {
         "explanation": "A small network learns four synthetic patients from nothing, and the mask appears on two that "
         "it has never seen. Needs no data set.",
-        "values": {"size": "64", "minutes": 0.75, "epoch_slices": 96, "rate": 5e-3},
+        "values": {"size": "64", "minutes": 0.75, "epoch_slices": 64, "rate": 5e-3},
     },
     "Overfit one patient": {
         "explanation": "The first check of every network: can it learn a single patient by heart? It is judged by the "
@@ -95,7 +95,10 @@ def show_form() -> None:
     with settings:
         request = _settings(limits)
     ready = request is not None
-    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key="start", disabled=not ready):
+    # a key that changes with every start: one click is one run, however often a slow server runs this script for it
+    key = f"start_{st.session_state.setdefault('starts', 0)}"
+    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key=key, disabled=not ready):
+        st.session_state.starts += 1
         _start(request, preset, limits)
     if buttons.button(
         "Measure time and memory",
@@ -327,7 +330,6 @@ def _start(request: Request, preset: str, limits: Limits) -> None:
     except (JobError, DataError) as error:
         st.error(str(error), title="The run was not started")
         return
-    st.session_state.scroll_epoch = None
     st.rerun()
 
 

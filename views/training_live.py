@@ -39,16 +39,20 @@ def show_runs() -> None:
     run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
     st.query_params["run"] = run_id
     active = any(run.active for run in runs)
-    st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, active)
+    st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
 
 
 def _label(run: Run) -> str:
     best = run.status.get("best_validation_dice")
-    words = [run.title, run.id, run.state + (f", place {run.place}" if run.place else "")]
-    return "  ·  ".join([*words, *([f"best Dice {best:.3f}"] if best else [])])
+    words = [run.title, run.id, run.phase + (f", place {run.place}" if run.place else "")]
+    return "  ·  ".join([*words, *([f"best Dice {best:.3f}"] if best and not run.active else [])])
 
 
-def _show_run(run_id: str, was_active: bool) -> None:
+def _phases(runs: list[Run]) -> list[tuple]:
+    return [(run.id, run.phase, run.place) for run in runs]
+
+
+def _show_run(run_id: str, phases: list[tuple]) -> None:
     try:
         run = jobs.find_run(run_id)
     except JobError as error:
@@ -66,8 +70,8 @@ def _show_run(run_id: str, was_active: bool) -> None:
             _pictures(run, len(rows))
     with st.expander("Log", icon=":material/subject:"):
         st.code(_log(run), language=None, height=220)
-    if was_active and not any(other.active for other in jobs.list_runs()):
-        st.rerun()  # nothing to wait for any more: the page stops polling
+    if _phases(jobs.list_runs()) != phases:
+        st.rerun()  # the list above has changed, or there is nothing to wait for any more and the page stops polling
 
 
 def _state(run: Run, rows: list[dict]) -> None:
@@ -98,7 +102,7 @@ def _numbers(rows: list[dict]) -> None:
         (columns[1], "Dice", f"{last['validation_dice']:.3f}", "Volume Dice, mean over the validation patients."),
         (columns[2], "Average", f"{last['moving_average']:.3f}", "Moving average of the Dice: 0.8 old + 0.2 new."),
         (columns[3], "Rate", f"{last['learning_rate']:.1e}", "Learning rate of the last step."),
-        (columns[4], "s an epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
+        (columns[4], "s/epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
     ):
         column.metric(label, value, help=meaning)
 
