@@ -160,9 +160,10 @@ def run_in_background() -> int:
     with suppress(OSError, AttributeError):
         os.nice(10)
     # Linux may share time between sessions first and between processes second: then a process' own niceness only
-    # counts within its session, and the session's has to be set too
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text("10")
+    # counts within its session, and the session's has to be set too: never that of a shell, where others live as well
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text("10")
     with suppress(OSError):  # if memory runs out, this process goes first and not the server
         Path("/proc/self/oom_score_adj").write_text("500")
     return max(1, (os.cpu_count() or 2) - 1)

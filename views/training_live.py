@@ -145,22 +145,19 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
 
 
 def _pictures(run: Run, epochs: int) -> None:
-    """The same slices after each epoch, with a slider through time."""
-    state, key = st.session_state, f"epoch_{run.id}"
-    following = f"follow_{run.id}"
-    if state.get(following, True) or not 1 <= state.get(key, 0) <= epochs:
-        state[key] = epochs
-    if epochs > 1:
-        st.slider(
-            "After epoch",
-            1,
-            epochs,
-            key=key,
-            help="Scrub back and forth through what the network has learnt; all the way right follows the run.",
-            on_change=lambda: state.update({following: state[key] == epochs}),
-        )
+    """The same slices after each epoch: the newest while the run goes on, or a slider through time."""
+    state, epoch = st.session_state, epochs
+    if run.active and st.toggle("Follow the run", value=True, key=f"follow_{run.id}", help="Off: scrub back and forth"):
+        state.pop("scrub_to", None)
+        st.markdown(f"After epoch **{epochs}**, the newest")
+    elif epochs > 1:
+        # a slider whose end moved on would jump out of the hand
+        last = state.setdefault("scrub_to", epochs) if run.active else epochs
+        if last > 1:
+            meaning = "Scrub back and forth through what the network has learnt."
+            epoch = st.slider("After epoch", 1, last, last, key=f"epoch_{run.id}_{last}", help=meaning)
     what = st.segmented_control("Show", ["Mask", "Attention"], default="Mask", key="preview_kind", required=True)
-    show_picture(run, state[key], what)
+    show_picture(run, epoch, what)
     if what == "Mask":
         chips = (
             ("found", overlay.TRUE_POSITIVE_COLOUR),
