@@ -7,7 +7,7 @@ import streamlit as st
 
 from unet import overlay
 from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
-from unet.data import FLAIR
+from unet.data import FLAIR, POST_CONTRAST
 from unet.preprocessing import intensity_statistics
 from views import page
 from views.training_form import AUGMENTATION_LABELS
@@ -21,7 +21,7 @@ MEANINGS = {
     "gamma": "Every scanner has its own contrast.",
     "bias": "Tissue near the coil is brighter.",
     "noise": "Quick scans are grainy.",
-    "missing": "FLAIR in place of a sequence that was not taken; the grey picture shows pre-contrast.",
+    "missing": "A sequence that was not taken: here FLAIR stands in the place of post-contrast.",
     "own_statistics": "Brightness measured on this slice alone, as for a single upload.",
 }
 
@@ -51,10 +51,12 @@ def show_augmentation() -> None:
     image, mask = volume.images[index], volume.expected_mask[index]
     statistics = _statistics(patient.folder, patient.patient_id)
 
-    st.markdown("**One at a time**, as strong as it gets")
+    st.markdown("**One at a time**")
     tiles = [("as it is", "The slice, normalised.", NO_AUGMENTATION, FLAIR)]
     for name in AUGMENTATION_LABELS:
-        tiles.append((AUGMENTATION_LABELS[name], MEANINGS[name], only(name), 0 if name == "missing" else FLAIR))
+        tiles.append(
+            (AUGMENTATION_LABELS[name], MEANINGS[name], only(name), POST_CONTRAST if name == "missing" else FLAIR)
+        )
     _grid([(*tile[:2], draw(image, mask, statistics, tile[2], seed, tile[3])) for tile in tiles])
 
     st.markdown("**All together**: what the network gets")
@@ -73,7 +75,7 @@ def _statistics(folder, patient_id: str):
 
 
 def only(name: str) -> Augmentation:
-    """Return an augmentation with one change alone: certain to happen, and at its limit where it has one."""
+    """Return an augmentation with one change alone, which is certain to happen."""
     value = asdict(Augmentation())[name]
     sure = {"flip": 1.0, "missing": 1.0, "own_statistics": 1.0, "zoom": (1.15, 1.15), "gamma": (1.5, 1.5)}
     return replace(NO_AUGMENTATION, **{name: sure.get(name, value)})

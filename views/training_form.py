@@ -7,7 +7,7 @@ import streamlit as st
 
 from unet import jobs
 from unet.augmentation import NO_AUGMENTATION
-from unet.data import DEMO_FOLDER, DataError, Patient, list_patients, published_splits, split_of
+from unet.data import DEMO_FOLDER, PROJECT_FOLDER, DataError, Patient, list_patients, published_splits, split_of
 from unet.run_request import JobError, Limits, Request, estimate, offered_folders
 from unet.sampling import split_patients
 from unet.training_config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
@@ -111,7 +111,13 @@ def show_form() -> None:
     if ready:
         with settings:
             st.caption("The same on the command line:")
-            st.code(" ".join(["python train.py", *request.arguments(), "--run-dir=runs/mine"]), language="bash")
+            words = replace(request, data=_shown(request.data)).arguments()
+            st.code(" ".join(["python train.py", *words, "--run-dir=runs/mine"]), language="bash", wrap_lines=True)
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder as a visitor may see it: without where the project lies on the server."""
+    return folder.relative_to(PROJECT_FOLDER) if folder.is_relative_to(PROJECT_FOLDER) else Path(folder.name)
 
 
 def _take_preset() -> None:
@@ -236,10 +242,8 @@ def _pick_overfit(patients: list[Patient]) -> str | None:
     learn = [id_ for id_ in ids if split_of(id_) != "validation"] or ids
     if st.session_state.train_overfit not in (None, *learn):
         st.session_state.train_overfit = learn[0] if learn else None
-    return st.selectbox(
-        "Learn one patient by heart", [None, *learn], key="train_overfit",
-        format_func=lambda id_: id_ or "no: judge by other patients",
-    )  # fmt: skip
+    nobody = "no: judged by other patients"
+    return st.selectbox("Learn one patient by heart", learn, index=None, key="train_overfit", placeholder=nobody)
 
 
 def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, int | None]:
