@@ -141,10 +141,10 @@ def run(args: argparse.Namespace) -> None:
         threads = run_in_background() if args.background else None
         worker = 0
         if args.strategy == "multi-worker":
-            from unet.devices import worker_index
-
             if not config.epochs or config.minutes:
                 raise ValueError("several machines need --epochs and no --minutes: their clocks differ")
+            from unet.devices import worker_index
+
             worker = worker_index()
         if worker:  # computes the same and writes it down beside the run, where nobody looks
             run_dir = args.run_dir / f"worker-{worker}"

@@ -31,7 +31,7 @@ def start(run_dir: Path, *more: str, task: dict | None = None, program: tuple[st
 
 
 def curve(run_dir: Path, process, column: str = "loss") -> list[float]:
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == 0, output[-2000:]
     with (run_dir / "metrics.csv").open(newline="") as file:
         return [float(row[column]) for row in csv.DictReader(file)]
@@ -48,31 +48,36 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory) -> list[float]:
-    """Losses of one process with the whole batch."""
-    run_dir = tmp_path_factory.mktemp("one") / "run"
-    return curve(run_dir, start(run_dir))
-
-
-def test_two_workers_reach_the_same_curve_as_one_process(alone, tmp_path):
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    cluster = {"cluster": {"worker": addresses}}
+def curves(tmp_path_factory) -> dict[str, list[float]]:
+    """Losses of one process, of two workers and of two devices; side by side, as most of it is waiting."""
+    root = tmp_path_factory.mktemp("runs")
+    cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}}
     tasks = [{**cluster, "task": {"type": "worker", "index": index}} for index in (0, 1)]
-    workers = [start(tmp_path / "run", "--strategy=multi-worker", task=task) for task in tasks]
-    losses = curve(tmp_path / "run", workers[0])
-    assert curve(tmp_path / "run" / "worker-1", workers[1]) == losses
-    assert losses == pytest.approx(alone, abs=TOLERANCE)
-    assert json.loads((tmp_path / "run" / "spec.json").read_text())["replicas"] == 2
-
-
-def test_two_devices_of_one_machine_reach_the_same_curve(alone, tmp_path):
     split = (
         "import sys, tensorflow as tf; sys.path.insert(0, '.'); cpu = tf.config.list_physical_devices('CPU')[0]; "
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2); "
         "import train; sys.exit(train.main())"
     )
-    run = start(tmp_path / "run", "--strategy=mirrored", program=("-c", split))
-    assert curve(tmp_path / "run", run) == pytest.approx(alone, abs=TOLERANCE)
+    workers = [start(root / "workers" / "run", "--strategy=multi-worker", task=task) for task in tasks]
+    mirrored = start(root / "mirrored" / "run", "--strategy=mirrored", program=("-c", split))
+    alone = start(root / "alone" / "run")
+    return {
+        "alone": curve(root / "alone" / "run", alone),
+        "first worker": curve(root / "workers" / "run", workers[0]),
+        "second worker": curve(root / "workers" / "run" / "worker-1", workers[1]),
+        "mirrored": curve(root / "mirrored" / "run", mirrored),
+        "replicas": [json.loads((root / "workers" / "run" / "spec.json").read_text())["replicas"]],
+    }
+
+
+def test_two_workers_reach_the_same_curve_as_one_process(curves):
+    assert curves["replicas"] == [2]
+    assert curves["first worker"] == curves["second worker"]
+    assert curves["first worker"] == pytest.approx(curves["alone"], abs=TOLERANCE)
+
+
+def test_two_devices_of_one_machine_reach_the_same_curve(curves):
+    assert curves["mirrored"] == pytest.approx(curves["alone"], abs=TOLERANCE)
 
 
 def test_several_machines_need_a_length_in_epochs(tmp_path):

@@ -52,6 +52,7 @@ def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFol
     (folder.path / "request.json").write_text(json.dumps(request))
     ids = ["PHANTOM_ICBM_0001_20260101"]
     folder.write_spec({"config": {"filters": filters, "seed": 1}, "validation_patients": ids, "parameters": 5})
+    (folder.path / "curve.png").touch()  # or it would be drawn
     for epoch, value in enumerate(dice, 1):
         names = ["loss", "validation_dice", "moving_average", "learning_rate", "epoch_seconds", "seconds"]
         folder.append_metrics({"epoch": epoch, **dict.fromkeys(names, value)}, last=False)
