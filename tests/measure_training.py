@@ -51,7 +51,7 @@ def kills(args) -> None:
     for number in range(args.count):
         run = jobs.find_run(run_id)
         before = len(run.folder.read_metrics())
-        wait_until(lambda: len(jobs.find_run(run_id).folder.read_metrics()) > before)
+        wait_until(lambda before=before: len(jobs.find_run(run_id).folder.read_metrics()) > before)
         time.sleep(random.uniform(0, 3))
         os.kill(run.folder.read_process()["pid"], signal.SIGKILL)
         wait_until(lambda: not jobs.find_run(run_id).active)

@@ -17,9 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def test_local_process_from_start_to_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        runners, "COMMAND", (sys.executable, "-c", "print('hello', flush=True); input = __import__('time').sleep(60)")
-    )
+    monkeypatch.setattr(runners, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
     runner = LocalRunner()
     handle = runner.start([], tmp_path / "output.txt")
     assert runner.is_alive(handle)
@@ -98,7 +96,9 @@ def local_ray():
     command = shutil.which("ray") or str(Path(sys.executable).with_name("ray"))
     port = 28265
     options = ["--head", "--port=26379", f"--dashboard-port={port}", "--num-cpus=1", "--disable-usage-stats"]
-    started = subprocess.run([command, "start", *options, "--include-dashboard=true"], capture_output=True, text=True)
+    options += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true"]
+    patient = {**os.environ, "RAY_raylet_start_wait_time_s": "300"}  # a busy machine takes longer than its 30 s
+    started = subprocess.run([command, "start", *options], capture_output=True, text=True, env=patient)
     assert started.returncode == 0, started.stderr
     yield f"ray://127.0.0.1:{port}"
     subprocess.run([command, "stop", "--force"], capture_output=True)

@@ -206,7 +206,7 @@ def test_explore_offers_a_finished_run(start, monkeypatch):
     app.run()
     assert not app.exception
     assert app.selectbox(key="weights").value == "20260101-000000-abcd"
-    assert app.query_params["weights"] == ["20260101-000000-abcd"]
+    assert app.query_params["weights"] == "20260101-000000-abcd"
 
 
 @pytest.mark.parametrize("linked", ["../../etc", "/etc/passwd", "20260101-000000-ffff"])
