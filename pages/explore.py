@@ -23,7 +23,7 @@ _, clinical_problem = page.clinical_table(root)
 try:
     volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
     show_badges(patient.patient_id, volume.missing_sequences)
-    weights = page.default_weights()
+    weights = page.choose_weights()
     running = page.running_segmentation(volume, content_hash, weights)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from unet import jobs
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
@@ -105,6 +106,38 @@ def shipped_reports() -> dict[str, dict[str, dict]]:
         WeightsError: as `shipped_weights`.
     """
     return {name: read_shipped_reports(weights.path.parent) for name, weights in shipped_weights().items()}
+
+
+def choose_weights() -> Weights:
+    """Let the visitor choose shipped weights or a finished training run's; the link keeps it as `weights=`.
+
+    Only names from the list are taken, never a path. With nothing to choose from nothing is shown.
+
+    Raises:
+        WeightsError: they are missing, truncated or changed.
+    """
+    finished = {run.id: run for run in jobs.list_runs() if run.state == "finished" and run.has_weights}
+    names = [*sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS), *finished]
+    state = st.session_state
+    if "weights" not in state:
+        state.weights = st.query_params.get("weights", DEFAULT_WEIGHTS)
+    if state.weights not in names:
+        if state.weights != DEFAULT_WEIGHTS:
+            st.warning(f"The link names the weights {state.weights[:60]!r}, which are not here any more.")
+        state.weights = DEFAULT_WEIGHTS
+    if len(names) < 2:
+        return default_weights()
+    name = st.selectbox(
+        "Weights of the network",
+        names,
+        key="weights",
+        format_func=lambda name: f"{finished[name].title} · {name}" if name in finished else f"{name} (shipped)",
+    )
+    if name == DEFAULT_WEIGHTS:
+        st.query_params.pop("weights", None)
+        return default_weights()
+    st.query_params["weights"] = name
+    return jobs.weights_of(finished[name]) if name in finished else find_weights(name)
 
 
 class _Running:
