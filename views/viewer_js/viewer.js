@@ -15,6 +15,7 @@ class Viewer {
     this.outline = new Outline();
     this.cameras = { [AXIAL]: {}, [CORONAL]: {}, [SAGITTAL]: {} };
     this.plane = AXIAL; // that the keys move through
+    this.restMilliseconds = REST_MILLISECONDS;
     this.frames = 0; // drawn so far, for whoever wants to measure
     this.redraw = this.redraw.bind(this);
     this.observer = new ResizeObserver(() => {
@@ -339,7 +340,7 @@ class Viewer {
       this.find("[aria-live]").textContent =
         `${this.find(".where").textContent}. ` + (predicted === undefined ? "" : `Predicted area ${areaText(this, predicted)}.`);
       if (!this.playing && !this.follows) this.tellPython();
-    }, REST_MILLISECONDS);
+    }, this.restMilliseconds);
   }
 
   tellPython() {
