@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 from unet import markdown, results
@@ -10,6 +9,7 @@ from unet.data import published_splits
 from unet.markdown import table
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
+from unet.provenance import without_folders
 from unet.runs import RunFolder
 from unet.weights import find_weights, load_arrays
 
@@ -45,10 +45,7 @@ def complete_config(config: dict, run_folder: Path | None, notes: list[str]) -> 
         }
         with run.metrics.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        # a run started before commands were shortened may name this machine's folders
-        origin["command"] = " ".join(
-            Path(word).name if os.path.isabs(word) else word for word in origin["command"].split()
-        )
+        origin["command"] = without_folders(origin["command"])
         origin |= {"hours": round(float(rows[-1]["seconds"]) / 3600, 2), "epochs": len(rows)}
         counts = {f"{split}_patients": len(spec[f"{split}_patients"]) for split in ("training", "validation")}
     return {
