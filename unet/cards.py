@@ -11,7 +11,7 @@ from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
 from unet.provenance import without_folders
 from unet.runs import RunFolder
-from unet.weights import find_weights, load_arrays
+from unet.weights import INT8_NAME, find_weights, load_arrays
 
 NORMALISATION = (
     f"per volume and channel, clipped to percentiles {CLIP_PERCENTILES[0]:g} and {CLIP_PERCENTILES[1]:g}, z-score, "
@@ -105,7 +105,7 @@ def _made_by(report: dict) -> str:
 
 def _facts(weights, config: dict) -> list[list[str]]:
     """What the card's first table says; what is not known has no line."""
-    origin, tuning = config.get("origin", {}), config.get("tuning")
+    origin, tuning, int8 = config.get("origin", {}), config.get("tuning"), config.get("int8", {})
     low, high = tuning["difference_ci95"] if tuning else (None, None)
     counts = [
         f"{config[f'{split}_patients']} {split}"
@@ -137,6 +137,13 @@ def _facts(weights, config: dict) -> list[list[str]]:
         ],
         ["ran", ", ".join(processors)],
         ["chosen", f"epoch {config['epoch']}, the best on validation" if "epoch" in config else ""],
+        [
+            "8-bit",
+            f"`{INT8_NAME}.xml` by `python -m unet quantise`: mean validation Dice {int8['validation_dice']} against "
+            f"{int8['validation_dice_before']} in float"
+            if "validation_dice" in int8
+            else "",
+        ],
         ["SHA-256", f"`{weights.sha256}` of `weights.npz`"],
     ]
     return [line for line in lines if line[1]]
