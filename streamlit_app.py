@@ -34,6 +34,12 @@ else:
                 icon=":material/analytics:",
                 help="What the shipped weights reach, patient by patient.",
             ),
+            st.Page(
+                "pages/training.py",
+                title="Training",
+                icon=":material/model_training:",
+                help="Start small training runs and watch the mask appear epoch by epoch.",
+            ),
         ],
         position="top",
     ).run()

@@ -16,7 +16,7 @@ from unet import cards, evaluation, markdown, protocol, results, tuning
 from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
-from unet.provenance import code_version, command_line, write_json
+from unet.runs import code_version, command_line, write_json
 from unet.weights import INT8_NAME, WEIGHTS_FOLDER, WeightsError, find_weights
 
 
