@@ -9,7 +9,7 @@ from unet.data import published_splits
 from unet.markdown import table
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
-from unet.runs import RunFolder
+from unet.runs import RunFolder, without_folders
 from unet.weights import INT8_NAME, find_weights, load_arrays
 
 NORMALISATION = (
@@ -45,8 +45,7 @@ def complete_config(config: dict, run_folder: Path | None, notes: list[str]) -> 
         with run.metrics.open(newline="") as file:
             rows = list(csv.DictReader(file))
         # a run started before commands were shortened may name this machine's folders
-        words = origin["command"].split()
-        origin["command"] = " ".join(Path(word).name if Path(word).is_absolute() else word for word in words)
+        origin["command"] = without_folders(origin["command"])
         origin |= {"hours": round(float(rows[-1]["seconds"]) / 3600, 2), "epochs": len(rows)}
         counts = {f"{split}_patients": len(spec[f"{split}_patients"]) for split in ("training", "validation")}
     return {
