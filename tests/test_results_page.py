@@ -68,6 +68,18 @@ def test_the_peer_s_figures_come_with_their_caveat(start):
     assert "synthetic, no person" in texts(app)
 
 
+def test_pictures_of_failures_where_the_patients_are_there(start):
+    app = start()
+    app.get_by_key("split").set_value("phantoms").run()
+    assert len(app.get("image")) == 0
+    app.toggle[0].set_value(True).run()
+    assert not app.exception
+    assert 1 <= len(app.get("image")) <= 2  # of the one phantom that is there, at most two slices
+    app.get_by_key("split").set_value("validation").run()
+    assert not app.toggle
+    assert "need these patients in the app's data folder" in texts(app)
+
+
 def test_a_short_evaluation_shows_dice_and_says_what_is_missing(start, weights_folder):
     report = json.loads((weights_folder / "validation.json").read_text())
     del report["protocol"]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 from unet import markdown, results
@@ -10,8 +9,8 @@ from unet.data import published_splits
 from unet.markdown import table
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
-from unet.runs import RunFolder
-from unet.weights import find_weights, load_arrays
+from unet.runs import RunFolder, without_folders
+from unet.weights import INT8_NAME, find_weights, load_arrays
 
 NORMALISATION = (
     f"per volume and channel, clipped to percentiles {CLIP_PERCENTILES[0]:g} and {CLIP_PERCENTILES[1]:g}, z-score, "
@@ -46,9 +45,7 @@ def complete_config(config: dict, run_folder: Path | None, notes: list[str]) -> 
         with run.metrics.open(newline="") as file:
             rows = list(csv.DictReader(file))
         # a run started before commands were shortened may name this machine's folders
-        origin["command"] = " ".join(
-            Path(word).name if os.path.isabs(word) else word for word in origin["command"].split()
-        )
+        origin["command"] = without_folders(origin["command"])
         origin |= {"hours": round(float(rows[-1]["seconds"]) / 3600, 2), "epochs": len(rows)}
         counts = {f"{split}_patients": len(spec[f"{split}_patients"]) for split in ("training", "validation")}
     return {
@@ -108,7 +105,7 @@ def _made_by(report: dict) -> str:
 
 def _facts(weights, config: dict) -> list[list[str]]:
     """What the card's first table says; what is not known has no line."""
-    origin, tuning = config.get("origin", {}), config.get("tuning")
+    origin, tuning, int8 = config.get("origin", {}), config.get("tuning"), config.get("int8", {})
     low, high = tuning["difference_ci95"] if tuning else (None, None)
     counts = [
         f"{config[f'{split}_patients']} {split}"
@@ -140,6 +137,13 @@ def _facts(weights, config: dict) -> list[list[str]]:
         ],
         ["ran", ", ".join(processors)],
         ["chosen", f"epoch {config['epoch']}, the best on validation" if "epoch" in config else ""],
+        [
+            "8-bit",
+            f"`{INT8_NAME}.xml` by `python -m unet quantise`: mean validation Dice {int8['validation_dice']} against "
+            f"{int8['validation_dice_before']} in float"
+            if "validation_dice" in int8
+            else "",
+        ],
         ["SHA-256", f"`{weights.sha256}` of `weights.npz`"],
     ]
     return [line for line in lines if line[1]]

@@ -17,7 +17,7 @@ from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
 from unet.runs import code_version, command_line, write_json
-from unet.weights import WEIGHTS_FOLDER, WeightsError, find_weights
+from unet.weights import INT8_NAME, WEIGHTS_FOLDER, WeightsError, find_weights
 
 
 def evaluate_full(
@@ -126,11 +126,11 @@ def release(
 
 
 def _copy_run(run_folder: Path, weights_name: str) -> None:
-    """Lay the best weights of a run and its curve into `weights/`; evaluations of what was there before go."""
+    """Lay the best weights of a run and its curve into `weights/`; what belonged to others before goes."""
     best = find_weights((run_folder / "best").resolve())
     folder = Path(weights_name) if os.path.sep in weights_name else WEIGHTS_FOLDER / weights_name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in results.SPLITS.values():
+    for name in (*results.SPLITS.values(), f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
         (folder / name).unlink(missing_ok=True)
     sources = [best.path, best.path.with_name("config.json"), run_folder / "metrics.csv", run_folder / "curve.png"]
     for source in sources:

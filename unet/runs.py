@@ -20,6 +20,7 @@ import errno
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -216,7 +217,16 @@ def _replace(path: Path, text: str) -> None:
 
 def command_line(program: str) -> str:
     """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
-    return " ".join([program, *(Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:])])
+    return without_folders(" ".join([program, *sys.argv[1:]]))
+
+
+def without_folders(command: str) -> str:
+    """Return a command with every absolute path shortened to its last name.
+
+    >>> without_folders("python train.py --data /home/me/lgg --run-dir=/tmp/x --sizes 128,160")
+    'python train.py --data lgg --run-dir=x --sizes 128,160'
+    """
+    return re.sub(r"(?<![^\s=])(?:[A-Za-z]:)?[/\\]\S*[/\\](\S)", r"\1", command)
 
 
 def code_version() -> str:
