@@ -28,6 +28,20 @@ def number(page, name: str) -> str:
     return page.locator(f".numbers div:has(dt:text-is('{name}')) dd").inner_text()
 
 
+def canvas_box(page) -> dict:
+    """Return where the picture lies on the screen: x, y and side of its square, pixels."""
+    canvas = page.locator(".pane canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    side = min(box["width"], box["height"])
+    return {
+        "x": box["x"] + (box["width"] - side) / 2,
+        "y": box["y"] + (box["height"] - side) / 2,
+        "width": side,
+        "height": side,
+    }
+
+
 def settled_box(page, locator) -> dict:
     """Return where an element is, once it has stopped moving: expanders open in steps."""
     locator.wait_for()
@@ -190,7 +204,7 @@ def test_h_hides_the_overlay_and_shows_it_again(page, app_address):
 def test_window_changes_the_picture_and_not_the_prediction(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14&overlay=None")
     before, dice = native_pixels(page), number(page, "Volume Dice")
-    box = page.locator(".pane canvas").first.bounding_box()
+    box = canvas_box(page)
     page.mouse.move(box["x"] + 200, box["y"] + 200)
     page.mouse.down(button="right")
     page.mouse.move(box["x"] + 120, box["y"] + 200, steps=4)
@@ -206,7 +220,7 @@ def test_window_changes_the_picture_and_not_the_prediction(page, app_address):
 
 def test_zoom_keeps_what_is_under_the_pointer(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
-    box = page.locator(".pane canvas").first.bounding_box()
+    box = canvas_box(page)
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.6)
     readout = page.locator(".pixel")
     under = readout.inner_text()
@@ -223,13 +237,12 @@ def test_an_outline_of_ones_own_is_scored(page, app_address, second):
     volume, segmentation = second
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     page.get_by_role("radio", name="Lasso").check()
-    box = page.locator(".pane canvas").first.bounding_box()
-    scale = box["width"] / 256
+    box = canvas_box(page)
     corners = [(60, 80), (160, 80), (160, 150), (60, 150), (60, 80)]
-    page.mouse.move(box["x"] + 60 * scale, box["y"] + 80 * scale)
+    page.mouse.move(box["x"] + 60 * box["width"] / 256, box["y"] + 80 * box["width"] / 256)
     page.mouse.down()
     for x, y in corners[1:]:
-        page.mouse.move(box["x"] + x * scale, box["y"] + y * scale)
+        page.mouse.move(box["x"] + x * box["width"] / 256, box["y"] + y * box["width"] / 256)
     page.mouse.up()
     wait_for_view(page, "viewer.outline.strokes.length === 1")
     mine = np.zeros((256, 256), np.uint8)
@@ -247,11 +260,10 @@ def test_an_outline_of_ones_own_is_scored(page, app_address, second):
 def test_a_distance_is_in_pixels_where_no_header_says_more(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     page.get_by_role("radio", name="Measure").check()
-    box = page.locator(".pane canvas").first.bounding_box()
-    scale = box["width"] / 256
-    page.mouse.move(box["x"] + 50 * scale, box["y"] + 50 * scale)
+    box = canvas_box(page)
+    page.mouse.move(box["x"] + 50 * box["width"] / 256, box["y"] + 50 * box["width"] / 256)
     page.mouse.down()
-    page.mouse.move(box["x"] + 80 * scale, box["y"] + 90 * scale, steps=3)
+    page.mouse.move(box["x"] + 80 * box["width"] / 256, box["y"] + 90 * box["width"] / 256, steps=3)
     page.mouse.up()
     (x0, y0), (x1, y1) = probe(page, "viewer.measured")
     assert np.hypot(x1 - x0, y1 - y0) == pytest.approx(50, abs=1)
