@@ -133,7 +133,7 @@ function showControls(viewer) {
   const cine = root.querySelector("[data-do=cine]");
   cine.textContent = viewer.playing ? "Pause" : "Play";
   cine.ariaPressed = Boolean(viewer.playing);
-  for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).hidden = !viewer.outline.strokes.length;
+  for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).disabled = !viewer.outline.strokes.length;
   root.dataset.layout = state.layout;
   root.dataset.tool = state.tool;
 }
