@@ -28,6 +28,12 @@ else:
                 icon=":material/upload_file:",
                 help="Drop a DICOM, NIfTI, TIFF, PNG or JPEG and see what the network makes of it.",
             ),
+            st.Page(
+                "pages/results.py",
+                title="Results",
+                icon=":material/analytics:",
+                help="What the shipped weights reach, patient by patient.",
+            ),
         ],
         position="top",
     ).run()

@@ -6,7 +6,6 @@ from unet.data import FLAIR
 from unet.scan import IngestError
 from views import page, upload
 from views.export import show_export
-from views.simple_viewer import show_progress
 from views.viewer import show_viewer
 
 page.start_page("Your own MRI", ":material/upload_file:")
@@ -47,7 +46,7 @@ if st.session_state.get("segmented") != content_hash:
 
 try:
     running = page.private_segmentation(volume, content_hash, weights)
-    show_progress(running)
+    page.show_progress(running)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This cannot be segmented")
     st.stop()

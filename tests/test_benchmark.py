@@ -39,7 +39,7 @@ def test_figures_are_written_as_they_are_returned(written):
     assert json.loads(path.read_text()) == result
     assert list(result) == ["machine", "2", "bar"]
     assert {"cpu_flags", "cores", "openvino", "tensorflow", "keras"} <= set(result["machine"])
-    assert result["bar"]["ratio"] in (0.45, 0.85)
+    assert result["bar"]["ratio"] in (0.38, 0.85)
     assert isinstance(result["bar"]["met"], bool)
 
 
@@ -49,7 +49,8 @@ def test_figures_of_a_width_belong_together(written):
     assert figures["tf_function_ratio"] == pytest.approx(
         figures["tf_function_ms"] / figures["keras_predict_ms"], abs=1e-3
     )
-    assert set(figures["gflops"]) == {"keras_predict", "tf_function", "openvino", "openvino_fp32"}
+    always = {"keras_predict", "tf_function", "openvino", "openvino_fp32"}
+    assert set(figures["gflops"]) - always == set(benchmark.EXTRA_ENGINES) - set(figures["left_out"])
     seconds = figures["keras_predict_ms"] / 1000
     assert figures["gflops"]["keras_predict"] == pytest.approx(figures["gflop"] / seconds, rel=0.05)
     assert 0 <= figures["mask_agreement"] <= 1
@@ -93,3 +94,16 @@ def test_mask_agreement_counts_lesion_pixels_only(mask, other, expected):
 
 def test_mask_agreement_without_a_lesion_is_not_a_number():
     assert np.isnan(benchmark.mask_agreement(np.zeros(4), np.zeros(4)))
+
+
+def test_the_pytorch_port_gives_the_same_answers():
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install -r requirements-benchmark.txt")
+    from unet.benchmark_peers import torch_call, torch_network
+    from unet.engines import output_names
+
+    slices, lesion = benchmark.synthetic_slice(32)
+    model = benchmark.synthetic_network(4, slices, lesion)
+    expected = model(slices, training=False)
+    found = torch_call(torch_network(model), slices, bfloat16=False)()
+    for name, output in zip(output_names(), found, strict=True):
+        np.testing.assert_allclose(output, np.asarray(expected[name]), atol=1e-4)

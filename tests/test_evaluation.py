@@ -29,12 +29,15 @@ class Oracle:
     engine_name = "none"
 
     def __init__(self, patients):
-        self._volumes = {volume.images.tobytes(): volume for volume in map(load_volume, patients)}
+        self._masks = {}
+        for volume in map(load_volume, patients):
+            masks = volume.expected_mask.copy()
+            masks[0, 0, 0] = 1
+            self._masks |= {image.tobytes(): mask for image, mask in zip(volume.images, masks, strict=True)}
 
-    def segment(self, images):
-        mask = self._volumes[images.tobytes()].expected_mask.copy()
-        mask[0, 0, 0] = 1
-        return SimpleNamespace(mask=lambda threshold: mask)
+    def predict(self, image, statistics, flip_averaging):
+        assert flip_averaging is False
+        return SimpleNamespace(probability=np.float32(self._masks[image.tobytes()]))
 
 
 def test_evaluate_scores_volumes(patients):
@@ -56,7 +59,8 @@ def test_slices_without_expected_mask_count_on_neither_side(tmp_path, write_pati
     images = {n: np.full((16, 16, 3), n, np.uint8) for n in (1, 2)}
     write_patient(tmp_path, "TCGA_AA_1_1", images, {2: np.full((16, 16), 255, np.uint8)})
     patients = list_patients(tmp_path)[0]
-    everything = SimpleNamespace(segment=lambda images: SimpleNamespace(mask=lambda t: np.ones((2, 16, 16), np.uint8)))
+    ones = SimpleNamespace(probability=np.ones((16, 16), np.float32))
+    everything = SimpleNamespace(predict=lambda *args, **kwargs: ones)
     assert next(evaluation.evaluate(everything, patients)).raw == 1.0
 
 

@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.engines import InferenceError, openvino_model
-from unet.inference import RunningSegmentation, Segmenter
+from unet.inference import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
 from unet.weights import WeightsError, find_weights
 
@@ -160,6 +161,34 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
     for part in (early, running.part(18, 22)):
         assert (part.probability == segmentation.probability[18:22]).all()
         assert (part.attention[2] == segmentation.attention[2][18:22]).all()
+
+
+def test_turns_are_taken_in_the_order_of_asking():
+    turns, order, threads = Turns(), [], []
+
+    def take(number):
+        with turns:
+            order.append(number)
+
+    with turns:
+        for number in range(12):
+            threads.append(threading.Thread(target=take, args=(number,)))
+            threads[-1].start()
+            while turns.waiting <= number:
+                time.sleep(0.001)
+        assert turns.waiting == 12
+    for thread in threads:
+        thread.join(5)
+    assert order == list(range(12))
+    assert turns.waiting == 0
+
+
+def test_a_turn_that_fails_lets_the_next_one_in():
+    turns = Turns()
+    with pytest.raises(KeyError), turns:
+        raise KeyError
+    with turns:
+        assert turns.waiting == 0
 
 
 def test_serving_does_not_import_tensorflow(weights):

@@ -1,4 +1,4 @@
-"""python -m unet: predict, evaluate, benchmark, download, without the app."""
+"""python -m unet: predict, evaluate, compare, tune, release, card, benchmark, download, without the app."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients
+from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
 from unet.engines import InferenceError
 from unet.inference import Segmenter
 from unet.predict import FORMATS, parse_formats
@@ -23,6 +23,11 @@ def evaluate(args: argparse.Namespace) -> None:
         print(problem, file=sys.stderr)
     chosen = evaluation.choose_patients(patients, args.patients, args.split)
     segmenter = Segmenter(find_weights(args.weights), args.engine)
+    if args.protocol == "full" or args.markdown:
+        from unet.release import evaluate_full
+
+        evaluate_full(segmenter, chosen, args.split, args.json, args.markdown)
+        return
     scores = []
     for score in evaluation.evaluate(segmenter, chosen):
         scores.append(score)
@@ -32,6 +37,30 @@ def evaluate(args: argparse.Namespace) -> None:
     print(evaluation.table(result))
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def tune(args: argparse.Namespace) -> None:
+    from unet.release import tune
+
+    tune(args.weights, args.data, args.engine, write=not args.dry_run)
+
+
+def card(args: argparse.Namespace) -> None:
+    from unet.release import write_card
+
+    write_card(args.weights, args.run_dir, args.note)
+
+
+def compare(args: argparse.Namespace) -> None:
+    from unet import reports, results
+
+    print(reports.comparison(results.read_report(args.first), results.read_report(args.second)))
+
+
+def release(args: argparse.Namespace) -> None:
+    from unet.release import release
+
+    release(args.weights, args.run_dir, args.data, args.splits.split(","), args.engine, args.note)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -45,6 +74,21 @@ def predict(args: argparse.Namespace) -> None:
         print(problem, file=sys.stderr)
     if problems:
         raise DataError(f"{len(problems)} of the files could not be used; the others are in {args.output}")
+
+
+def quantise(args: argparse.Namespace) -> None:
+    from unet.quantise import quantise as make_int8
+
+    patients = {patient.patient_id: patient for patient in list_patients(find_data_root(args.data))[0]}
+    train, validation = (
+        [patients[patient_id] for patient_id in published_splits()[split] if patient_id in patients]
+        for split in ("train", "validation")
+    )
+    if not train or not validation:
+        raise DataError("quantising needs patients of the published training and validation splits. Check --data.")
+    entry = make_int8(find_weights(args.weights), train, validation)
+    before, after = entry["validation_dice_before"], entry["validation_dice"]
+    print(f"validation, mean volume Dice: {before} in float, {after} in int8")
 
 
 def benchmark(args: argparse.Namespace) -> None:
@@ -83,7 +127,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
     command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the scores here")
+    command.add_argument("--protocol", choices=["short", "full"], default="short", help="full: all that is published")
+    command.add_argument("--markdown", type=Path, metavar="OUT.md", help="write the full protocol as a page")
     command.set_defaults(run=evaluate)
+
+    command = commands.add_parser("tune", help="choose threshold and post-processing on the validation patients")
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.add_argument("--dry-run", action="store_true", help="print, and leave config.json as it is")
+    command.set_defaults(run=tune)
+
+    command = commands.add_parser("release", help="from a training run to shipped weights: copy, tune, evaluate, card")
+    command.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="run to ship; default: what is in weights/ already"
+    )
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.add_argument("--splits", default="validation,phantoms,test", help="what to evaluate; default: %(default)s")
+    command.add_argument("--note", action="append", default=[], help="a sentence for the card")
+    command.set_defaults(run=release)
 
     command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
     command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
@@ -92,9 +152,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--threshold", type=float, help="default: the one of the weights")
     command.set_defaults(run=predict)
 
+    command = commands.add_parser("quantise", help="make the int8 network, if it stays as good")
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.set_defaults(run=quantise)
+
     for command in commands.choices.values():
         command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
         command.add_argument("--engine", default="auto", choices=["auto", "openvino", "keras"])
+
+    command = commands.add_parser("card", help="write a weight card from config.json and the evaluations beside it")
+    command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
+    command.add_argument("--run-dir", type=Path, metavar="DIR", help="take what made the weights from this run")
+    command.add_argument("--note", action="append", default=[], help="a sentence for the card")
+    command.set_defaults(run=card)
+
+    command = commands.add_parser("compare", help="two evaluations side by side, paired by patient")
+    command.add_argument("first", type=Path, metavar="A.json")
+    command.add_argument("second", type=Path, metavar="B.json")
+    command.set_defaults(run=compare)
 
     command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
     command.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")

@@ -22,18 +22,21 @@ from unet.engines import OpenVinoEngine, export_openvino, output_names
 
 SEED = 0
 ENGINES = ("keras_predict", "tf_function", "openvino", "openvino_fp32")
+EXTRA_ENGINES = ("openvino_int8", "onnxruntime", "pytorch", "pytorch_bfloat16")  # where their packages are installed
+VOLUME_SLICES, VOLUME_ROUNDS = 30, 2
+MATRIX_SIDE = 3072  # large enough to keep every core busy, 58 GFLOP
 LESION_SHARE = 0.05  # of the slice's area
 FIT_STEPS = 200
 LESION_LOGIT = 6.0  # ±6 is a probability of 0.998 or 0.002: a trained network is about as sure of most pixels
 # openvino ms / keras.predict ms at 64 filters: bfloat16 in hardware halves the time, without it less is won
-BAR_BFLOAT16, BAR_FLOAT32 = 0.45, 0.85
+BAR_BFLOAT16, BAR_FLOAT32 = 0.38, 0.85
 AGREEMENT_BAR = 0.999
 
 
 def run_benchmark(
     json_path: Path | None = None, rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256
 ) -> dict:
-    """Time one slice, batch 1, in each engine and compare their answers; prints a table of ratios.
+    """Time one slice and one volume in each engine and compare their answers; prints a table of ratios.
 
     Args:
         json_path: where to write the figures; None writes nothing.
@@ -42,13 +45,18 @@ def run_benchmark(
         size: side of the slice in pixels, divisible by 16.
 
     Returns:
-        What is written as JSON: `machine`, per width the figures of `measure`, and `bar`: the `ratio` and
-        `mask_agreement` to reach at the first width, and whether they were `met`.
+        What is written as JSON: `machine`, with the GFLOP/s of a plain matrix product as its limit; per width the
+        figures of `measure`; and `bar`: the `ratio` and `mask_agreement` to reach at the first width, and whether
+        they were `met`.
 
     Raises:
         ImportError: TensorFlow or OpenVINO is not installed.
     """
     result = {"machine": describe_machine()}
+    side = min(MATRIX_SIDE, 16 * size)
+    result["machine"]["matrix_product_gflops"] = {
+        precision: round(matrix_product_rate(precision, side), 1) for precision in ("float32", "bfloat16")
+    }
     for filters in widths:
         result[str(filters)] = measure(filters, size, rounds)
     first, flags = result[str(widths[0])], result["machine"]["cpu_flags"]
@@ -68,10 +76,12 @@ def measure(filters: int, size: int, rounds: int) -> dict:
     """Return the figures of one width.
 
     Returns:
-        `<engine>_ms`; `ratio`, `tf_function_ratio`, `openvino_fp32_ratio` to `keras_predict_ms`; `gflop`, the
-        work of one slice; `gflops`, GFLOP/s per engine; `openvino_name` with the precision it chose; and between
-        OpenVINO at that precision and Keras: `mask_agreement`, `max_probability_difference`,
-        `attention_max_difference`; `lesion_pixels` says on how many pixels the agreement was counted.
+        `<engine>_ms`; `ratio`, `tf_function_ratio`, `openvino_fp32_ratio` to `keras_predict_ms`, and the same of
+        the extra engines whose packages are installed, the others named in `left_out`; `gflop`, the work of one
+        slice; `gflops`, GFLOP/s per engine; `volume_s`, seconds for a volume, `keras.predict` taking all its slices
+        at once; `openvino_name` with the precision it chose; and between OpenVINO at that precision and Keras:
+        `mask_agreement`, `max_probability_difference`, `attention_max_difference`; `lesion_pixels` says on how many
+        pixels the agreement was counted.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
@@ -89,7 +99,14 @@ def measure(filters: int, size: int, rounds: int) -> dict:
             "openvino": lambda: openvino.run(slices),
             "openvino_fp32": lambda: openvino_fp32.run(slices),
         }
-        milliseconds = median_milliseconds(calls, rounds)
+        extra, left_out = extra_calls(model, path, slices)
+        milliseconds = median_milliseconds({**calls, **extra}, rounds)
+        volume = np.repeat(slices, VOLUME_SLICES, axis=0)
+        volume_calls = {
+            "keras_predict": lambda: model.predict(volume, verbose=0),
+            "openvino": lambda: [openvino.run(slices) for _ in range(VOLUME_SLICES)],
+        }
+        volume_milliseconds = median_milliseconds(volume_calls, VOLUME_ROUNDS, warm_up=0)
         expected = [model.predict(slices, verbose=0)[name] for name in output_names()]
         found = openvino.run(slices)
         name = openvino.name
@@ -97,18 +114,73 @@ def measure(filters: int, size: int, rounds: int) -> dict:
     gflop = convolution_flop(model) / 1e9
     baseline = milliseconds["keras_predict"]
     return {
-        **{f"{engine}_ms": round(milliseconds[engine], 3) for engine in ENGINES},
+        **{f"{engine}_ms": round(value, 3) for engine, value in milliseconds.items()},
         "ratio": round(milliseconds["openvino"] / baseline, 4),
         "tf_function_ratio": round(milliseconds["tf_function"] / baseline, 4),
         "openvino_fp32_ratio": round(milliseconds["openvino_fp32"] / baseline, 4),
+        **{f"{engine}_ratio": round(milliseconds[engine] / baseline, 4) for engine in extra},
+        "left_out": left_out,
+        "volume_s": {engine: round(value / 1000, 3) for engine, value in volume_milliseconds.items()},
         "gflop": round(gflop, 6),
-        "gflops": {engine: round(1000 * gflop / milliseconds[engine], 3) for engine in ENGINES},
+        "gflops": {engine: round(1000 * gflop / value, 3) for engine, value in milliseconds.items()},
         "openvino_name": name,
         "mask_agreement": mask_agreement(found[0] >= 0.5, expected[0] >= 0.5),
         "lesion_pixels": int(np.sum((found[0] >= 0.5) | (expected[0] >= 0.5))),
         "max_probability_difference": _largest_difference(found[:1], expected[:1]),
         "attention_max_difference": _largest_difference(found[1:], expected[1:]),
     }
+
+
+def extra_calls(model, path: Path, slices: np.ndarray) -> tuple[dict, dict[str, str]]:
+    """Return calls of the engines that are not installed with the app, and why the others are left out.
+
+    Args:
+        model: the Keras network.
+        path: of the same network as OpenVINO IR.
+        slices: (1, size, size, 3), normalised.
+    """
+    calls, left_out = {}, {}
+    try:
+        calls["openvino_int8"] = _int8_call(path, slices)
+    except ImportError as error:
+        left_out["openvino_int8"] = str(error)
+    try:
+        from unet import benchmark_peers
+
+        port = benchmark_peers.torch_network(model)
+        calls["pytorch"] = benchmark_peers.torch_call(port, slices, bfloat16=False)
+        calls["pytorch_bfloat16"] = benchmark_peers.torch_call(port, slices, bfloat16=True)
+        calls["onnxruntime"] = benchmark_peers.onnx_call(port, slices)
+    except ImportError as error:
+        left_out |= {engine: str(error) for engine in EXTRA_ENGINES[1:] if engine not in calls}
+    return calls, left_out
+
+
+def _int8_call(path: Path, slices: np.ndarray):
+    """Return a call of the network in int8, calibrated on its one slice: good for time, not for answers."""
+    import nncf
+    import openvino
+
+    model = nncf.quantize(openvino.Core().read_model(path), nncf.Dataset([slices]), subset_size=1)
+    int8_path = path.with_name("int8.xml")
+    openvino.save_model(model, int8_path)
+    engine = OpenVinoEngine(int8_path)
+    return lambda: engine.run(slices)
+
+
+def matrix_product_rate(precision: str, side: int) -> float:
+    """Return the GFLOP/s of a square matrix product in TensorFlow, the best of a few: what the machine can do."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(SEED).standard_normal((2, side, side), np.float32)
+    left, right = (tf.constant(matrix, precision) for matrix in random)
+    product = tf.function(tf.matmul)
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        product(left, right).numpy()
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / min(seconds) / 1e9
 
 
 def median_milliseconds(calls: dict, rounds: int, warm_up: int = 2) -> dict[str, float]:
@@ -235,15 +307,28 @@ def cpu_flags() -> list[str]:
 def table(result: dict) -> str:
     """Return the figures of `run_benchmark` as text for people."""
     bar = result["bar"]
-    lines = [f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  ratio to keras.predict"]
+    limits = result["machine"]["matrix_product_gflops"]
+    lines = [
+        "a matrix product: " + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in limits.items()),
+        f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  ratio to keras.predict",
+    ]
     for filters, figures in result.items():
         if filters in ("machine", "bar"):
             continue
-        for engine in ENGINES:
+        for engine, rate in figures["gflops"].items():
             milliseconds = figures[f"{engine}_ms"]
             ratio = milliseconds / figures["keras_predict_ms"]
-            rate = figures["gflops"][engine]
             lines.append(f"{filters:>7}  {engine:16}  {milliseconds:8.1f}  {rate:8.0f}  {ratio:.2f}")
+        precision = figures["openvino_name"].split()[-1]
+        share = figures["gflops"]["openvino"] / limits[precision]
+        volume = figures["volume_s"]
+        lines.append(f"{'':7}  {figures['openvino_name']} reaches {share:.0%} of the matrix product's rate")
+        lines.append(
+            f"{'':7}  {VOLUME_SLICES} slices: keras.predict {volume['keras_predict']:.1f} s, OpenVINO "
+            f"{volume['openvino']:.1f} s, ratio {volume['openvino'] / volume['keras_predict']:.2f}"
+        )
+        for engine, reason in figures["left_out"].items():
+            lines.append(f"{'':7}  {engine} is left out: {reason}")
         lines.append(
             f"{'':7}  {figures['openvino_name']} against Keras: masks equal on {figures['mask_agreement']:.3%} of "
             f"{figures['lesion_pixels']} lesion pixels; largest difference of a probability "

@@ -46,12 +46,15 @@ class OpenVinoEngine:
 
         core = openvino.Core()
         # pinned threads cannot move away from a core that a training run is using
-        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(model_path.parent), "ENABLE_CPU_PINNING": False}
+        settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache_folder()), "ENABLE_CPU_PINNING": False}
         if precision:
             settings["INFERENCE_PRECISION_HINT"] = precision
-        compiled = core.compile_model(core.read_model(model_path), "CPU", settings)
+        model = core.read_model(model_path)
+        compiled = core.compile_model(model, "CPU", settings)
         precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         self.name = f"OpenVINO {precision.replace('f32', 'float32').replace('bf16', 'bfloat16')}"
+        if any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
+            self.name = "OpenVINO int8"
         self._request = compiled.create_infer_request()
         self._ports = [compiled.output(name) for name in output_names()]
 

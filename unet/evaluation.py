@@ -1,6 +1,7 @@
 """How good are the weights? Volume Dice per patient, every slice, on the native grid.
 
 A patient's slices are one volume: averaging slices would let large patients and easy empty slices decide.
+This is the short form; `unet.protocol` measures everything that is published with the weights.
 """
 
 import json
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data import DataError, Patient, load_volume, published_splits
+from unet.data import DataError, Patient, Volume, load_volume, published_splits
 from unet.inference import Segmenter
 from unet.metrics import bootstrap_interval, largest_component, volume_dice
+from unet.postprocessing import PLAIN
+from unet.preprocessing import IntensityStatistics, intensity_statistics
 
 THRESHOLD = 0.5  # "raw at 0.5" whatever threshold the weights prefer, so that scores compare
 
@@ -35,10 +38,10 @@ def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientS
         DataError: a patient has no readable slice, or no expected mask at all.
     """
     for patient in patients:
-        volume = load_volume(patient)
-        if not volume.has_mask.any():
-            raise DataError(f"{patient.patient_id} has no expected masks; it cannot be scored. Leave it out.")
-        predicted = segmenter.segment(volume.images).mask(THRESHOLD)
+        volume = load_scorable(patient)
+        statistics = intensity_statistics(volume.images)
+        probability = np.stack([network_probability(segmenter, image, statistics) for image in volume.images])
+        predicted = PLAIN.mask(np.float16(probability), THRESHOLD)
         yield PatientScore(
             patient.patient_id,
             volume_dice(predicted, volume.expected_mask, volume.has_mask),
@@ -46,21 +49,40 @@ def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientS
         )
 
 
+def load_scorable(patient: Patient) -> Volume:
+    """Return a patient's volume.
+
+    Raises:
+        DataError: it has no readable slice, or no expected mask at all.
+    """
+    volume = load_volume(patient)
+    if not volume.has_mask.any():
+        raise DataError(f"{patient.patient_id} has no expected masks; it cannot be scored. Leave it out.")
+    return volume
+
+
+def network_probability(
+    segmenter: Segmenter, image: np.ndarray, statistics: IntensityStatistics, mirrored: bool = False
+) -> np.ndarray:
+    """Return what one pass of the network says of a slice, (height, width) float32, whatever the weights' own rule.
+
+    Args:
+        image: (height, width, 3).
+        statistics: of its volume.
+        mirrored: show the network the slice's mirror image, and turn the answer back.
+    """
+    if mirrored:
+        return network_probability(segmenter, image[:, ::-1], statistics)[:, ::-1]
+    return segmenter.predict(image, statistics, flip_averaging=False).probability
+
+
 def report(scores: list[PatientScore], weights_name: str) -> dict:
     """Return scores as a JSON-able dict with mean, median and 95 % bootstrap interval over patients."""
-
-    def summary(values: list[float]) -> dict:
-        return {
-            "mean": _rounded(np.nanmean(values)),
-            "median": _rounded(np.nanmedian(values)),
-            "ci95": [_rounded(bound) for bound in bootstrap_interval(np.array(values))],
-        }
-
     return {
         "weights": weights_name,
         "threshold": THRESHOLD,
         "patients": {
-            score.patient_id: {"raw": _rounded(score.raw), "largest_component": _rounded(score.largest_component)}
+            score.patient_id: {"raw": rounded(score.raw), "largest_component": rounded(score.largest_component)}
             for score in scores
         },
         "raw": summary([score.raw for score in scores]),
@@ -68,8 +90,18 @@ def report(scores: list[PatientScore], weights_name: str) -> dict:
     }
 
 
-def _rounded(value: float) -> float | None:
-    """JSON has no nan: a score that could not be measured is null."""
+def summary(values: list[float]) -> dict:
+    """Return mean, median and 95 % bootstrap interval of the mean of one score a patient; nan is left out."""
+    known = [value for value in values if np.isfinite(value)] or [float("nan")]
+    return {
+        "mean": rounded(np.mean(known)),
+        "median": rounded(np.median(known)),
+        "ci95": [rounded(bound) for bound in bootstrap_interval(np.array(known))],
+    }
+
+
+def rounded(value: float) -> float | None:
+    """Return a number for JSON, which has no nan: a score that could not be measured is null."""
     return round(float(value), 5) if np.isfinite(value) else None
 
 

@@ -1,11 +1,14 @@
 """Pictures of numbers for files, with Matplotlib; the pages draw theirs with Plotly in the same colours."""
 
 import csv
+import io
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
 
+from unet.charts import Chart
 from unet.overlay import EXPECTED_COLOUR, FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR
 
 matplotlib.use("Agg")  # files only: a server has no screen
@@ -39,3 +42,46 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
     below.set_xlabel("minutes of training")
     figure.savefig(picture, dpi=120)
     plt.close(figure)
+
+
+def chart_png(chart: Chart) -> bytes:
+    """Draw a chart of `unet.charts` and return it as PNG; safe in the threads of a server, which pyplot is not."""
+    names = {place for series in chart.series if series.kind == "bars" or series.low for place in series.y}
+    figure = Figure(figsize=(7, max(4.2, 1.6 + 0.28 * len(names))), layout="constrained")
+    axes = figure.add_subplot()
+    several = sum(series.kind == "bars" for series in chart.series)
+    for number, series in enumerate(chart.series):
+        colour, style = _fraction(series.colour), "--" if series.dashed else "-"
+        if series.kind == "bars":
+            height = 0.8 / several
+            places = np.arange(len(series.y)) + (number - (several - 1) / 2) * height
+            axes.barh(places, series.x, height, color=colour, label=series.name)
+            axes.set_yticks(range(len(series.y)), series.y, fontsize=8)
+        elif series.kind == "points":
+            if series.low:
+                gaps = np.abs(np.array([series.low, series.high]) - np.array(series.x))
+                axes.errorbar(series.x, series.y, xerr=gaps, fmt="o", capsize=3, color=colour, label=series.name)
+            else:
+                axes.plot(series.x, series.y, "o", color=colour, label=series.name)
+        else:
+            axes.plot(series.x, series.y, style, color=colour, label=series.name)
+    for value, label, colour, dashed in chart.verticals:
+        axes.axvline(value, color=_fraction(colour), ls="--" if dashed else "-", lw=1.2, label=f"{label} {value:.3f}")
+    if chart.log:
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    if chart.x_range:
+        axes.set_xlim(chart.x_range)
+    if chart.y_range:
+        axes.set_ylim(chart.y_range)
+    axes.set(title=chart.title, xlabel=chart.x_title, ylabel=chart.y_title)
+    if len(chart.series) + len(chart.verticals) > 1:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+def _fraction(colour: tuple[int, int, int]) -> tuple[float, ...]:
+    """RGB in 0 to 255 as Matplotlib takes it."""
+    return tuple(channel / 255 for channel in colour)

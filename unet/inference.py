@@ -2,11 +2,14 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model
+from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
 from unet.weights import Weights
 
@@ -18,7 +21,7 @@ class SlicePrediction:
     Attributes:
         probability: (height, width) float32 in [0, 1], on the slice's own grid.
         attention: four maps, level 1 (finest) to 4, square float32 in [0, 1] on the network's grid.
-        milliseconds: time in the engine, without waiting for it.
+        milliseconds: time in the engine, without waiting for it; of both passes with flip averaging.
     """
 
     probability: np.ndarray
@@ -36,6 +39,7 @@ class Segmentation:
         fit: how a slice lies in the network's square, to bring attention maps back over it.
         engine: name for people, such as `OpenVINO bf16`.
         milliseconds: median time in the engine for a slice.
+        post_processing: the rule of the weights, applied by `mask`.
     """
 
     probability: np.ndarray
@@ -43,9 +47,12 @@ class Segmentation:
     fit: Fit
     engine: str
     milliseconds: float
+    post_processing: PostProcessing = PLAIN
 
     @classmethod
-    def from_slices(cls, slices: list[SlicePrediction], fit: Fit, engine: str) -> "Segmentation":
+    def from_slices(
+        cls, slices: list[SlicePrediction], fit: Fit, engine: str, post_processing: PostProcessing = PLAIN
+    ) -> "Segmentation":
         """Join the slices of a volume, in order."""
         probability = np.stack([slice_.probability for slice_ in slices]).astype(np.float16)
         levels = zip(*(slice_.attention for slice_ in slices), strict=True)
@@ -53,11 +60,11 @@ class Segmentation:
         for array in (probability, *attention):
             array.flags.writeable = False  # shared by every visitor who looks at this patient
         milliseconds = float(np.median([slice_.milliseconds for slice_ in slices]))
-        return cls(probability, attention, fit, engine, milliseconds)
+        return cls(probability, attention, fit, engine, milliseconds, post_processing)
 
     def mask(self, threshold: float) -> np.ndarray:
-        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold."""
-        return (self.probability >= np.float16(threshold)).astype(np.uint8)
+        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
+        return self.post_processing.mask(self.probability, threshold)
 
     def part(self, first: int, end: int) -> "Segmentation":
         """Return the slices from `first` up to but not with `end`, a view."""
@@ -76,8 +83,41 @@ class Segmentation:
         return attention_map[np.ix_(rows, columns)]
 
 
+class Turns:
+    """A lock that lets threads in by the order in which they asked, so that no visitor waits for ever.
+
+    >>> turns = Turns()
+    >>> with turns:
+    ...     turns.waiting
+    0
+    """
+
+    def __init__(self):
+        self._queue: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many stand behind the one whose turn it is."""
+        return max(0, len(self._queue) - 1)
+
+    def __enter__(self):
+        mine = threading.Event()
+        with self._lock:
+            self._queue.append(mine)
+            if len(self._queue) == 1:
+                mine.set()
+        mine.wait()
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._queue.popleft()
+            if self._queue:
+                self._queue[0].set()
+
+
 class Segmenter:
-    """Trained weights, ready to run; safe to share between threads, which take turns."""
+    """Trained weights, ready to run; safe to share between threads, which take turns slice by slice."""
 
     def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None):
         """Load the network.
@@ -85,7 +125,8 @@ class Segmenter:
         Args:
             weights: from `unet.weights.find_weights`.
             engine: `openvino`, `keras`, or `auto`: OpenVINO if it is installed.
-            precision: `f32` or `bf16` for OpenVINO; None is the device's default, the fastest it does well.
+            precision: `f32` or `bf16` for OpenVINO; `int8` for the shipped 8-bit network; None is the device's
+                default among the floats, which is what scores are published for.
 
         Raises:
             InferenceError: the engine is unknown, not installed, or cannot convert the network.
@@ -93,27 +134,43 @@ class Segmenter:
         if engine not in ("auto", "openvino", "keras"):
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
         self.weights = weights
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._engine = None
         if engine != "keras":
             try:
-                self._engine = OpenVinoEngine(openvino_model(weights), precision)
+                self._engine = OpenVinoEngine(*self._openvino(precision))
             except ImportError:
                 if engine == "openvino":
                     raise InferenceError("OpenVINO is not installed: pip install openvino") from None
         if self._engine is None:
             self._engine = KerasEngine(weights)
 
+    def _openvino(self, precision: str | None) -> tuple[Path, str | None]:
+        """Return which converted network to run, and the precision to force."""
+        if precision != "int8":
+            return openvino_model(self.weights), precision
+        if self.weights.int8 is None:
+            raise InferenceError(f"{self.weights.name} is not shipped in int8; leave precision out")
+        return self.weights.int8, None
+
     @property
     def engine_name(self) -> str:
         return self._engine.name
 
-    def predict(self, image: np.ndarray, statistics: IntensityStatistics | None = None) -> SlicePrediction:
+    @property
+    def waiting(self) -> int:
+        """How many slices of other threads wait for their turn."""
+        return self._turns.waiting
+
+    def predict(
+        self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
+    ) -> SlicePrediction:
         """Run one slice.
 
         Args:
             image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
             statistics: of the volume the slice is from; by default of the slice itself.
+            flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
         Raises:
             ValueError: another shape, or values that are not finite.
@@ -121,16 +178,20 @@ class Segmenter:
         statistics = statistics or intensity_statistics(image[np.newaxis])
         fit = self.fit(image.shape)
         square = fit.forward(normalise(image, statistics))
-        with self._lock:
+        with self._turns:
             started = time.perf_counter()
             # copies: the engine reuses its output memory for the next slice
             probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
             milliseconds = 1000 * (time.perf_counter() - started)
         probability = np.clip(fit.inverse(probability), 0, 1)  # resizing may round past 0 or 1
+        if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
+            mirrored = self.predict(image[:, ::-1], statistics, flip_averaging=False)
+            probability = (probability + mirrored.probability[:, ::-1]) / 2
+            milliseconds += mirrored.milliseconds
         return SlicePrediction(probability, tuple(attention), milliseconds)
 
     def segment(self, images: np.ndarray) -> Segmentation:
-        """Run a whole volume, (slices, height, width, 3); errors as `predict`."""
+        """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
         running = RunningSegmentation(self, images)
         while not running.advance():
             pass
@@ -168,6 +229,11 @@ class RunningSegmentation:
         return self._segmenter.engine_name
 
     @property
+    def waiting(self) -> int:
+        """How many slices, of this volume or of others, wait for the network."""
+        return self._segmenter.waiting
+
+    @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
         return 1.0 if self._result else len(self._slices) / len(self._images)
@@ -194,7 +260,8 @@ class RunningSegmentation:
             return self._join(range(first, end)) if done else None
 
     def _join(self, indices: range) -> Segmentation:
-        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name)
+        rule = self._segmenter.weights.post_processing
+        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name, rule)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

@@ -40,12 +40,12 @@ class RunFolder:
         """Write the settings, with what made the run: command, commit, machine, time."""
         self.path.mkdir(parents=True, exist_ok=True)
         origin = {
-            "command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "commit": _commit(),
+            "command": command_line(f"python {Path(sys.argv[0]).name}"),
+            "commit": code_version(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
         }
-        _write_json(self.path / "spec.json", {**spec, **origin})
+        write_json(self.path / "spec.json", {**spec, **origin})
 
     def read_spec(self) -> dict:
         """Return what `write_spec` wrote.
@@ -82,11 +82,11 @@ class RunFolder:
         self.best.mkdir(exist_ok=True)
         weights = self.best / "weights.npz"
         save_arrays(weights, arrays, {"epoch": config["epoch"]})
-        _write_json(self.best / "config.json", {**config, "sha256": file_sha256(weights)})
+        write_json(self.best / "config.json", {**config, "sha256": file_sha256(weights)})
 
     def write_status(self, status: dict) -> None:
         """Write where the run stands, with the time as heartbeat."""
-        _write_json(self.path / "status.json", {**status, "heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+        write_json(self.path / "status.json", {**status, "heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def write_log(self, line: str) -> None:
         """Add a line with the time."""
@@ -94,13 +94,19 @@ class RunFolder:
             file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {line}\n")
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
+    """Write a dict so that a reader sees the old or the new file, never half of one."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content, indent=1))
     part.replace(path)
 
 
-def _commit() -> str:
+def command_line(program: str) -> str:
+    """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
+    return " ".join([program, *(Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:])])
+
+
+def code_version() -> str:
     """Return the commit the code is at, or `unknown` outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from unet.data import PROJECT_FOLDER
+from unet.postprocessing import PLAIN, PostProcessing, read_post_processing
 
 WEIGHTS_FOLDER = PROJECT_FOLDER / "weights"
 DEFAULT_WEIGHTS = "attention-unet-32"
+INT8_NAME = "int8"
 _META = "meta"
 
 
@@ -35,6 +37,8 @@ class Weights:
         threshold: probability from which a pixel counts as lesion.
         sha256: of `weights.npz`; part of every cache key.
         path: of `weights.npz`.
+        int8: the same network in 8-bit integers, OpenVINO's `.xml`, or None where none is shipped.
+        post_processing: what happens to the mask after the threshold, chosen on validation.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Weights:
     threshold: float
     sha256: str
     path: Path
+    int8: Path | None = None
+    post_processing: PostProcessing = PLAIN
 
 
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
@@ -61,23 +67,34 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             float(config["threshold"]),
             str(config["sha256"]),
             folder / "weights.npz",
+            folder / f"{INT8_NAME}.xml" if "int8" in config else None,
+            read_post_processing(config.get("post_processing")),
         )
+        files = {"weights.npz": weights.sha256}
+        for suffix, sha256 in config.get("int8", {}).get("sha256", {}).items():
+            files[f"{INT8_NAME}.{suffix}"] = sha256
     except FileNotFoundError:
-        shipped = ", ".join(path.parent.name for path in sorted(WEIGHTS_FOLDER.glob("*/config.json"))) or "none"
+        shipped = ", ".join(shipped_names()) or "none"
         raise WeightsError(f"No weights in {folder}: config.json is not there. Shipped weights: {shipped}.") from None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"{folder / 'config.json'} cannot be used: {error!r}. Check the project out again."
         ) from None
-    if not weights.path.exists():
-        raise WeightsError(f"{weights.path} is not there. Check the project out again.")
-    found = file_sha256(weights.path)
-    if found != weights.sha256:
-        raise WeightsError(
-            f"{weights.path} has SHA-256 {found[:12]}…, its config.json says {weights.sha256[:12]}…: the file is "
-            "truncated or was changed. Check the project out again."
-        )
+    for name, sha256 in files.items():
+        if not (folder / name).exists():
+            raise WeightsError(f"{folder / name} is not there. Check the project out again.")
+        found = file_sha256(folder / name)
+        if found != sha256:
+            raise WeightsError(
+                f"{folder / name} has SHA-256 {found[:12]}…, its config.json says {sha256[:12]}…: the file is "
+                "truncated or was changed. Check the project out again."
+            )
     return weights
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the folders in `weights/` that hold weights, sorted."""
+    return sorted(path.parent.name for path in WEIGHTS_FOLDER.glob("*/config.json"))
 
 
 def file_sha256(path: Path) -> str:

@@ -16,9 +16,10 @@ import streamlit as st
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
-from unet.inference import RunningSegmentation, Segmenter
+from unet.inference import RunningSegmentation, Segmentation, Segmenter
 from unet.preprocessing import brain_mask
-from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights
+from unet.results import shipped_reports as read_shipped_reports
+from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
 
 MAX_VOLUMES = 24  # kept in memory, about 7 MB each; a class of thirty looks at a handful of patients
 MAX_SEGMENTATIONS = 48  # about 5 MB each
@@ -85,6 +86,27 @@ def default_weights() -> Weights:
     return find_weights(DEFAULT_WEIGHTS)
 
 
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
+def shipped_weights() -> dict[str, Weights]:
+    """Return all shipped weights by name, the default first.
+
+    Raises:
+        WeightsError: some are missing, truncated or changed.
+    """
+    return {name: find_weights(name) for name in sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS)}
+
+
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
+def shipped_reports() -> dict[str, dict[str, dict]]:
+    """Return the evaluations beside the shipped weights, by name and split.
+
+    Raises:
+        DataError: one of them is no evaluation.
+        WeightsError: as `shipped_weights`.
+    """
+    return {name: read_shipped_reports(weights.path.parent) for name, weights in shipped_weights().items()}
+
+
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
@@ -117,6 +139,26 @@ def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) ->
     """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
     own = st.session_state.setdefault("private_segmentation", _Running(1))
     return own.get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+
+
+def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
+    """Return what the network says about a volume, with a progress bar while it is being made, once for all.
+
+    Args:
+        weights: by default the ones that the app starts with.
+    """
+    running = running_segmentation(loaded, content_hash, weights or default_weights())
+    show_progress(running)
+    return running.result()
+
+
+def show_progress(running: RunningSegmentation) -> None:
+    """Run the network on what it has not seen yet, with a progress bar."""
+    if running.progress < 1:
+        bar = st.progress(running.progress, text="The network looks at every slice …")
+        while not running.advance():
+            bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
+        bar.empty()
 
 
 PAGE_ERRORS = (DataError, InferenceError, WeightsError)  # their messages are written for people

@@ -64,7 +64,7 @@ def parcel_order(slices: int, near: int) -> list[int]:
     """Return the first slice of each prediction parcel of a volume, outward from `near`.
 
     >>> parcel_order(slices=10, near=5)
-    [4, 8, 0]
+    [4, 0, 8]
     """
     return sorted(range(0, slices, PARCEL_SLICES), key=lambda first: abs(first + (PARCEL_SLICES - 1) / 2 - near))
 

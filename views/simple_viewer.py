@@ -13,22 +13,13 @@ import streamlit as st
 from unet import metrics, overlay
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.engines import ATTENTION_LEVELS
-from unet.inference import RunningSegmentation, Segmentation
+from unet.inference import Segmentation
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
 OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
 STYLES = ("Fill", "Outline")
 MAP_OPACITY = 0.65
-
-
-def show_progress(running: RunningSegmentation) -> None:
-    """Run the network on what it has not seen yet, with a progress bar."""
-    if running.progress < 1:
-        bar = st.progress(running.progress, text="The network looks at every slice …")
-        while not running.advance():
-            bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
-        bar.empty()
 
 
 def show_simple_viewer(volume: Volume, segmentation: Segmentation, brain: np.ndarray, default_threshold: float) -> None:

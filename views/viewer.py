@@ -14,14 +14,13 @@ from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import RunningSegmentation
 from unet.weights import Weights
-from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES
+from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
 from views.parcels import parcel_order, prediction_parcel, volume_parcel
 from views.simple_viewer import (
     CHANNELS,
     LEVEL_MEANINGS,
     PROBABILITY_MEANING,
     linked_slice,
-    show_progress,
     show_simple_viewer,
     window,
 )
@@ -90,10 +89,14 @@ def _show_canvas(volume, volume_id, brain, network, other, scope) -> None:
     with st.container(gap=None):  # parcels have no looks, and must take no room
         _parcel(key=f"volume {volume_id}", data=_VOLUME_PARCEL[scope](volume_id, volume, brain))
         order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
+        queue = st.empty()
         for weights, running in filter(None, (network, other)):
             for first in order:
+                if running.progress < 1 and running.waiting:
+                    queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
                 parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
                 _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
+        queue.empty()
 
 
 def _opened_at(volume_id: str, slices: int) -> int:

@@ -1,0 +1,61 @@
+"""Results: what the shipped weights reach, patient by patient, and on patients of your own."""
+
+import streamlit as st
+
+from unet.data import DataError
+from unet.protocol import ROWS
+from unet.results import headline_row, rows_of
+from views import page, results
+from views.evaluation import own_report, show_own_evaluation, show_own_problems
+
+page.start_page("Results", ":material/analytics:")
+
+OWN = "your patients"
+
+try:
+    shipped = page.shipped_weights()
+    reports = page.shipped_reports()
+except (*page.PAGE_ERRORS, DataError) as error:
+    st.error(str(error), title="No results to show")
+    st.stop()
+
+title, weights_box, beside_box = st.columns([2, 2, 2], vertical_alignment="bottom")
+title.subheader("What the network reaches", anchor=False)
+name = weights_box.selectbox("Weights", list(shipped), key="weights", bind="query-params")
+others = [other for other in shipped if other != name]
+beside = beside_box.selectbox("Beside it", others, index=None, placeholder="nothing", key="beside") if others else None
+
+by_split = dict(reports[name])
+if (own := own_report()) and own["weights"] == name:
+    by_split[OWN] = own
+if not by_split:
+    st.info(f"{name} has no evaluation beside it yet: `python -m unet release --weights {name}` makes one.")
+else:
+    if st.session_state.pop("show_own", False) and OWN in by_split:
+        st.session_state.split = OWN
+    if st.session_state.get("split") not in by_split:
+        st.session_state.split = "test" if "test" in by_split else next(iter(by_split))
+    split_box, row_box = st.columns([2, 4])
+    split = split_box.segmented_control("Patients", list(by_split), key="split", required=True)
+    report = by_split[split]
+    rows = rows_of(report)
+    row = row_box.selectbox(
+        "Scored", rows, index=rows.index(headline_row(report)), format_func=ROWS.get, key=f"row_{len(rows)}"
+    )
+    shown = [report]
+    if beside and split in reports[beside] and row in rows_of(reports[beside][split]):
+        shown.append(reports[beside][split])
+    elif beside:
+        st.caption(f"{beside} has no such evaluation of these patients.")
+    if split == "phantoms":
+        st.badge("synthetic, no person", color="orange", icon=":material/deployed_code:")
+    results.show_headline(report, row)
+    results.show_protocol(report, row)
+    results.show_comparison(shown, row)
+    results.show_charts(shown, row)
+    results.show_failures(report, shipped[name])
+
+results.show_trained_on()
+show_own_evaluation(shipped[name])
+show_own_problems()
+st.caption("For teaching and research: this app measures pictures, it does not diagnose.")

@@ -1,0 +1,86 @@
+"""What is packed for the browser is what was there: read back here as `store.js` does."""
+
+import json
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unet.data import DEMO_FOLDER, Volume, list_patients, load_volume
+from unet.inference import RunningSegmentation, Segmenter
+from unet.weights import find_weights
+from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel
+
+
+def unpacked(parcel: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    start = 4 + int.from_bytes(parcel[:4], "little")
+    header, payload = json.loads(parcel[4:start]), zlib.decompress(parcel[start:])
+    arrays = {
+        entry["name"]: np.frombuffer(payload, entry["type"], entry["length"], entry["offset"])
+        for entry in header["arrays"]
+    }
+    return header, arrays
+
+
+def tiny_volume(images: np.ndarray) -> Volume:
+    expected = np.zeros(images.shape[:3], np.uint8)
+    expected[1, 2, 1:4] = 1
+    return Volume("P", images, expected, np.array([True, True, False]), np.array([3, 4, 6]))
+
+
+def test_arrays_come_back_aligned():
+    arrays = {"odd": np.arange(5, dtype=np.uint8), "even": np.arange(3, dtype=np.uint16)}
+    header, found = unpacked(pack({"kind": "x"}, arrays))
+    assert header["kind"] == "x"
+    assert [entry["offset"] for entry in header["arrays"]] == [0, 8]
+    assert found["odd"].tolist() == [0, 1, 2, 3, 4]
+    assert found["even"].tolist() == [0, 1, 2]
+
+
+def test_a_volume_of_the_data_set_travels_as_it_is():
+    images = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), np.uint8)
+    volume = tiny_volume(images)
+    brain = np.zeros((3, 5, 7), bool)
+    brain[0, :2] = True
+    header, arrays = unpacked(volume_parcel(volume, "abc", brain))
+    assert header["shape"] == [3, 5, 7]
+    assert header["brain"] == [14, 0, 0]
+    assert header["has_mask"] == [1, 1, 0]
+    assert header["unit"] == [{"scale": 1, "offset": 0}] * 3
+    assert (arrays["images"].reshape(images.shape) == images).all()
+    assert (np.unpackbits(arrays["expected"])[: 3 * 5 * 7].reshape(3, 5, 7) == volume.expected_mask).all()
+
+
+def test_a_float_volume_comes_back_within_a_step():
+    images = np.random.default_rng(0).normal(-3, 700, (3, 5, 7, 3)).astype(np.float32)
+    images[..., 2] = 4.5
+    header, arrays = unpacked(volume_parcel(tiny_volume(images), "abc", np.ones((3, 5, 7), bool)))
+    scale, offset = (np.array([unit[name] for unit in header["unit"]]) for name in ("scale", "offset"))
+    back = arrays["images"].reshape(images.shape) * scale + offset
+    assert np.abs(back - images).max() <= scale.max() / 2 + 1e-3
+    assert (back[..., 2] == 4.5).all()
+
+
+def test_values_become_the_steps_of_the_colour_scale():
+    assert to_bytes(np.array([0, 0.001, 0.002, 0.5, 1], np.float16)).tolist() == [0, 0, 1, 128, 255]
+
+
+@pytest.mark.parametrize(("near", "expected"), [(0, [0, 4, 8]), (9, [8, 4, 0]), (5, [4, 0, 8])])
+def test_parcels_come_outward_from_the_slice_that_is_looked_at(near, expected):
+    assert parcel_order(slices=11, near=near) == expected
+
+
+def test_a_prediction_runs_only_what_its_parcel_needs(monkeypatch):
+    volume = load_volume(list_patients(DEMO_FOLDER)[0][0])
+    volume = replace(volume, images=volume.images[8:14])
+    network = Segmenter(find_weights())
+    running = RunningSegmentation(network, volume.images)
+    header, arrays = unpacked(prediction_parcel(running, 4, "abc", "m"))
+    assert running.progress == pytest.approx(2 / 6)
+    assert (header["first"], header["end"], header["shape"]) == (4, 6, [6, 256, 256])
+    whole = network.segment(volume.images)
+    probability = arrays["probability"].view(np.float16).reshape(2, 256, 256)
+    assert (probability == whole.probability[4:]).all()
+    assert header["sides"] == [level.shape[-1] for level in whole.attention]
+    assert (arrays["attention_4"].reshape(2, *whole.attention[3].shape[1:]) == to_bytes(whole.attention[3][4:])).all()

@@ -1,0 +1,72 @@
+"""From probability to mask: threshold, small lesions, the component that stays."""
+
+import numpy as np
+import pytest
+
+from unet.metrics import largest_component
+from unet.postprocessing import COMPONENT_RULES, PLAIN, PostProcessing, read_post_processing
+
+
+@pytest.fixture
+def probability():
+    """Three lesions: 6 voxels at 0.6, 4 at 0.8, 1 at 0.9; nothing else."""
+    values = np.zeros((3, 8, 8), np.float16)
+    values[0, 0, 0:6] = 0.6
+    values[2, 4, 0:4] = 0.8
+    values[2, 7, 7] = 0.9
+    return values
+
+
+@pytest.mark.parametrize(
+    "rule, voxels",
+    [
+        (PLAIN, [6, 0, 5]),
+        (PostProcessing(min_voxels=2), [6, 0, 4]),
+        (PostProcessing(min_voxels=7), [0, 0, 0]),
+        (PostProcessing("largest"), [6, 0, 0]),
+        (PostProcessing("largest by summed probability"), [6, 0, 0]),  # 3.6 against 3.2
+        (PostProcessing("largest by mean probability"), [0, 0, 1]),
+        (PostProcessing("largest by mean probability", min_voxels=2), [0, 0, 4]),
+    ],
+    ids=str,
+)
+def test_rules_on_three_lesions(probability, rule, voxels):
+    before = probability.copy()
+    mask = rule.mask(probability, 0.5)
+    assert mask.sum(axis=(1, 2)).tolist() == voxels
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(probability, before)
+
+
+def test_lesions_touch_across_slices_and_corners():
+    values = np.zeros((2, 4, 4), np.float16)
+    values[0, 0, 0] = values[1, 1, 1] = values[1, 3, 3] = 1
+    assert PostProcessing(min_voxels=2).mask(values, 0.5).sum() == 2
+
+
+def test_largest_is_the_metric_s_largest():
+    rng = np.random.default_rng(0)
+    values = rng.random((5, 12, 12)).astype(np.float16)
+    np.testing.assert_array_equal(
+        PostProcessing("largest").mask(values, 0.85), largest_component(np.uint8(values >= np.float16(0.85)))
+    )
+
+
+@pytest.mark.parametrize("components", COMPONENT_RULES)
+def test_nothing_stays_nothing(components):
+    assert not PostProcessing(components, 5).mask(np.zeros((2, 4, 4), np.float16), 0.5).any()
+    assert PostProcessing(components, 5).mask(np.zeros((0, 4, 4), np.float16), 0.5).shape == (0, 4, 4)
+
+
+def test_config_round_trip():
+    rule = PostProcessing("largest", 50, True)
+    assert read_post_processing(rule.as_config()) == rule
+    assert read_post_processing("none") == read_post_processing(None) == PLAIN
+    assert str(PLAIN) == "none"
+    assert str(rule) == "largest component, lesions below 50 voxels dropped, flip averaging"
+
+
+@pytest.mark.parametrize("value", [{"components": "best"}, {"min_voxels": -1}, {"blur": 1}, "some", 5])
+def test_a_rule_that_is_none_is_refused(value):
+    with pytest.raises((ValueError, TypeError)):
+        read_post_processing(value)

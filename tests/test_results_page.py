@@ -1,0 +1,132 @@
+"""The Results page from a cold start: shipped evaluations, two models, patients of one's own."""
+
+import json
+import shutil
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import unet.weights
+from unet.data import DEMO_FOLDER
+from views import evaluation
+
+ONE = "PHANTOM_ICBM_0001_20260101"
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """A function that opens the page by its direct link, on a folder of one phantom, with empty caches."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    shutil.copytree(DEMO_FOLDER / ONE, tmp_path / "kaggle_3m" / ONE)
+
+    def open_page(data=None):
+        monkeypatch.setenv("UNET_DATA", str(data or tmp_path / "kaggle_3m"))
+        return AppTest.from_file("../pages/results.py", default_timeout=120).run()
+
+    return open_page
+
+
+@pytest.fixture
+def weights_folder(monkeypatch, tmp_path):
+    """A copy of the shipped weights that a test may change."""
+    folder = tmp_path / "weights" / "attention-unet-32"
+    shutil.copytree(unet.weights.WEIGHTS_FOLDER / folder.name, folder)
+    monkeypatch.setattr(unet.weights, "WEIGHTS_FOLDER", folder.parent)
+    return folder
+
+
+def metric(app, label):
+    return next(m.value for m in app.metric if m.label == label)
+
+
+def texts(app):
+    return " ".join(str(element.value) for element in (*app.markdown, *app.caption, *app.info))
+
+
+def test_validation_shows_what_the_file_says(start, weights_folder):
+    app = start()
+    app.get_by_key("split").set_value("validation").run()
+    assert not app.exception
+    report = json.loads((weights_folder / "validation.json").read_text())
+    assert metric(app, "Mean volume Dice") == f"{report['protocol']['rows']['published']['mean']:.3f}"
+    assert len(app.get("plotly_chart")) == 8
+    assert "./?patient=TCGA_" in texts(app) and "overlay=Errors" in texts(app)
+    assert "it does not diagnose" in texts(app)
+    assert "empty slices never count as a perfect 1" in texts(app)
+
+
+def test_the_peer_s_figures_come_with_their_caveat(start):
+    app = start()
+    app.get_by_key("split").set_value("test").run()
+    said = texts(app)
+    assert "0.909" in said and "0.923" in said
+    assert "chosen as the best of 100 epochs on these same ten patients, trained on the other 100" in said
+    app.get_by_key("split").set_value("phantoms").run()
+    assert "0.909" not in texts(app)
+    assert "synthetic, no person" in texts(app)
+
+
+def test_a_short_evaluation_shows_dice_and_says_what_is_missing(start, weights_folder):
+    report = json.loads((weights_folder / "validation.json").read_text())
+    del report["protocol"]
+    (weights_folder / "validation.json").write_text(json.dumps(report))
+    app = start()
+    app.get_by_key("split").set_value("validation").run()
+    assert not app.exception
+    assert len(app.get("plotly_chart")) == 1
+    assert "--protocol full" in texts(app)
+
+
+def test_two_models_stand_side_by_side(start, weights_folder):
+    other = weights_folder.with_name("other")
+    shutil.copytree(weights_folder, other)
+    report = json.loads((other / "validation.json").read_text())
+    report["weights"] = "other"
+    for numbers in report["protocol"]["patients"].values():
+        numbers["dice"]["published"] -= 0.01
+    (other / "validation.json").write_text(json.dumps(report))
+    app = start()
+    app.get_by_key("split").set_value("validation").run()
+    app.selectbox(key="beside").set_value("other").run()
+    assert not app.exception
+    assert "difference -0.010" in texts(app)
+    assert "better in 0 and worse in 11 patients" in texts(app)
+
+
+def test_a_broken_evaluation_is_one_plain_sentence(start, weights_folder):
+    (weights_folder / "test.json").write_text("{")
+    app = start()
+    assert "test.json cannot be used" in app.error[0].value
+    assert not app.exception
+
+
+def test_own_patients_are_evaluated_and_join_the_page(start, monkeypatch):
+    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 60.0)  # AppTest does not rerun by the clock
+    app = start()
+    app.button(key="own_start").click().run()
+    assert not app.exception
+    assert app.get_by_key("split").value == "your patients"
+    report = json.loads((unet.weights.WEIGHTS_FOLDER / "attention-unet-32" / "phantoms.json").read_text())
+    assert float(metric(app, "Mean volume Dice")) == pytest.approx(report["patients"][ONE]["raw"], abs=0.001)
+
+
+def test_cancel_keeps_nothing_half_done(start, monkeypatch):
+    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 0.01)
+    app = start()
+    app.button(key="own_start").click().run()
+    app.button(key="own_cancel").click().run()
+    assert not app.exception
+    assert "your patients" not in app.get_by_key("split").options
+    assert app.button(key="own_start").label == "Evaluate"
+
+
+def test_patients_without_masks_are_named_and_left_out(start, monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 60.0)
+    for mask in (tmp_path / "kaggle_3m" / ONE).glob("*_mask.tif"):
+        mask.unlink()
+    app = start()
+    app.button(key="own_start").click().run()
+    assert not app.exception
+    assert any(f"{ONE} has no expected masks" in text.value for text in app.text)

@@ -1,0 +1,105 @@
+"""From a probability to the mask that is shown and scored, by a rule that is data: it stands in a weights' config.json.
+
+The rule is chosen on validation patients by `python -m unet tune`; the app, `evaluate` and exports all apply this one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from unet.metrics import TOUCHING
+
+# What a component must have most of to be the one that stays: (labels, probability, numbers) → a value for each.
+_KEPT_BY: dict[str, Callable] = {
+    "largest": lambda labels, probability, numbers: ndimage.sum_labels(np.ones_like(labels), labels, numbers),
+    "largest by summed probability": lambda labels, probability, numbers: ndimage.sum_labels(
+        probability, labels, numbers
+    ),
+    "largest by mean probability": lambda labels, probability, numbers: ndimage.mean(probability, labels, numbers),
+}
+COMPONENT_RULES = ("all", *_KEPT_BY)
+
+
+@dataclass(frozen=True)
+class PostProcessing:
+    """What happens between the network and the mask, besides the threshold.
+
+    Attributes:
+        components: `all`, or the one connected lesion that stays: a key of `COMPONENT_RULES`.
+        min_voxels: connected lesions smaller than this are dropped, before `components` chooses.
+        flip_averaging: the probability is the mean of the slice's and of its mirror image's; costs a second pass.
+    """
+
+    components: str = "all"
+    min_voxels: int = 0
+    flip_averaging: bool = False
+
+    def __post_init__(self):
+        if self.components not in COMPONENT_RULES:
+            raise ValueError(f"components {self.components!r}; expected one of {', '.join(COMPONENT_RULES)}")
+        if self.min_voxels < 0:
+            raise ValueError(f"min_voxels {self.min_voxels}; expected 0 or more")
+
+    def mask(self, probability: np.ndarray, threshold: float) -> np.ndarray:
+        """Return the mask of a volume: threshold, then small lesions dropped, then the choice among components.
+
+        Voxels that share a face, an edge or a corner belong together. An empty mask stays empty.
+
+        Args:
+            probability: (slices, height, width) in [0, 1]; not changed.
+            threshold: a voxel is lesion where the probability is at least this, compared as float16.
+
+        Returns:
+            Same shape, uint8 in {0, 1}.
+
+        >>> p = np.array([[[0.9, 0.0, 0.6, 0.6]]], np.float16)
+        >>> PostProcessing().mask(p, 0.5).tolist(), PostProcessing(min_voxels=2).mask(p, 0.5).tolist()
+        ([[[1, 0, 1, 1]]], [[[0, 0, 1, 1]]])
+        >>> PostProcessing("largest by mean probability").mask(p, 0.5).tolist()
+        [[[1, 0, 0, 0]]]
+        """
+        mask = (probability >= np.float16(threshold)).astype(np.uint8)
+        if (self.components == "all" and self.min_voxels <= 1) or not mask.any():
+            return mask
+        box = _bounding_box(mask)  # a lesion fills a few percent of the volume: labelling it is twenty times quicker
+        labels, found = ndimage.label(mask[box], structure=TOUCHING)
+        numbers = np.arange(1, found + 1)
+        kept = numbers[np.bincount(labels.ravel())[1:] >= self.min_voxels]
+        if self.components != "all" and len(kept):
+            values = _KEPT_BY[self.components](labels, np.float32(probability[box]), kept)
+            kept = kept[[np.argmax(values)]]
+        mask[box] = np.isin(labels, kept)
+        return mask
+
+    def as_config(self) -> dict:
+        """Return what stands in config.json under `post_processing`."""
+        return {"components": self.components, "min_voxels": self.min_voxels, "flip_averaging": self.flip_averaging}
+
+    def __str__(self) -> str:
+        parts = [] if self.components == "all" else [f"{self.components} component"]
+        parts += [f"lesions below {self.min_voxels} voxels dropped"] if self.min_voxels else []
+        parts += ["flip averaging"] if self.flip_averaging else []
+        return ", ".join(parts) or "none"
+
+
+PLAIN = PostProcessing()
+
+
+def read_post_processing(value: object) -> PostProcessing:
+    """Return the rule of a config's `post_processing`; none stands for `PLAIN`, as in weights before there was a rule.
+
+    Raises:
+        ValueError, TypeError: it is no such rule.
+    """
+    return PLAIN if value in (None, "none") else PostProcessing(**value)
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    """The smallest box around the lesion, as slices."""
+    box = []
+    for axis in range(mask.ndim):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(inside[0], inside[-1] + 1))
+    return tuple(box)
