@@ -39,6 +39,13 @@ def test_a_head_on_its_side_is_told(phantoms):
     assert "Height to width of the head" in warned(replace(phantoms[0], images=turned))
 
 
+def test_a_sagittal_slice_is_told_without_a_header(phantoms):
+    images = phantoms[0].images
+    cuts = [np.repeat(images[::-1, :, column], 6, axis=0) for column in range(100, 160, 10)]  # slices lie 6 mm apart
+    sagittal = np.pad(np.stack(cuts), ((0, 0), (56, 56), (0, 0), (0, 0)))
+    assert "Height to width of the head" in warned(replace(phantoms[0], images=sagittal))
+
+
 def test_a_photo_is_told(phantoms):
     path = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
     photo = cv2.imread(str(path))[..., ::-1]
