@@ -8,9 +8,12 @@ import streamlit as st
 
 if __name__ != "__main__":
     from starlette.middleware import Middleware
+    from streamlit.runtime.pages_manager import PagesManager
 
     from views.limits import UploadLimits
 
+    # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
+    PagesManager.uses_pages_directory = False
     app = st.App(__file__, middleware=[Middleware(UploadLimits)])
 else:
     st.navigation(
@@ -33,6 +36,12 @@ else:
                 title="Results",
                 icon=":material/analytics:",
                 help="What the shipped weights reach, patient by patient.",
+            ),
+            st.Page(
+                "pages/training.py",
+                title="Training",
+                icon=":material/model_training:",
+                help="Start small training runs and watch the mask appear epoch by epoch.",
             ),
         ],
         position="top",

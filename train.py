@@ -3,75 +3,207 @@
 python train.py --data DIR --minutes 150 --run-dir runs/first
 python train.py --data DIR --run-dir runs/first --resume
 python train.py --data DIR --overfit 16 --run-dir runs/overfit
+python train.py --data DIR --epochs 60 --filters 64 --strategy mirrored --run-dir runs/gpus
+python train.py --data DIR --epochs 60 --run-dir /shared/runs/first --submit ray://head-node
 """
 
 import argparse
 import os
+import shutil
+import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from unet.data import DataError, find_data_root, list_patients, published_splits
+from unet import jobs
+from unet.data import DataError, find_data_root, list_patients
+from unet.runners import RayRunner, RunnerError, run_in_background
+from unet.runs import RunFolder, TrainingError, TrainingStopped
+from unet.sampling import load_examples, overfit_subset, split_patients
+from unet.training_config import (
+    ARCHITECTURES,
+    LOSS_NAMES,
+    SCHEDULES,
+    TrainingConfig,
+    augmentation_without,
+    config_from_dict,
+    overfit_config,
+)
+from unet.weights import WeightsError, find_weights, load_arrays
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder with the patients; default: the one the app would find")
-    parser.add_argument("--filters", type=int, default=32)
-    parser.add_argument("--sizes", default="128,160,192", help="sides in pixels, one after the other")
-    parser.add_argument("--epochs", type=int, help="length of the run in epochs …")
-    parser.add_argument("--minutes", type=float, help="… or in minutes")
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak; 5e-4 suits 64 filters")
-    parser.add_argument("--loss", default="bce-dice", help="bce-dice or focal-tversky")
-    parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--run-dir", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
-    parser.add_argument("--overfit", type=int, metavar="N", help="check: learn N slices by heart, Dice above 0.95")
-    return parser.parse_args()
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    data.add_argument("--training-patients", type=int, metavar="N", help="learn from so many; default: all")
+    data.add_argument("--validation-patients", type=int, metavar="N", help="judge by so many; default: all")
+    data.add_argument("--overfit", type=int, metavar="N", help="check: learn N slices by heart, Dice above 0.95")
+    data.add_argument("--overfit-patient", metavar="ID", help="learn one patient by heart")
+
+    network = parser.add_argument_group("network")
+    network.add_argument("--architecture", choices=ARCHITECTURES, default="attention-unet")
+    network.add_argument("--filters", type=int, default=32)
+    network.add_argument("--from-weights", metavar="NAME", help="fine-tune: a name in weights/, a run, or a folder")
+
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--sizes", default="128,160,192", help="sides in pixels, one after the other")
+    recipe.add_argument("--epochs", type=int, help="length of the run in epochs …")
+    recipe.add_argument("--minutes", type=float, help="… or in minutes")
+    recipe.add_argument("--epoch-slices", type=int, help="length of an epoch; default: as many as the patients have")
+    recipe.add_argument("--batch-size", type=int, default=8, help="of all devices together")
+    recipe.add_argument("--learning-rate", type=float, default=1e-3, help="peak; 5e-4 suits 64 filters")
+    recipe.add_argument("--schedule", default="cosine", help=" or ".join(SCHEDULES))
+    recipe.add_argument("--loss", default="bce-dice", help=" or ".join(LOSS_NAMES))
+    recipe.add_argument("--without", default="", metavar="NAMES", help="augmentation left out: all, or flip,noise …")
+    recipe.add_argument("--seed", type=int, default=2026)
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--run-dir", type=Path, required=True, help="folder of this run; one at a time computes in runs/")
+    run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
+    run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
+    run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
+    run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
+    run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
+    run.add_argument("--estimate", action="store_true", help="time two steps, print seconds and memory, do not train")
+    return parser.parse_args(argv)
 
 
-def main() -> int:
-    args = parse_arguments()
-    # after the arguments, so that --help and a wrong flag answer at once
-    from unet import training
-    from unet.sampling import load_examples, overfit_subset
+def make_config(args: argparse.Namespace) -> TrainingConfig:
+    """Return the settings of a new run; its network is that of the weights it starts from, if any."""
+    filters, architecture = args.filters, args.architecture
+    if args.from_weights:
+        weights = find_start(args.from_weights, args.run_dir.parent)
+        filters, architecture = weights.filters, weights.architecture
+    if args.overfit:
+        return overfit_config(filters, args.seed, args.epochs or 60)
+    return TrainingConfig(
+        filters=filters,
+        sizes=tuple(int(size) for size in args.sizes.split(",")),
+        epochs=args.epochs,
+        minutes=args.minutes,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        loss=args.loss,
+        seed=args.seed,
+        epoch_slices=args.epoch_slices,
+        augmentation=augmentation_without([name for name in args.without.split(",") if name]),
+        schedule=args.schedule,
+        architecture=architecture,
+        from_weights=args.from_weights,
+    )
 
-    try:
-        patients, problems = list_patients(find_data_root(args.data))
-        for problem in problems:
-            print(problem, file=sys.stderr)
-        by_split = {
-            split: [patient for patient in patients if patient.patient_id in ids]
-            for split, ids in published_splits().items()
-        }
-        if not by_split["train"]:
-            raise training.TrainingError("no patient of the published training split is in this folder")
-        print(f"{len(by_split['train'])} training and {len(by_split['validation'])} validation patients")
-        learn = load_examples(by_split["train"][: args.overfit])
+
+def find_start(name: str, runs: Path):
+    """Return the weights to fine-tune: of a run beside this one, else shipped ones or a folder."""
+    beside = runs / name / "best"
+    return find_weights(beside if os.path.sep not in name and beside.exists() else name)
+
+
+def choose_patients(args: argparse.Namespace) -> tuple[list, list]:
+    """Return the patients to learn from and to judge by; a resumed run keeps those it had."""
+    patients, problems = list_patients(find_data_root(args.data))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    by_id = {patient.patient_id: patient for patient in patients}
+    if args.resume:
+        spec = RunFolder(args.run_dir).read_spec()
+        wanted = spec["training_patients"], spec["validation_patients"]
+    elif args.overfit_patient:
+        wanted = [args.overfit_patient], [args.overfit_patient]
+    else:
+        return split_patients(patients, args.seed, args.training_patients, args.validation_patients)
+    if missing := [id_ for group in wanted for id_ in group if id_ not in by_id]:
+        raise DataError(f"{len(missing)} patients of this run are not in the folder, the first is {missing[0]}")
+    return tuple([by_id[id_] for id_ in group] for group in wanted)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the arguments say, in this process."""
+    if args.resume:
+        try:
+            config = config_from_dict(RunFolder(args.run_dir).read_spec()["config"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{args.run_dir} holds no run to resume: spec.json {error!r}") from None
+    else:
+        config = make_config(args)
+    learn, judge = choose_patients(args)
+    start = None
+    if config.from_weights and not args.resume:
+        start, _ = load_arrays(find_start(config.from_weights, args.run_dir.parent).path)
+    print(f"{len(learn)} training and {len(judge)} validation patients", flush=True)
+
+    with ExitStack() as stack:
+        run_dir = args.run_dir
+        threads = run_in_background() if args.background else None
+        worker = 0
+        if args.strategy == "multi-worker":
+            if not config.epochs or config.minutes:
+                raise ValueError("several machines need --epochs and no --minutes: their clocks differ")
+            from unet.devices import worker_index
+
+            worker = worker_index()
+        if worker:  # computes the same and writes it down beside the run, where nobody looks
+            run_dir = args.run_dir / f"worker-{worker}"
+            run_dir.mkdir(parents=True, exist_ok=True)
+            if args.resume:
+                shutil.copy(args.run_dir / "checkpoint.npz", run_dir)
+        elif not args.estimate:
+            stack.enter_context(jobs.turn(run_dir))
+
+        # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
+        from unet import devices, training
+
+        if threads:
+            devices.limit_threads(threads)
+        strategy = devices.make_strategy(args.strategy)
+        if args.estimate:
+            from unet.estimate import print_estimate
+
+            print_estimate(config, learn, judge)
+            return
+        learn = load_examples(learn[: args.overfit])
         if args.overfit:
-            config = training.overfit_config(args.filters, args.seed)
             learn = judge = overfit_subset(learn, args.overfit)
         else:
-            judge = load_examples(by_split["validation"])
-            config = training.read_config(args.run_dir) if args.resume else None
-            config = config or training.TrainingConfig(
-                filters=args.filters,
-                sizes=tuple(int(size) for size in args.sizes.split(",")),
-                epochs=args.epochs,
-                minutes=args.minutes,
-                batch_size=args.batch_size,
-                learning_rate=args.learning_rate,
-                loss=args.loss,
-                seed=args.seed,
-            )
-        best = training.train(config, learn, judge, args.run_dir, resume=args.resume)
-    except (DataError, training.TrainingError, ValueError) as error:
+            judge = learn if args.overfit_patient else load_examples(judge)
+        options = {"allow_overlap": bool(args.overfit or args.overfit_patient), "start": start, "strategy": strategy}
+        best = training.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
+        print(f"best weights: {best}")
+
+
+def submit(args: argparse.Namespace, argv: list[str]) -> None:
+    """Hand the same command line to a cluster."""
+    words = iter(argv)
+    arguments = [w for w in words if not w.startswith("--submit=") and not (w == "--submit" and next(words))]
+    handle = RayRunner(args.submit).start(arguments)
+    print(f"submitted as {handle['job']}; follow it with: ray job logs --follow {handle['job']}")
+
+
+def _terminated(*_) -> None:
+    raise TrainingStopped("told to end")
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    args = parse_arguments(argv)
+    try:
+        with ExitStack() as stack:
+            if args.submit:
+                submit(args, argv)
+                return 0
+            if args.background and not args.estimate:
+                stack.enter_context(RunFolder(args.run_dir).recorded_end())
+                signal.signal(signal.SIGTERM, _terminated)
+            else:
+                (args.run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
+            run(args)
+    except (DataError, TrainingError, WeightsError, RunnerError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"best weights: {best}")
     return 0
 
 

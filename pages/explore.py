@@ -23,13 +23,16 @@ _, clinical_problem = page.clinical_table(root)
 try:
     volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
     show_badges(patient.patient_id, volume.missing_sequences)
-    weights = page.default_weights()
-    running = page.running_segmentation(volume, content_hash, weights)
+    networks = [
+        (weights, page.running_segmentation(volume, content_hash, weights))
+        for weights in page.choose_weights()
+        if weights
+    ]
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
-show_viewer(volume, content_hash, brain, (weights, running))
+show_viewer(volume, content_hash, brain, *networks)
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

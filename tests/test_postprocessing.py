@@ -58,6 +58,10 @@ def test_nothing_stays_nothing(components):
     assert PostProcessing(components, 5).mask(np.zeros((0, 4, 4), np.float16), 0.5).shape == (0, 4, 4)
 
 
+def test_a_single_slice_keeps_everything(probability):
+    assert PostProcessing("largest", 50).mask(probability[2:], 0.5).sum() == 5
+
+
 def test_config_round_trip():
     rule = PostProcessing("largest", 50, True)
     assert read_post_processing(rule.as_config()) == rule

@@ -17,17 +17,24 @@ import tensorflow as tf
 
 import train as command_line
 from unet import training
-from unet.augmentation import NO_AUGMENTATION
-from unet.data import DataError, Volume, list_patients, published_splits, split_of
-from unet.model import attention_unet
+from unet.augmentation import NO_AUGMENTATION, Augmentation
+from unet.data import DataError, Patient, Volume, list_patients, published_splits, split_of
+from unet.devices import mixed_precision_policy
+from unet.learner import Learner
+from unet.losses import LOSSES
+from unet.model import ARCHITECTURES, LEVELS, attention_unet
 from unet.preprocessing import IntensityStatistics, intensity_statistics
-from unet.sampling import Example, SliceSampler, load_examples, overfit_subset
-from unet.training import (
+from unet.runs import TrainingStopped
+from unet.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
+from unet.training import TrainingError, train
+from unet.training_config import ARCHITECTURES as NETWORKS
+from unet.training_config import (
+    LOSS_NAMES,
+    SIDE_MULTIPLE,
     TrainingConfig,
-    TrainingError,
+    augmentation_without,
     learning_rate_at,
-    mixed_precision_policy,
-    train,
+    parameters,
 )
 from unet.weights import assign_arrays, find_weights, load_arrays
 
@@ -104,6 +111,62 @@ def test_settings_that_make_no_sense_raise(changes, message):
 def test_learning_rate_warms_up_and_follows_a_cosine(share, rate):
     assert learning_rate_at(share, 1.0) == pytest.approx(rate, abs=5e-4)
     assert learning_rate_at(share, 5e-4) == pytest.approx(5e-4 * rate, abs=3e-7)
+
+
+def test_names_known_without_tensorflow_are_those_there_are():
+    assert tuple(LOSSES) == LOSS_NAMES
+    assert tuple(ARCHITECTURES) == NETWORKS
+    assert SIDE_MULTIPLE == 2**LEVELS
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("filters", [1, 3])
+def test_parameters_are_counted_without_building(architecture, filters):
+    assert parameters(filters, architecture) == ARCHITECTURES[architecture](filters, (32, 32, 3)).count_params()
+
+
+def test_augmentation_is_switched_off_by_name():
+    assert augmentation_without([]) == Augmentation()
+    assert augmentation_without(["all"]) == NO_AUGMENTATION
+    without = augmentation_without(["zoom", "noise"])
+    assert (without.zoom, without.noise, without.rotation) == ((1, 1), 0, 15.0)
+    assert without.switched_off() == ["zoom", "noise"]
+    with pytest.raises(ValueError, match="augmentation 'blur'; expected all, or some of flip, rotation"):
+        augmentation_without(["blur"])
+
+
+# --- who is drawn
+
+
+def patients_named(*ids: str) -> list[Patient]:
+    return [Patient(id_, Path(id_), {1: Path()}, {1: Path()}) for id_ in ids]
+
+
+def ids_of(patients: list[Patient]) -> list[str]:
+    return [patient.patient_id for patient in patients]
+
+
+def test_groups_never_share_a_patient_and_test_patients_are_in_neither():
+    splits = published_splits()
+    everyone = patients_named(*(id_ for ids in splits.values() for id_ in ids))
+    learn, judge = split_patients(everyone, 1)
+    assert (len(learn), len(judge)) == (77, 11)
+    assert not set(ids_of(learn + judge)) & set(splits["test"])
+    few, fewer = split_patients(everyone, 1, 5, 2)
+    assert (len(few), len(fewer)) == (5, 2)
+    assert set(ids_of(few)) < set(ids_of(learn)) and set(ids_of(fewer)) < set(ids_of(judge))
+    assert ids_of(few) != ids_of(split_patients(everyone, 2, 5, 2)[0])
+
+
+def test_own_patients_are_split_by_the_seed():
+    own = patients_named(*"ABCDEFGHIJ")
+    learn, judge = split_patients(own, 3)
+    assert (len(learn), len(judge)) == (8, 2)
+    assert sorted(ids_of(learn + judge)) == list("ABCDEFGHIJ")
+    learn, judge = split_patients(own, 3, validation=4)
+    assert (len(learn), len(judge)) == (6, 4)
+    with pytest.raises(DataError, match="7 training patients wanted; this folder has 6 for it"):
+        split_patients(own, 3, 7, 4)
 
 
 # --- what is drawn
@@ -216,6 +279,8 @@ def test_run_folder_holds_everything(whole_run):
         "curve.png",
         "best",
         "preview",
+        "attention",
+        "events",
     }
     assert len((whole_run / "log.txt").read_text().splitlines()) == 4
 
@@ -337,7 +402,7 @@ def policy():
 
 
 def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
-    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: math.nan)
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
     with pytest.raises(TrainingError, match="the loss became nan at step 0; lower the learning rate"):
         train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
@@ -346,13 +411,95 @@ def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path
 
 def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
     monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
-    monkeypatch.setattr(training._Run, "_step", lambda self, slices, masks: 0.5)
-    monkeypatch.setattr(training._Run, "_reestimate_norms", lambda self, size: None)
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
+    monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
     config = replace(TINY, sizes=(16, 32, 48), epochs=12, epoch_slices=2)
     with pytest.raises(TrainingError, match="every predicted mask is empty after ten epochs"):
         train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
     assert [row["size"] for row in rows_of(tmp_path / "run")] == ["16"] * 4 + ["32"] * 4 + ["48"] * 2
+
+
+# --- how a run ends
+
+
+def status_of(folder: Path) -> dict:
+    return json.loads((folder / "status.json").read_text())
+
+
+def test_patient_in_both_lists_is_refused_unless_it_is_the_overfit_check(tmp_path, monkeypatch):
+    with pytest.raises(TrainingError, match="1 patients are in training and validation, the first is A"):
+        train(TINY, LEARN, [*JUDGE, LEARN[0]], tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
+    with pytest.raises(TrainingError, match="the loss became nan"):  # it has begun
+        train(TINY, LEARN, LEARN, tmp_path / "run", say=quiet, allow_overlap=True)
+
+
+def test_failure_is_in_the_status_and_in_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
+    with pytest.raises(TrainingError):
+        train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert status_of(tmp_path / "run")["state"] == "failed"
+    assert "lower the learning rate" in status_of(tmp_path / "run")["reason"]
+    assert "failed: the loss became nan" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_run_heeds_the_stop_flag_before_the_next_batch(tmp_path, monkeypatch):
+    steps = []
+
+    def step(self, slices, masks, learning_rate):
+        steps.append(learning_rate)
+        if len(steps) == 3:
+            (tmp_path / "run" / "stop").touch()
+        return 0.5
+
+    monkeypatch.setattr(Learner, "step", step)
+    with pytest.raises(TrainingStopped):
+        train(replace(TINY, epoch_slices=40), LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert len(steps) == 3
+    assert status_of(tmp_path / "run")["state"] == "stopped"
+
+
+def test_full_disk_is_said_and_the_earlier_checkpoint_stays(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_the_disk(line: str) -> None:
+        if line.startswith("epoch   2"):  # its checkpoint is 0.5 MB, and so will be the next one
+            resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, before[1]))
+
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            train(TINY, LEARN, JUDGE, tmp_path / "run", say=fill_the_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    status = status_of(tmp_path / "run")
+    assert status["state"] == "disk full"
+    assert "intact" in status["reason"]
+    assert load_arrays(tmp_path / "run" / "checkpoint.npz")[1]["epoch"] == 2
+    assert find_weights(tmp_path / "run" / "best").filters == 2
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+def test_events_hold_the_curve_for_tensorboard(whole_run):
+    (file,) = (whole_run / "events").iterdir()
+    found = {}
+    for record in tf.data.TFRecordDataset(str(file)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
+    for row in rows_of(whole_run):
+        for column in ("loss", "validation_dice", "moving_average"):
+            assert found[int(row["epoch"]), column] == pytest.approx(float(row[column]), abs=1e-5)
+
+
+def test_run_starts_from_given_weights(tmp_path, monkeypatch, whole_run):
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
+    start, _ = load_arrays(find_weights(whole_run / "best").path)
+    train(replace(TINY, epochs=1), LEARN, JUDGE, tmp_path / "run", say=quiet, start=start)
+    arrays, _ = load_arrays(tmp_path / "run" / "checkpoint.npz")
+    np.testing.assert_array_equal(arrays["network/logits/kernel"], np.float32(start["logits/kernel"]))
 
 
 @pytest.mark.parametrize(
@@ -380,7 +527,7 @@ def test_command_line_never_mixes_the_splits(tmp_path, write_tiny_patient, monke
         write_tiny_patient(tmp_path / "data", patient_id, (1,))
     given = {}
 
-    def fake_train(config, learn, judge, run_folder, resume):
+    def fake_train(config, learn, judge, run_folder, resume, **options):
         given.update(learn=[e.volume.patient_id for e in learn], judge=[e.volume.patient_id for e in judge])
         return run_folder / "best"
 

@@ -52,15 +52,15 @@ def card(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from unet import reports, results
+    from unet import markdown, results
 
-    print(reports.comparison(results.read_report(args.first), results.read_report(args.second)))
+    print(markdown.comparison(results.read_report(args.first), results.read_report(args.second)))
 
 
 def release(args: argparse.Namespace) -> None:
     from unet.release import release
 
-    release(args.weights, args.run_dir, args.data, args.splits.split(","), args.engine, args.note)
+    release(args.weights, args.run_dir, args.data, args.splits.split(","), args.engine, args.note, args.tune)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -143,6 +143,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--data", help="folder with the patients; default: the one the app would find")
     command.add_argument("--splits", default="validation,phantoms,test", help="what to evaluate; default: %(default)s")
     command.add_argument("--note", action="append", default=[], help="a sentence for the card")
+    command.add_argument("--no-tune", dest="tune", action="store_false", help="keep the settings in config.json")
     command.set_defaults(run=release)
 
     command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")

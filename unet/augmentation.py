@@ -39,6 +39,14 @@ class Augmentation:
     missing: float = 0.1
     own_statistics: float = 0.2
 
+    def switched_off(self) -> list[str]:
+        """Return the names of the changes that never happen.
+
+        >>> Augmentation(flip=0, noise=0).switched_off()
+        ['flip', 'noise']
+        """
+        return [name for name, value in vars(NO_AUGMENTATION).items() if getattr(self, name) == value]
+
 
 NO_AUGMENTATION = Augmentation(0, 0, (1, 1), 0, (1, 1), 0, 0, 0, 0)
 

@@ -5,11 +5,11 @@ import json
 import os
 from pathlib import Path
 
-from unet import reports, results
+from unet import markdown, results
 from unet.data import published_splits
+from unet.markdown import table
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
-from unet.reports import table
 from unet.runs import RunFolder
 from unet.weights import find_weights, load_arrays
 
@@ -88,7 +88,7 @@ def card(folder: Path) -> str:
         "Volume Dice per patient on the native grid, every slice unless a row says otherwise, with a 95 % bootstrap "
         "interval of the mean over patients. The epoch and the post-processing were chosen on the validation patients, "
         "so their score is a little kind; nothing was chosen on the test patients.",
-        *(f"### {_TITLES[split]}\n\n{_made_by(report)}{reports.scores(report)}" for split, report in found.items()),
+        *(f"### {_TITLES[split]}\n\n{_made_by(report)}{markdown.scores(report)}" for split, report in found.items()),
         "## Licence and source",
         f"Trained on the LGG MRI segmentation data set, {config.get('licence', LICENCE)}, so these weights are for "
         "non-commercial use, with attribution, under the same terms: " + config.get("attribution", ATTRIBUTION),
@@ -102,6 +102,7 @@ def _made_by(report: dict) -> str:
     words = [f"`{protocol['command']}`"] if "command" in protocol else []
     words += [protocol["engine"]] if "engine" in protocol else []
     words += [f"code {protocol['commit']}"] if "commit" in protocol else []
+    words += [protocol["date"]] if "date" in protocol else []
     return ", ".join(words) + ".\n\n" if words else ""
 
 

@@ -61,7 +61,8 @@ def patients(reports: list[dict], row: str, peer: bool) -> Chart:
         values = [dice[p] for p in there]
         series.append(Series(report["weights"], values, there, "bars", colour, [f"{value:.3f}" for value in values]))
     s = results.row_summary(reports[0], row)
-    verticals = [(s[name], name, GREY, name == "median") for name in ("mean", "median") if s[name] is not None]
+    whose = f" of {reports[0]['weights']}" if len(reports) > 1 else ""
+    verticals = [(s[name], name + whose, GREY, name == "median") for name in ("mean", "median") if s[name] is not None]
     if peer:
         verticals += [
             (results.PEER[name], f"peer's {name}", FALSE_NEGATIVE_COLOUR, name == "median")

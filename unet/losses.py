@@ -1,4 +1,8 @@
-"""Losses on logits, in float32. `expected_mask` and `logits` are (B, H, W, 1); the result is one number."""
+"""Losses on logits, in float32. `expected_mask` and `logits` are (B, H, W, 1); the result is one number.
+
+Where several replicas share a batch, each holds a part of it; counts are summed over all of them, as the Dice of a
+batch is not the mean of its parts' Dice.
+"""
 
 import tensorflow as tf
 
@@ -8,9 +12,14 @@ SMOOTHING = 1.0  # in numerator and denominator: an empty batch gives a finite g
 def _overlap(expected_mask, logits):
     """Return true positives, false positives and false negatives of the whole batch, as soft counts."""
     probability = tf.sigmoid(logits)
-    true_positive = tf.reduce_sum(probability * expected_mask)
-    false_positive = tf.reduce_sum(probability) - true_positive
-    return true_positive, false_positive, tf.reduce_sum(expected_mask) - true_positive
+    counts = tf.stack(
+        [tf.reduce_sum(probability * expected_mask), tf.reduce_sum(probability), tf.reduce_sum(expected_mask)]
+    )
+    replica = tf.distribute.get_replica_context()
+    if replica and replica.num_replicas_in_sync > 1:
+        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, counts)
+    true_positive, predicted, expected = tf.unstack(counts)
+    return true_positive, predicted - true_positive, expected - true_positive
 
 
 def dice_loss(expected_mask, logits):

@@ -57,7 +57,7 @@ def decoder_block(x, filters: int, skip, name: str):
 
 
 def attention_unet(filters: int = 64, input_shape: tuple = (256, 256, 3)) -> keras.Model:
-    """Build the network; one forward pass gives the probability and the four attention maps.
+    """Build the Attention U-Net; one forward pass gives the probability and the four attention maps.
 
     Args:
         filters: width of the first level; each level down doubles it.
@@ -70,6 +70,19 @@ def attention_unet(filters: int = 64, input_shape: tuple = (256, 256, 3)) -> ker
     Raises:
         ValueError: filters below 1, or a side that 16 does not divide.
     """
+    return _network(filters, input_shape, gated=True)
+
+
+def plain_unet(filters: int = 64, input_shape: tuple = (256, 256, 3)) -> keras.Model:
+    """Build the same U-Net with its skips joined as they are, to see what the gates add.
+
+    Arguments, outputs and errors as `attention_unet`. A skip without a gate lets everything through, so its
+    attention maps are 1 everywhere.
+    """
+    return _network(filters, input_shape, gated=False)
+
+
+def _network(filters: int, input_shape: tuple, gated: bool) -> keras.Model:
     if filters < 1:
         raise ValueError(f"filters is {filters}; expected a width of 1 or more (the reference is 64)")
     for side in input_shape[:2]:
@@ -82,9 +95,19 @@ def attention_unet(filters: int = 64, input_shape: tuple = (256, 256, 3)) -> ker
         skips[level], x = encoder_block(x, filters * 2 ** (level - 1), f"encoder_{level}")
     x = conv_block(x, filters * 2**LEVELS, "bottleneck")  # (B, H/16, W/16, 16·filters)
     for level in range(LEVELS, 0, -1):
-        gated, attention_maps[f"attention_{level}"] = attention_block(x, skips[level], level)
-        x = decoder_block(x, filters * 2 ** (level - 1), gated, f"decoder_{level}")
+        skip = skips[level]
+        if gated:
+            skip, attention_maps[f"attention_{level}"] = attention_block(x, skip, level)
+        x = decoder_block(x, filters * 2 ** (level - 1), skip, f"decoder_{level}")
     # float32 whatever the policy: bfloat16 has 8 bits, too few for a probability near 0 or 1
     logits = layers.Conv2D(1, 1, dtype="float32", name="logits")(x)
     probability = layers.Activation("sigmoid", dtype="float32", name="probability")(logits)
-    return keras.Model(inputs, {"probability": probability, **attention_maps}, name="attention_unet")
+    if not gated:
+        for level in range(LEVELS, 0, -1):
+            grid = layers.AveragePooling2D(2**level, name=f"grid_{level}")(probability)
+            attention_maps[f"attention_{level}"] = layers.Rescaling(0.0, 1.0, name=f"attention_{level}")(grid)
+    name = "attention_unet" if gated else "unet"
+    return keras.Model(inputs, {"probability": probability, **attention_maps}, name=name)
+
+
+ARCHITECTURES = {"attention-unet": attention_unet, "unet": plain_unet}

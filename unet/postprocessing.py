@@ -45,7 +45,8 @@ class PostProcessing:
     def mask(self, probability: np.ndarray, threshold: float) -> np.ndarray:
         """Return the mask of a volume: threshold, then small lesions dropped, then the choice among components.
 
-        Voxels that share a face, an edge or a corner belong together. An empty mask stays empty.
+        Voxels that share a face, an edge or a corner belong together. An empty mask stays empty. A single slice keeps
+        everything: it cannot tell how large a lesion is, nor what belongs to it.
 
         Args:
             probability: (slices, height, width) in [0, 1]; not changed.
@@ -54,14 +55,14 @@ class PostProcessing:
         Returns:
             Same shape, uint8 in {0, 1}.
 
-        >>> p = np.array([[[0.9, 0.0, 0.6, 0.6]]], np.float16)
-        >>> PostProcessing().mask(p, 0.5).tolist(), PostProcessing(min_voxels=2).mask(p, 0.5).tolist()
-        ([[[1, 0, 1, 1]]], [[[0, 0, 1, 1]]])
+        >>> p = np.array([[[0.9, 0.0, 0.6]], [[0.0, 0.0, 0.6]]], np.float16)
+        >>> PLAIN.mask(p, 0.5).tolist(), PostProcessing(min_voxels=2).mask(p, 0.5).tolist()
+        ([[[1, 0, 1]], [[0, 0, 1]]], [[[0, 0, 1]], [[0, 0, 1]]])
         >>> PostProcessing("largest by mean probability").mask(p, 0.5).tolist()
-        [[[1, 0, 0, 0]]]
+        [[[1, 0, 0]], [[0, 0, 0]]]
         """
         mask = (probability >= np.float16(threshold)).astype(np.uint8)
-        if (self.components == "all" and self.min_voxels <= 1) or not mask.any():
+        if (self.components == "all" and self.min_voxels <= 1) or len(mask) == 1 or not mask.any():
             return mask
         box = _bounding_box(mask)  # a lesion fills a few percent of the volume: labelling it is twenty times quicker
         labels, found = ndimage.label(mask[box], structure=TOUCHING)

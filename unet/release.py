@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
-from unet import cards, evaluation, protocol, reports, results, tuning
+from unet import cards, evaluation, markdown, protocol, results, tuning
 from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
@@ -20,7 +21,7 @@ from unet.weights import WEIGHTS_FOLDER, WeightsError, find_weights
 
 
 def evaluate_full(
-    segmenter: Segmenter, patients: list[Patient], split: str | None, json_file: Path | None, markdown: Path | None
+    segmenter: Segmenter, patients: list[Patient], split: str | None, json_file: Path | None, page_file: Path | None
 ) -> dict:
     """Evaluate by the full protocol, print it, write it where asked, and return the report.
 
@@ -32,14 +33,19 @@ def evaluate_full(
     for measurement in _with_progress(protocol.evaluate_full(segmenter, patients, records), patients):
         measurements.append(measurement)
         print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
-    made_by = {"split": split, "command": command_line("python -m unet"), "commit": code_version()}
+    made_by = {
+        "split": split,
+        "command": command_line("python -m unet"),
+        "commit": code_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
-    page = reports.evaluation(report)
+    page = markdown.evaluation(report)
     print(page)
     if json_file:
         json_file.write_text(results.to_json(report))
-    if markdown:
-        markdown.write_text(page)
+    if page_file:
+        page_file.write_text(page)
     return report
 
 
@@ -82,7 +88,13 @@ def write_card(weights_name: str, run_folder: Path | None, notes: list[str]) -> 
 
 
 def release(
-    weights_name: str, run_folder: Path | None, data: str | None, splits: list[str], engine: str, notes: list[str]
+    weights_name: str,
+    run_folder: Path | None,
+    data: str | None,
+    splits: list[str],
+    engine: str,
+    notes: list[str],
+    choose: bool = True,
 ) -> None:
     """Ship a run's best weights: copy them, tune, evaluate the splits by the full protocol, write the card.
 
@@ -91,6 +103,7 @@ def release(
     Args:
         run_folder: None to tune and evaluate anew what is in `weights/` already.
         splits: of `validation`, `phantoms` and `test`.
+        choose: tune threshold and post-processing, or keep those of config.json.
 
     Raises:
         DataError, WeightsError: patients or weights that cannot be used; a split that is none.
@@ -99,7 +112,8 @@ def release(
         raise DataError(f"--splits {unknown[0]}: expected some of {', '.join(results.SPLITS)}")
     if run_folder:
         _copy_run(run_folder, weights_name)
-    tune(weights_name, data, engine)
+    if choose:
+        tune(weights_name, data, engine)
     segmenter = Segmenter(find_weights(weights_name), engine)
     folder = segmenter.weights.path.parent
     for split in sorted(splits, key=["phantoms", "validation", "test"].index):

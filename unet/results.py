@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from unet.data import DataError
 from unet.evaluation import rounded, summary
@@ -199,6 +198,8 @@ def compare(first: dict, second: dict, row: str) -> dict:
 
 def disagreement_correlation(report: dict) -> float:
     """Return Spearman's rank correlation over patients of the passes' disagreement with 1 − volume Dice, or nan."""
+    from scipy.stats import spearmanr  # half a second to import, which pages should not wait for
+
     patients = report["protocol"]["patients"].values() if is_full(report) else ()
     pairs = [(p["disagreement"], p["dice"]["published"]) for p in patients]
     known = np.array([pair for pair in pairs if None not in pair])

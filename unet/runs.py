@@ -1,30 +1,75 @@
 """The folder of a training run: what `unet.training` writes, and the pages and a resumed run read.
 
     spec.json                settings, patients, command, commit, hardware, versions
+    process.json             who computes it: process id and its start, or a job on a cluster
     metrics.csv, curve.png   a row an epoch, and its picture
-    log.txt, status.json     lines with their time; where the run stands, with a heartbeat
+    log.txt, output.txt      lines with their time; everything the process printed
+    status.json              where the run stands, with a heartbeat, and how it ended
     preview/epoch_NNN.png    the same validation slices, predicted after each epoch
+    attention/epoch_NNN.png  attention maps on the same slices
+    events/                  the numbers again, for TensorBoard
     checkpoint.npz           everything a resumed run needs
     best/                    the epoch with the best validation score, as weights the app can load
+    stop                     there when someone asked the run to stop
 
 What is replaced is written beside its place and moved over it, so that a reader never sees half a file.
 """
 
 import csv
+import errno
 import json
 import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from unet import overlay
-from unet.data import PROJECT_FOLDER
-from unet.figures import training_curve
-from unet.weights import file_sha256, save_arrays
+from unet.data import PROJECT_FOLDER, DataError
+from unet.weights import WeightsError, file_sha256, load_arrays, save_arrays
+
+FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
+ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
+CURVE_SECONDS = 20  # the curve's picture is not drawn more often
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; the message says what was seen and what to try."""
+
+
+class TrainingStopped(TrainingError):
+    """Someone asked the run to stop."""
+
+
+def describe_end(error: BaseException) -> tuple[str, str]:
+    """Return how a run ended, one of `ENDINGS`, and the reason in words.
+
+    >>> describe_end(OSError(28, "No space left on device"))[0]
+    'disk full'
+    """
+    chain, cause = [], error
+    while cause is not None and cause not in chain:  # a library may wrap the error that matters
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, OSError) and one.errno in DISK_FULL_ERRORS for one in chain):
+        return DISK_FULL, "The disk is full; the checkpoint and the best weights from before are intact. Free space."
+    # by name: this module is read by pages, which never load TensorFlow
+    if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
+        return OUT_OF_MEMORY, "The memory ran out; choose fewer filters, a smaller size or a smaller batch."
+    if isinstance(error, TrainingStopped | KeyboardInterrupt):
+        return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
+    if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
+        return FAILED, str(error)
+    lines = str(error).splitlines()
+    return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 class RunFolder:
@@ -35,6 +80,8 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.npz"
         self.metrics = path / "metrics.csv"
         self.best = path / "best"
+        self.events = path / "events"
+        self._reserve = path / ".reserve"
 
     def write_spec(self, spec: dict) -> None:
         """Write the settings, with what made the run: command, commit, machine, time."""
@@ -55,38 +102,100 @@ class RunFolder:
         """
         return json.loads((self.path / "spec.json").read_text())
 
-    def append_metrics(self, row: dict) -> None:
-        """Add an epoch's row and draw the curve anew."""
+    def append_metrics(self, row: dict, last: bool) -> None:
+        """Add an epoch's row and draw the curve anew, for the last row and now and then."""
         new = not self.metrics.exists()
         with self.metrics.open("a", newline="") as file:
             writer = csv.DictWriter(file, row)
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        training_curve(self.metrics, self.path / "curve.png")
+        curve = self.path / "curve.png"
+        if last or not curve.exists() or time.time() - curve.stat().st_mtime > CURVE_SECONDS:
+            from unet.figures import training_curve  # brings Matplotlib, which no reader of runs needs
+
+            training_curve(self.metrics, curve)
 
     def forget_after(self, epoch: int) -> None:
         """Drop rows written after the checkpoint, by an epoch that was cut short while it was being saved."""
         if self.metrics.exists():
             lines = self.metrics.read_text().splitlines(keepends=True)
-            self.metrics.write_text("".join(lines[: 1 + epoch]))
+            _replace(self.metrics, "".join(lines[: 1 + epoch]))
 
-    def write_preview(self, epoch: int, picture: np.ndarray) -> None:
-        """Write (height, width, 3) uint8 as that epoch's picture."""
-        folder = self.path / "preview"
-        folder.mkdir(exist_ok=True)
-        overlay.write_png(folder / f"epoch_{epoch:03d}.png", picture)
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Return the rows as numbers; a last line that is just being written is left out."""
+        try:
+            with self.metrics.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            return [{name: float(value) for name, value in row.items()} for row in rows if all(row.values())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def write_preview(self, epoch: int, masks: np.ndarray, attention: np.ndarray) -> None:
+        """Write (height, width, 3) uint8 as that epoch's pictures."""
+        for name, picture in (("preview", masks), ("attention", attention)):
+            (self.path / name).mkdir(exist_ok=True)
+            overlay.write_png(self.path / name / f"epoch_{epoch:03d}.png", picture)
 
     def write_best(self, arrays: dict[str, np.ndarray], config: dict) -> None:
         """Write weights that `unet.weights.find_weights` accepts."""
         self.best.mkdir(exist_ok=True)
+        save_arrays(self.best / "weights.npz", arrays, config)
+        self.repair_best()
+
+    def repair_best(self) -> None:
+        """Write the `config.json` that belongs to `weights.npz`; between the two a run can be cut off.
+
+        Raises:
+            WeightsError: there are no weights.
+        """
         weights = self.best / "weights.npz"
-        save_arrays(weights, arrays, {"epoch": config["epoch"]})
+        _, config = load_arrays(weights)
         write_json(self.best / "config.json", {**config, "sha256": file_sha256(weights)})
 
     def write_status(self, status: dict) -> None:
         """Write where the run stands, with the time as heartbeat."""
         write_json(self.path / "status.json", {**status, "heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def read_status(self) -> dict:
+        """Return what `write_status` wrote, or nothing."""
+        try:
+            return json.loads((self.path / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def write_process(self, handle: dict) -> None:
+        """Write who computes the run, a handle of `unet.runners`."""
+        write_json(self.path / "process.json", handle)
+
+    def read_process(self) -> dict:
+        """Return what `write_process` wrote, or nothing."""
+        try:
+            return json.loads((self.path / "process.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def stop_requested(self) -> bool:
+        """Return whether someone put the file `stop` there."""
+        return (self.path / "stop").exists()
+
+    @contextmanager
+    def recorded_end(self) -> Iterator[None]:
+        """However the block ends, write it to `status.json` and to the log; errors go on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        state, reason = FINISHED, ""
+        try:
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
+            yield
+        except BaseException as error:
+            state, reason = describe_end(error)
+            raise
+        finally:
+            self._reserve.unlink(missing_ok=True)
+            with suppress(OSError):  # not even a few bytes free: `unet.jobs` tells it from the dead process
+                self.write_status({**self.read_status(), "state": state, "reason": reason})
+                if reason:
+                    self.write_log(f"{state}: {reason}")
 
     def write_log(self, line: str) -> None:
         """Add a line with the time."""
@@ -96,8 +205,12 @@ class RunFolder:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dict so that a reader sees the old or the new file, never half of one."""
+    _replace(path, json.dumps(content, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1))
+    part.write_text(text)
     part.replace(path)
 
 

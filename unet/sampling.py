@@ -1,4 +1,4 @@
-"""Which slice the network learns from next.
+"""Which patients a run learns from and is judged by, and which slice comes next.
 
 The patient is drawn uniformly, then a slice: patients with many slices must not dominate, and lesions must not
 drown in empty slices.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unet.augmentation import Augmentation, augment
-from unet.data import DataError, Patient, Volume, load_volume
+from unet.data import DataError, Patient, Volume, load_volume, split_of
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 
 LESION_SHARE = 0.65  # of the drawn slices show a lesion
@@ -26,7 +26,8 @@ class Example:
 class SliceSampler:
     """Draw training batches: the patient uniformly, then a slice with or without lesion.
 
-    The batch of a step depends on the seed and the step alone, so a resumed run sees what it would have seen.
+    A slice depends on the seed, the step and its row in the batch alone, so a resumed run sees what it would have
+    seen, and several workers can each draw their own rows of one batch.
     """
 
     def __init__(self, examples: list[Example], batch_size: int, seed: int, augmentation: Augmentation):
@@ -49,10 +50,10 @@ class SliceSampler:
         """Slices that can be drawn."""
         return sum(len(lesion) + len(empty) for lesion, empty in self._slices)
 
-    def batch(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return slices (B, size, size, 3) and masks (B, size, size, 1), float32."""
-        rng = np.random.default_rng((self._seed, step))
-        drawn = [self._draw(rng, size) for _ in range(self._batch_size)]
+    def batch(self, step: int, size: int, rows: range | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return slices (B, size, size, 3) and masks (B, size, size, 1), float32; all rows, or only some."""
+        rows = range(self._batch_size) if rows is None else rows
+        drawn = [self._draw(np.random.default_rng((self._seed, step, row)), size) for row in rows]
         slices, masks = zip(*drawn, strict=True)
         return np.stack(slices), np.stack(masks)[..., np.newaxis]
 
@@ -68,6 +69,43 @@ class SliceSampler:
         example = self._examples[which]
         image, mask = example.volume.images[index], example.volume.expected_mask[index]
         return augment(image, mask, example.statistics, size, self._augmentation, rng)
+
+
+def split_patients(
+    patients: list[Patient], seed: int, training: int | None = None, validation: int | None = None
+) -> tuple[list[Patient], list[Patient]]:
+    """Return who to learn from and who to judge by; nobody is in both, and test patients are in neither.
+
+    Patients of the data set keep their published split. In a folder with none of them a fifth, drawn by the seed,
+    is for judging.
+
+    Args:
+        training, validation: how many of each, drawn by the seed; None takes all.
+
+    Raises:
+        DataError: nobody to learn from or to judge by, or fewer than asked for.
+    """
+    rng = np.random.default_rng(seed)
+    by_split: dict[str, list[Patient]] = {}
+    for patient in sorted(patients, key=lambda patient: patient.patient_id):
+        by_split.setdefault(split_of(patient.patient_id), []).append(patient)
+    learn, judge = by_split.get("training", []), by_split.get("validation", [])
+    if not {"training", "validation", "test"} & set(by_split):
+        everyone = [patient for group in by_split.values() for patient in group]
+        order = rng.permutation(len(everyone))
+        cut = max(1, round(len(everyone) / 5)) if validation is None else validation
+        judge, learn = [everyone[i] for i in order[:cut]], [everyone[i] for i in order[cut:]]
+    if not learn:
+        raise DataError("no patient of the published training split is in this folder")
+    for name, group, count in (("training", learn, training), ("validation", judge, validation)):
+        if count is not None and not 1 <= count <= len(group):
+            raise DataError(f"{count} {name} patients wanted; this folder has {len(group)} for it")
+
+    def draw(group: list[Patient], count: int | None) -> list[Patient]:
+        chosen = group if count is None else [group[i] for i in rng.permutation(len(group))[:count]]
+        return sorted(chosen, key=lambda patient: patient.patient_id)
+
+    return draw(learn, training), draw(judge, validation)
 
 
 def load_examples(patients: list[Patient]) -> list[Example]:

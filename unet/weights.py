@@ -39,6 +39,7 @@ class Weights:
         path: of `weights.npz`.
         int8: the same network in 8-bit integers, OpenVINO's `.xml`, or None where none is shipped.
         post_processing: what happens to the mask after the threshold, chosen on validation.
+        architecture: a key of `unet.model.ARCHITECTURES`.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Weights:
     path: Path
     int8: Path | None = None
     post_processing: PostProcessing = PLAIN
+    architecture: str = "attention-unet"
 
 
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
@@ -69,6 +71,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             folder / "weights.npz",
             folder / f"{INT8_NAME}.xml" if "int8" in config else None,
             read_post_processing(config.get("post_processing")),
+            str(config.get("architecture", "attention-unet")),
         )
         files = {"weights.npz": weights.sha256}
         for suffix, sha256 in config.get("int8", {}).get("sha256", {}).items():

@@ -16,6 +16,7 @@ def show_chart(chart: Chart, caption: str = "") -> None:
     if not chart.rows or not chart.series:
         return
     with st.container(border=True, height="stretch"):
+        st.markdown(f"**{chart.title}**")
         st.plotly_chart(
             _figure(chart), key=chart.name, config={"displayModeBar": False}, alt=f"{chart.title}. {caption}"
         )

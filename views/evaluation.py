@@ -15,6 +15,7 @@ import streamlit as st
 from unet import protocol, results
 from unet.clinical import read_clinical_table
 from unet.data import DataError, Patient, list_patients, split_of
+from unet.engines import InferenceError
 from unet.inference import Segmenter
 from unet.patient_upload import store_patients
 from views import page
@@ -43,8 +44,7 @@ class _Evaluation:
 
     @property
     def words(self) -> str:
-        done = len(self.measurements) + len(self.problems)
-        return f"{done} of {len(self.patients)} patients, {self.progress:.0%} of the slices"
+        return f"{len(self.measurements)} of {len(self.patients)} patients, {self.progress:.0%} of the slices"
 
     def advance(self, seconds: float) -> None:
         """Go on for a while."""
@@ -138,7 +138,7 @@ def _steps(segmenter, patients, records) -> Iterator:
     for patient in patients:
         try:
             yield from protocol.evaluate_full(segmenter, [patient], records)
-        except (DataError, ValueError) as error:
+        except (DataError, InferenceError, ValueError) as error:
             yield str(error)
 
 

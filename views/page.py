@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from unet import jobs
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
@@ -71,9 +72,14 @@ def volume(folder: Path, patient_id: str) -> tuple[Volume, str, np.ndarray]:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Preparing the network; the first time takes a few seconds more …")
-def segmenter(weights: Weights) -> Segmenter:
-    """Return the network, ready to run, one for all visitors."""
-    return Segmenter(weights)
+def segmenter(weights: Weights, precision: str | None = None) -> Segmenter:
+    """Return the network, ready to run, one for all visitors; scores are published for the default precision."""
+    return Segmenter(weights, precision=precision)
+
+
+def _quick_segmenter(weights: Weights) -> Segmenter:
+    """Return the network for looking at: in int8 where that is shipped, as it has been found to be as good."""
+    return segmenter(weights, "int8" if weights.int8 else None)
 
 
 @st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
@@ -107,6 +113,59 @@ def shipped_reports() -> dict[str, dict[str, dict]]:
     return {name: read_shipped_reports(weights.path.parent) for name, weights in shipped_weights().items()}
 
 
+def choose_weights() -> tuple[Weights, Weights | None]:
+    """Let the visitor choose shipped weights or a finished training run's, and others to put beside them.
+
+    The links keep them as `weights=` and `beside=`. Only names from the list are taken, never a path. With nothing to
+    choose from nothing is shown.
+
+    Raises:
+        WeightsError: they are missing, truncated or changed.
+    """
+    finished = {run.id: run for run in jobs.list_runs() if run.state == "finished" and run.has_weights}
+    names = [*sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS), *finished]
+
+    def label(name: str | None) -> str:
+        if name is None:
+            return "nothing"
+        return f"{finished[name].title} · {name}" if name in finished else f"{name} (shipped)"
+
+    def load(name: str) -> Weights:
+        if name == DEFAULT_WEIGHTS:
+            return default_weights()
+        return jobs.weights_of(finished[name]) if name in finished else find_weights(name)
+
+    _take_linked("weights", names, DEFAULT_WEIGHTS)
+    _take_linked("beside", names, None)
+    if len(names) < 2:
+        return default_weights(), None
+    left, right = st.columns(2)
+    name = left.selectbox("Weights of the network", names, key="weights", format_func=label)
+    beside = right.selectbox(
+        "Beside it",
+        [None, *names],
+        key="beside",
+        format_func=label,
+        help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
+    )
+    for parameter, value, usual in (("weights", name, DEFAULT_WEIGHTS), ("beside", beside, None)):
+        if value == usual:
+            st.query_params.pop(parameter, None)
+        else:
+            st.query_params[parameter] = value
+    return load(name), load(beside) if beside not in (None, name) else None
+
+
+def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
+    """Put what the link names into the session, once; a name that is not known here is said and left."""
+    state = st.session_state
+    if parameter not in state:
+        state[parameter] = st.query_params.get(parameter, usual)
+    if state[parameter] not in (*names, usual):
+        st.warning(f"The link names the weights {state[parameter][:60]!r}, which are not here any more.")
+        state[parameter] = usual
+
+
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
@@ -132,13 +191,13 @@ def _running() -> _Running:
 
 def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Return the volume on its way through the network, or through it: one for all visitors."""
-    return _running().get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+    return _running().get((content_hash, weights.sha256), _quick_segmenter(weights), loaded.images)
 
 
 def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
     own = st.session_state.setdefault("private_segmentation", _Running(1))
-    return own.get((content_hash, weights.sha256), segmenter(weights), loaded.images)
+    return own.get((content_hash, weights.sha256), _quick_segmenter(weights), loaded.images)
 
 
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:

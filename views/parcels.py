@@ -83,6 +83,7 @@ def prediction_parcel(running: RunningSegmentation, first: int, volume_id: str, 
         "first": first,
         "end": end,
         "sides": [level.shape[-1] for level in levels.values()],
+        "rule": part.post_processing.as_config(),
     }
     # the bits of a half: they sort like the numbers, so the browser compares them as integers
     return pack(header, {"probability": part.probability.view(np.uint16), **levels})

@@ -39,9 +39,9 @@ _viewer = st.components.v2.component(
     "slice_viewer",
     html=(_FOLDER / "viewer.html").read_text("utf-8"),
     css=(_FOLDER / "viewer.css").read_text("utf-8"),
-    js=_joined("store", "drawing", "outline", "pane", "controls", "panels", "viewer"),
+    js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "viewer"),
 )
-_parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("store", "parcel"))
+_parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
 
 
 @st.fragment

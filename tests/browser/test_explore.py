@@ -303,3 +303,30 @@ def test_the_simple_viewer_shows_the_same_slice(page, app_address, second):
     shown = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR_RGB)
     expected = overlay.draw_mask(flair_of(volume, 13), segmentation.mask(0.7)[13], overlay.PREDICTED_COLOUR, 0.45)
     assert (shown == expected).all()
+
+
+@pytest.mark.parametrize("components", ["all", "largest", "largest by mean probability"])
+@pytest.mark.parametrize("min_voxels", [0, 40])
+def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address, components, min_voxels):
+    from unet.postprocessing import PostProcessing
+
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    noise = np.random.default_rng(4).random((6, 20, 20)).astype(np.float32)
+    blobs = np.float16(cv2.GaussianBlur(noise.transpose(1, 2, 0), (0, 0), 1.2).transpose(2, 0, 1))
+    blobs = np.float16((blobs - blobs.min()) / (blobs.max() - blobs.min()))
+    rule = {"components": components, "min_voxels": min_voxels}
+    found = probe(
+        page,
+        """(() => {
+            const model = viewer.study.models.get(viewer.data.model.id);
+            model.rule = { components: 'largest', min_voxels: 0 };
+            viewer.study.filtered(viewer.data.model.id, 0.5);
+            const Filter = model.filter.constructor;
+            const filter = new Filter(Uint16Array.from(argument.bits), [6, 20, 20], argument.rule);
+            return [0.3, 0.6, 0.55].map((threshold) => [...filter.at(threshold)]);
+        })()""",
+        {"bits": blobs.view(np.uint16).ravel().tolist(), "rule": rule},
+    )
+    for threshold, mask in zip([0.3, 0.6, 0.55], found, strict=True):
+        expected = PostProcessing(components, min_voxels).mask(blobs, threshold)
+        assert (np.array(mask, np.uint8).reshape(6, 20, 20) == expected).all(), threshold

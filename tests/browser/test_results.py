@@ -3,6 +3,7 @@
 import re
 import shutil
 
+from tests.browser.viewer import probe, wait_for_view
 from unet.data import DEMO_FOLDER
 
 ONE = "PHANTOM_ICBM_0001_20260101"
@@ -20,7 +21,8 @@ def test_a_failure_opens_in_explore(page, app_address):
     link = page.locator('a[href*="patient=PHANTOM"]').first
     patient, number = re.fullmatch(r"(PHANTOM\w+), slice (\d+)", link.inner_text().strip()).groups()
     page.goto(link.evaluate("link => link.href"))  # the link itself opens a new tab
-    page.locator(f'img[alt^="{patient}, slice {number}, FLAIR, overlay Errors"]').wait_for(timeout=120_000)
+    wait_for_view(page, "viewer.data.patient === argument", patient)
+    assert probe(page, "[viewer.position[0], viewer.state.overlay]") == [int(number) - 1, "Errors"]
 
 
 def test_a_figure_comes_as_png_and_csv(page, app_address):

@@ -101,11 +101,12 @@ class Painter {
     const slice = study.shape[1] * study.shape[2];
     const limit = halfBits(look.threshold);
     const probability = model?.probability;
+    const filtered = study.filtered(look.model.id, look.threshold);
     for (let row = 0, i = 0; row < walk.rows; row++) {
       let v = walk.start + row * walk.down;
       const scored = study.hasMask[Math.floor(v / slice)];
       for (let column = 0; column < walk.columns; column++, i++, v += walk.right) {
-        const predicted = look.overlay !== "Expected" && probability && probability[v] >= limit ? 1 : 0;
+        const predicted = filtered ? filtered[v] : probability && probability[v] >= limit ? 1 : 0;
         const expected = study.expected[v];
         if (look.overlay === "Predicted") classes[i] = predicted;
         else if (look.overlay === "Expected") classes[i] = expected;

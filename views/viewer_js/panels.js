@@ -83,10 +83,8 @@ function showNumbers(viewer) {
   ];
   const drawn = viewer.drawnMask();
   if (drawn) {
-    const limit = halfBits(state.threshold);
     const offset = z * drawn.length;
-    const probability = study.models.get(data.model.id)?.probability.subarray(offset, offset + drawn.length);
-    const theirs = probability && Uint8Array.from(probability, (bits) => (bits >= limit ? 1 : 0));
+    const theirs = counts && study.predicted(data.model.id, z, state.threshold);
     const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
     rows.push(["Your Dice, expected", score(truth), "Your outline against the expert's, on this slice."]);
     rows.push(["Your Dice, network", score(theirs && diceOf(drawn, theirs)), "Your outline against the network's, on this slice."]);

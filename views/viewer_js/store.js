@@ -62,6 +62,7 @@ class Study {
         attention: header.sides.map((side) => ({ side, values: new Uint8Array(slices * side * side) })),
         arrived: new Array(slices).fill(false),
         indexed: new Array(slices).fill(false),
+        rule: header.rule,
         predicted: new Uint32Array(slices * STEPS), // pixels at each threshold
         correct: new Uint32Array(slices * STEPS), // of them also expected
       });
@@ -94,19 +95,49 @@ class Study {
     }
   }
 
-  sum(mask, z) {
+  /** Pixels of a mask on slice `z`, or of it and another one. */
+  sum(mask, z, other = mask) {
     const size = this.shape[1] * this.shape[2];
     let total = 0;
-    for (let i = z * size; i < (z + 1) * size; i++) total += mask[i];
+    for (let i = z * size; i < (z + 1) * size; i++) total += mask[i] & other[i];
     return total;
+  }
+
+  /** The mask after the weights' own rule, as soon as every slice is there; undefined where there is no such rule. */
+  filtered(modelId, threshold) {
+    const model = this.models.get(modelId);
+    if (!model || !LesionFilter.isNeeded(model.rule) || !model.indexed.every(Boolean)) return undefined;
+    model.filter ??= new LesionFilter(model.probability, this.shape, model.rule);
+    return model.filter.at(threshold);
   }
 
   /** Pixels of the predicted mask, the expected mask and both, on slice `z`; undefined until they are known. */
   counts(modelId, z, threshold) {
     const model = this.models.get(modelId);
     if (!model?.indexed[z]) return undefined;
+    const mask = this.filtered(modelId, threshold);
+    if (mask) return this.countMask(model, mask, z, threshold);
     const at = z * STEPS + Math.round(threshold * STEPS);
     return { predicted: model.predicted[at], expected: this.expectedArea[z], both: model.correct[at] };
+  }
+
+  /** The predicted mask of a slice in {0, 1}. */
+  predicted(modelId, z, threshold) {
+    const size = this.shape[1] * this.shape[2];
+    const mask = this.filtered(modelId, threshold);
+    if (mask) return mask.subarray(z * size, (z + 1) * size);
+    const limit = halfBits(threshold);
+    const { probability } = this.models.get(modelId);
+    return Uint8Array.from(probability.subarray(z * size, (z + 1) * size), (bits) => (bits >= limit ? 1 : 0));
+  }
+
+  countMask(model, mask, z, threshold) {
+    if (model.counted?.threshold !== threshold) model.counted = { threshold, slices: [] };
+    return (model.counted.slices[z] ??= {
+      predicted: this.sum(mask, z),
+      expected: this.expectedArea[z],
+      both: this.sum(mask, z, this.expected),
+    });
   }
 
   /** The same over all slices that were outlined by an expert; undefined until every slice is known. */

@@ -102,11 +102,10 @@ class Viewer {
   /** The middle (y, x) of the lesion on a slice, so that the other planes cut through it. */
   middle(z) {
     const [, rows, columns] = this.data.shape;
-    const probability = this.study.models.get(this.data.model.id).probability;
-    const limit = halfBits(this.state.threshold);
+    const predicted = this.study.predicted(this.data.model.id, z, this.state.threshold);
     let count = 0, sumY = 0, sumX = 0;
     for (let i = 0, v = z * rows * columns; i < rows * columns; i++, v++) {
-      if (probability[v] < limit && !this.study.expected[v]) continue;
+      if (!predicted[i] && !this.study.expected[v]) continue;
       count += 1;
       sumY += Math.floor(i / columns);
       sumX += i % columns;
@@ -367,15 +366,11 @@ class Viewer {
   // --- out again
 
   saveMask() {
-    const [slices, rows, columns] = this.data.shape;
+    const [, rows, columns] = this.data.shape;
     const image = new ImageData(columns, rows);
-    const model = this.study.models.get(this.data.model.id);
-    const limit = halfBits(this.state.threshold);
-    const first = this.position[0] * rows * columns;
-    for (let i = 0; i < rows * columns; i++) {
-      const value = model && model.probability[first + i] >= limit ? 255 : 0;
-      image.data.set([value, value, value, 255], 4 * i);
-    }
+    if (!this.study.counts(this.data.model.id, this.position[0], this.state.threshold)) return; // still on its way
+    const mask = this.study.predicted(this.data.model.id, this.position[0], this.state.threshold);
+    mask.forEach((value, i) => image.data.set([255 * value, 255 * value, 255 * value, 255], 4 * i));
     this.save(image, "predicted_mask");
   }
 

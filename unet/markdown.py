@@ -16,6 +16,7 @@ def evaluation(report: dict) -> str:
         ["patients", f"{len(report['patients'])} ({protocol.get('split') or 'as chosen'})"],
         ["command", f"`{protocol['command']}`" if "command" in protocol else ""],
         ["code", protocol.get("commit", "")],
+        ["date", protocol.get("date", "")],
         ["engine", protocol["engine"]],
         ["published setting", f"threshold {protocol['threshold']:g}, post-processing: {rule}"],
         ["weights", f"SHA-256 `{protocol['sha256']}`"],

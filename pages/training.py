@@ -1,0 +1,30 @@
+"""Training: choose a run, start it, watch the mask appear epoch by epoch, compare, use the result in Explore."""
+
+import streamlit as st
+
+from views import page
+from views.training_augmentation import show_augmentation
+from views.training_compare import show_comparison
+from views.training_form import show_form
+from views.training_live import show_runs
+
+page.start_page("Training", ":material/model_training:")
+st.subheader("Train a small network and watch it learn", anchor=False)
+
+view = st.segmented_control(
+    "View", ["Train", "Compare", "Augmentation"], default="Train", key="view", bind="query-params", required=True,
+    label_visibility="collapsed",
+)  # fmt: skip
+if view == "Train":
+    show_form()
+    st.divider()
+    show_runs()
+elif view == "Compare":
+    show_comparison()
+else:
+    show_augmentation()
+
+st.caption(
+    "Runs belong to everyone who uses this server and go on when the tab is closed. Networks trained here are for "
+    "learning how it works: this app measures pictures, it does not diagnose."
+)

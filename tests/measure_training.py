@@ -1,0 +1,245 @@
+"""Measure what a test of seconds cannot: run on a quiet machine.
+
+python -m tests.measure_training kills --count 50     random kill -9 of real training; checkpoints, lost epochs
+python -m tests.measure_training latency              live inference, idle and beside a run
+python -m tests.measure_training overfit              seconds until the preset's training Dice passes 0.9
+python -m tests.measure_training augmentation         both curves of the preset pair, and a picture of them
+python -m tests.measure_training throughput           train.py's step against a plain Keras fit in float32
+python -m tests.measure_training restart              the page after its server was killed, in Chromium
+"""
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from unet import jobs
+from unet.augmentation import NO_AUGMENTATION
+from unet.data import DEMO_FOLDER, find_data_root, list_patients, load_volume
+from unet.run_request import Request
+from unet.training_config import TrainingConfig
+from unet.weights import find_weights, load_arrays
+
+PROJECT = Path(__file__).resolve().parent.parent
+PHANTOMS = {"data": DEMO_FOLDER, "training_patients": 4, "validation_patients": 2}
+SMALL = {"filters": 8, "sizes": (64,), "learning_rate": 5e-3}
+
+
+def wait_until(condition, seconds: float = 600) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit("it did not happen in time")
+        time.sleep(0.1)
+
+
+def finish(run_id: str) -> jobs.Run:
+    wait_until(lambda: not jobs.find_run(run_id).active, 3600)
+    return jobs.find_run(run_id)
+
+
+def kills(args) -> None:
+    """Kill a run at random moments of its training; resume it each time."""
+    run_id = jobs.start(Request("kills", TrainingConfig(epochs=100_000, epoch_slices=16, **SMALL), **PHANTOMS))
+    loadable = lost = 0
+    for number in range(args.count):
+        run = jobs.find_run(run_id)
+        before = len(run.folder.read_metrics())
+        wait_until(lambda before=before: len(jobs.find_run(run_id).folder.read_metrics()) > before)
+        time.sleep(random.uniform(0, 3))
+        os.kill(run.folder.read_process()["pid"], signal.SIGKILL)
+        wait_until(lambda: not jobs.find_run(run_id).active)
+        run = jobs.find_run(run_id)
+        epoch = load_arrays(run.folder.checkpoint)[1]["epoch"]
+        jobs.weights_of(run)
+        loadable += 1
+        rows = run.folder.read_metrics()
+        lost = max(lost, len(rows) - epoch)
+        print(f"{number + 1:3d}: {run.state}, checkpoint of epoch {epoch}, {len(rows)} rows", flush=True)
+        jobs.resume(run)
+    jobs.stop(jobs.find_run(run_id)).join()
+    rows = jobs.find_run(run_id).folder.read_metrics()
+    steady = [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    print(f"{loadable} of {args.count} checkpoints and best weights load; at most {lost} finished epochs lost; ")
+    print(f"curve without gap or double epoch: {steady}; last state {jobs.find_run(run_id).state}")
+
+
+def latency(args) -> None:
+    """Time slices through the network as Explore runs it, idle and beside a background run."""
+    from unet.inference import Segmenter
+
+    segmenter, image = Segmenter(find_weights()), load_volume(list_patients(DEMO_FOLDER)[0][0]).images[12]
+
+    def median_milliseconds() -> float:
+        times = []
+        for _ in range(args.count):
+            started = time.perf_counter()
+            segmenter.predict(image)
+            times.append(1000 * (time.perf_counter() - started))
+            time.sleep(0.05)  # a visitor looks in between
+        return statistics.median(times)
+
+    median_milliseconds()
+    idle = median_milliseconds()
+    run_id = jobs.start(Request("latency", TrainingConfig(filters=16, sizes=(128,), minutes=10), **PHANTOMS))
+    wait_until(lambda: jobs.find_run(run_id).status.get("step", 0) > 3)
+    busy = median_milliseconds()
+    jobs.stop(jobs.find_run(run_id)).join()
+    print(f"median of {args.count}: idle {idle:.0f} ms, beside a run {busy:.0f} ms, {busy / idle:.2f} ×")
+
+
+def overfit(args) -> None:
+    """Run the preset "Overfit one patient" and report when its Dice passes 0.9."""
+    root = find_data_root()
+    patients, _ = list_patients(root)
+    from unet.sampling import split_patients
+
+    patient = split_patients(patients, 0)[0][0].patient_id
+    config = TrainingConfig(
+        filters=16, sizes=(128,), minutes=5, epoch_slices=128, learning_rate=3e-3, augmentation=NO_AUGMENTATION
+    )
+    started = time.monotonic()
+    run = finish(jobs.start(Request("overfit", config, root, overfit_patient=patient)))
+    rows = run.folder.read_metrics()
+    passed = next((row["seconds"] for row in rows if row["validation_dice"] > 0.9), None)
+    best = max(row["validation_dice"] for row in rows)
+    print(f"{patient}: {run.state}, best Dice {best:.4f}, above 0.9 after {passed} s of training; ")
+    print(f"{time.monotonic() - started:.0f} s in all, process start included")
+
+
+def augmentation(args) -> None:
+    """Run the preset pair and report both curves as measured."""
+    from dataclasses import replace
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    config = TrainingConfig(minutes=args.minutes, epoch_slices=96, **SMALL)
+    ids = {
+        "with": jobs.start(Request("with augmentation", config, **PHANTOMS)),
+        "without": jobs.start(
+            Request("without augmentation", replace(config, augmentation=NO_AUGMENTATION), **PHANTOMS)
+        ),
+    }
+    for name, run_id in ids.items():
+        rows = finish(run_id).folder.read_metrics()
+        dice = [row["validation_dice"] for row in rows]
+        print(f"{name} augmentation: {len(rows)} epochs, best Dice {max(dice):.4f}, last {dice[-1]:.4f}, ")
+        print("  loss " + " ".join(f"{row['loss']:.3f}" for row in rows[:: max(1, len(rows) // 8)]))
+        plt.plot([row["seconds"] / 60 for row in rows], dice, label=f"{name} augmentation")
+    plt.xlabel("minutes")
+    plt.ylabel("validation volume Dice")
+    plt.legend()
+    plt.savefig(args.picture)
+    print(f"both curves: {args.picture}")
+
+
+FIT = """
+import os, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+import keras, numpy as np
+from unet.model import attention_unet
+model = attention_unet({filters}, ({size}, {size}, 3))
+network = keras.Model(model.input, model.output["probability"])
+network.compile("adam", "binary_crossentropy")
+x = np.random.default_rng(0).normal(size=({batch} * 12, {size}, {size}, 3)).astype("float32")
+y = (x[..., :1] > 1).astype("float32")
+network.fit(x[:{batch} * 2], y[:{batch} * 2], batch_size={batch}, verbose=0)
+started = time.time()
+network.fit(x, y, batch_size={batch}, verbose=0, shuffle=False)
+print("slices/s", len(x) / (time.time() - started))
+"""
+
+OURS = """
+import os, time
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+import sys, keras, tensorflow as tf
+from unet.data import DEMO_FOLDER, list_patients
+from unet.devices import mixed_precision_policy
+from unet.learner import Learner
+from unet.sampling import SliceSampler, load_examples
+from unet.training_config import TrainingConfig
+from concurrent.futures import ThreadPoolExecutor
+keras.config.set_dtype_policy(mixed_precision_policy())
+config = TrainingConfig(filters={filters}, sizes=({size},), epochs=1, batch_size={batch})
+sampler = SliceSampler(load_examples(list_patients(DEMO_FOLDER)[0]), {batch}, 0, config.augmentation)
+learner = Learner(config, tf.distribute.get_strategy(), None)
+for step in range(2):
+    learner.step(*sampler.batch(step, {size}), 1e-4)
+    learner.update_average(step + 1)
+started = time.time()
+with ThreadPoolExecutor(1) as pool:  # as the loop does: the next batch is drawn and augmented meanwhile
+    coming = pool.submit(sampler.batch, 0, {size})
+    for step in range(12):
+        batch = coming.result()
+        coming = pool.submit(sampler.batch, step + 1, {size})
+        learner.step(*batch, 1e-4)
+        learner.update_average(step + 3)
+    seconds = time.time() - started
+print("slices/s", {batch} * 12 / seconds)
+"""
+
+
+def throughput(args) -> None:
+    """Compare slices a second, each in its own process, interleaved three times."""
+    rates = {"fit": [], "train.py": []}
+    numbers = {"filters": args.filters, "size": args.size, "batch": 8}
+    for _ in range(3):
+        for name, program in (("fit", FIT), ("train.py", OURS)):
+            command = [sys.executable, "-c", program.format(**numbers)]
+            done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(done.stderr[-1500:])
+            rates[name].append(float(done.stdout.split()[-1]))
+    fit, ours = (statistics.median(rates[name]) for name in ("fit", "train.py"))
+    print(f"{args.filters} filters, {args.size}², batch 8: Keras fit in float32 {fit:.1f} slices/s, the step of ")
+    print(f"train.py (augmentation and average included) {ours:.1f}, {ours / fit:.2f} ×")
+
+
+def restart(args) -> None:
+    """Kill the server during a run and see how soon the page of a new one shows it."""
+    from tests.browser.conftest import running_app, running_browser
+
+    run_id = jobs.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
+    pid = jobs.find_run(run_id).folder.read_process()["pid"]
+    wait_until(lambda: len(jobs.find_run(run_id).folder.read_metrics()) > 1)
+    with running_browser() as browser:
+        for number in range(2):
+            with running_app() as address:
+                page = browser.new_page(viewport={"width": 1440, "height": 900})
+                started = time.monotonic()
+                page.goto(f"{address}/training?run={run_id}")
+                page.get_by_role("button", name="Stop").wait_for(timeout=60_000)
+                page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=60_000)
+                print(f"server {number + 1}: run on the page after {time.monotonic() - started:.1f} s")
+                page.close()
+            # running_app has ended the server by now; the run must not care
+    run = jobs.find_run(run_id)
+    print(f"run {run.state}, same process: {run.folder.read_process()['pid'] == pid}")
+    jobs.stop(run).join()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kills", "latency", "overfit", "augmentation", "throughput", "restart"])
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--filters", type=int, default=32)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--picture", type=Path, default=Path(tempfile.gettempdir()) / "augmentation.png")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["UNET_RUNS"] = folder
+        globals()[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"""Runs as processes: queue, stop, interrupted, resume, limits, what a restart finds.
+
+Most tests start a stand-in for `train.py` that does with the run folder what training does, without a network.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import pytest
+
+from unet import jobs, runners
+from unet.data import DEMO_FOLDER
+from unet.run_request import JobError, Limits, Request, offered_folders
+from unet.runs import RunFolder
+from unet.training_config import TrainingConfig
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIG = TrainingConfig(filters=4, sizes=(64,), epochs=2)
+REQUEST = Request("A title", CONFIG, DEMO_FOLDER)
+
+STAND_IN = """
+import errno, os, sys, time
+sys.path.insert(0, {project!r})
+from pathlib import Path
+from unet import jobs
+from unet.runs import RunFolder, TrainingStopped
+run_dir = Path(next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--run-dir=")))
+folder = RunFolder(run_dir)
+with folder.recorded_end(), jobs.turn(run_dir, 0.05):
+    with open(run_dir.parent / "order.txt", "a") as file:
+        file.write(run_dir.name + " in\\n")
+    until = time.time() + float(os.environ.get("STAND_IN_SECONDS", "0.3"))
+    if os.environ.get("STAND_IN_DEAF"):
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while time.time() < until:
+        folder.write_status({{"state": "training", "epoch": 1, "step": 1, "progress": 0.5}})
+        if folder.stop_requested() and not os.environ.get("STAND_IN_DEAF"):
+            raise TrainingStopped("stopped")
+        time.sleep(0.02)
+    if os.environ.get("STAND_IN_ERROR"):
+        raise eval(os.environ["STAND_IN_ERROR"])
+    with open(run_dir.parent / "order.txt", "a") as file:
+        file.write(run_dir.name + " out\\n")
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """An empty runs folder, and the stand-in instead of `train.py`."""
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN.format(project=str(PROJECT)))
+    monkeypatch.setattr(runners, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setenv("UNET_RUNS", str(tmp_path / "runs"))
+    for name in ("", "_FILTERS", "_MINUTES", "_PATIENTS", "_RUNS", "_QUEUE"):
+        monkeypatch.delenv(f"UNET_TRAINING{name}", raising=False)
+    yield tmp_path / "runs"
+    for run in jobs.list_runs():
+        if run.active:
+            runners.LocalRunner().end(run.folder.read_process(), force=True)
+
+
+def wait_for(condition, seconds: float = 40):
+    """Return the first true answer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := condition():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def state_of(run_id: str) -> str:
+    return jobs.find_run(run_id).state
+
+
+def ended(run_id: str) -> jobs.Run | None:
+    run = jobs.find_run(run_id)
+    return None if run.active else run
+
+
+def running(run_id: str) -> bool:
+    return state_of(run_id) == "training"
+
+
+# --- one at a time
+
+
+def test_two_visitors_start_at_once_and_take_turns(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "2")
+    first, second = jobs.start(REQUEST), jobs.start(REQUEST)
+    assert first != second
+    wait_for(lambda: {state_of(first), state_of(second)} == {"training", "queued"})
+    waiting = next(run for run in jobs.list_runs() if run.state == "queued")
+    assert waiting.place == 1
+    assert wait_for(lambda: ended(first)).state == "finished"
+    assert wait_for(lambda: ended(second)).state == "finished"
+    words = [line.split()[1] for line in (root / "order.txt").read_text().splitlines()]
+    assert words == ["in", "out", "in", "out"]
+
+
+def test_queue_keeps_its_order_and_a_stopped_one_leaves_it(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    ids = [jobs.start(REQUEST)]
+    wait_for(lambda: running(ids[0]))
+    for place in (1, 2, 3):
+        ids.append(jobs.start(REQUEST))
+        assert wait_for(lambda: jobs.find_run(ids[-1]).place) == place
+    jobs.stop(jobs.find_run(ids[1]))
+    assert wait_for(lambda: ended(ids[1])).state == "stopped"
+    assert [jobs.find_run(id_).place for id_ in ids[2:]] == [1, 2]
+    jobs.stop(jobs.find_run(ids[0]))
+    wait_for(lambda: running(ids[2]))
+    assert wait_for(lambda: jobs.find_run(ids[3]).place) == 1
+
+
+def test_lock_of_a_killed_run_is_free(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    first = jobs.start(REQUEST)
+    wait_for(lambda: running(first))
+    second = jobs.start(REQUEST)
+    wait_for(lambda: state_of(second) == "queued")
+    os.kill(jobs.find_run(first).folder.read_process()["pid"], signal.SIGKILL)
+    wait_for(lambda: running(second))
+    run = jobs.find_run(first)
+    assert run.state == "interrupted"
+    assert "killed" in run.reason
+
+
+# --- ending
+
+
+def test_stop_leaves_no_process(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    run_id = jobs.start(REQUEST)
+    wait_for(lambda: running(run_id))
+    handle = jobs.find_run(run_id).folder.read_process()
+    jobs.stop(jobs.find_run(run_id)).join()
+    assert state_of(run_id) == "stopped"
+    assert not psutil.pid_exists(handle["pid"]) or psutil.Process(handle["pid"]).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_run_that_does_not_listen_is_killed(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    monkeypatch.setenv("STAND_IN_DEAF", "yes")
+    monkeypatch.setattr(jobs, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(jobs, "TERMINATE_SECONDS", 1)
+    run_id = jobs.start(REQUEST)
+    wait_for(lambda: running(run_id))
+    handle = jobs.find_run(run_id).folder.read_process()
+    jobs.stop(jobs.find_run(run_id)).join()
+    assert not runners.LocalRunner().is_alive(handle)
+    assert state_of(run_id) == "stopped"
+
+
+def test_all_the_waiting_for_a_stop_is_under_ten_seconds():
+    assert jobs.ASK_SECONDS + 2 * jobs.TERMINATE_SECONDS < 10
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "words"),
+    [
+        ("OSError(errno.ENOSPC, 'No space left on device')", "disk full", "The disk is full"),
+        ("OSError(errno.EFBIG, 'File too large')", "disk full", "best weights from before are intact"),
+        ("MemoryError()", "out of memory", "choose fewer filters"),
+        ("type('ResourceExhaustedError', (Exception,), {})('OOM')", "out of memory", "choose fewer filters"),
+        ("ValueError('filters -1')", "failed", "filters -1"),
+        ("KeyError('x')", "failed", "KeyError"),
+        ("KeyboardInterrupt()", "stopped", "can be resumed"),
+    ],
+)
+def test_every_ending_is_said_in_words(root, monkeypatch, error, state, words):
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+    monkeypatch.setenv("STAND_IN_ERROR", error)
+    run_id = jobs.start(REQUEST)
+    run = wait_for(lambda: ended(run_id))
+    assert run.state == state
+    assert words in run.reason
+    assert not (run.folder.path / ".reserve").exists()
+
+
+def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunFolder:
+    """A run folder as a process leaves it that got no chance to say anything."""
+    folder = RunFolder(root / run_id)
+    folder.path.mkdir(parents=True)
+    (folder.path / "request.json").write_text(json.dumps({"title": "t", "arguments": [], "time": 1.0}))
+    folder.write_process({"runner": "local", "pid": 2**22 + 1, "create_time": 1.0, "oom_kills": 3})
+    folder.write_status({"state": "training", **status})
+    return folder
+
+
+def test_dead_process_reads_interrupted(root):
+    folder = dead_run(root, epoch=3)
+    run = jobs.find_run(folder.path.name)
+    assert (run.state, run.active, run.status["epoch"]) == ("interrupted", False, 3)
+
+
+def test_process_id_that_was_used_again_is_not_the_run(root):
+    other = subprocess.Popen(["sleep", "60"])
+    folder = dead_run(root)
+    folder.write_process({"runner": "local", "pid": other.pid, "create_time": 1.0})
+    assert state_of(folder.path.name) == "interrupted"
+    folder = dead_run(root, "20260101-000000-beef")
+    folder.write_process(runners.local_handle(other.pid))
+    assert state_of(folder.path.name) == "training"
+    other.kill()
+    other.wait()
+
+
+def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
+    monkeypatch.setattr(jobs, "oom_kills", lambda: 4)
+    assert state_of(dead_run(root).path.name) == "out of memory"
+    monkeypatch.setattr(jobs, "oom_kills", lambda: 3)
+    folder = dead_run(root, "20260101-000000-beef")
+    (folder.path / "output.txt").write_text("terminate called after throwing an instance of 'std::bad_alloc'")
+    assert state_of(folder.path.name) == "out of memory"
+
+
+def test_verdict_is_written_down_and_stays(root, monkeypatch):
+    folder = dead_run(root)
+    assert state_of(folder.path.name) == "interrupted"
+    monkeypatch.setattr(jobs, "oom_kills", lambda: 99)  # of others, later
+    assert state_of(folder.path.name) == "interrupted"
+
+
+def test_full_disk_without_room_for_a_word_is_recognised(root, monkeypatch):
+    folder = dead_run(root)
+    monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    assert state_of(folder.path.name) == "disk full"
+
+
+# --- resume, delete, export
+
+
+def test_resume_of_a_killed_run_and_nothing_else(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    run_id = jobs.start(REQUEST)
+    wait_for(lambda: running(run_id))
+    with pytest.raises(JobError, match="only a run that was cut off"):
+        jobs.resume(jobs.find_run(run_id))
+    os.kill(jobs.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
+    wait_for(lambda: ended(run_id))
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+    jobs.resume(jobs.find_run(run_id))
+    assert jobs.find_run(run_id).active
+    run = wait_for(lambda: ended(run_id))
+    assert run.state == "finished"
+    with pytest.raises(JobError, match="is finished"):
+        jobs.resume(run)
+
+
+def test_stopped_run_resumes_without_its_old_flag(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    run_id = jobs.start(REQUEST)
+    wait_for(lambda: running(run_id))
+    jobs.stop(jobs.find_run(run_id)).join()
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+    jobs.resume(jobs.find_run(run_id))
+    assert wait_for(lambda: ended(run_id)).state == "finished"
+
+
+def test_delete(root, monkeypatch):
+    folder = dead_run(root)
+    jobs.delete(jobs.find_run(folder.path.name))
+    assert jobs.list_runs() == []
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    run_id = jobs.start(REQUEST)
+    with pytest.raises(JobError, match="stop it first"):
+        jobs.delete(jobs.find_run(run_id))
+
+
+def test_a_path_is_no_run(root):
+    dead_run(root)
+    for name in ("..", "../runs", "/etc", "", ".", "20260101-000000-abcd/best"):
+        with pytest.raises(JobError, match="There is no run"):
+            jobs.find_run(name)
+
+
+def test_export_leaves_uploads_and_checkpoint_out(root):
+    folder = dead_run(root)
+    kept = {"best/weights.npz", "events/events.out.tfevents.1.run"}
+    for name in ("data/A/A_1.tif", "checkpoint.npz", ".reserve", *kept):
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_bytes(b"x")
+    names = zipfile.ZipFile(BytesIO(jobs.export_zip(jobs.find_run(folder.path.name)))).namelist()
+    inside = {name.removeprefix(f"{folder.path.name}/") for name in names}
+    assert inside == {"request.json", "status.json"} | kept
+
+
+# --- a restarted server
+
+
+def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    program = (
+        "import sys; from pathlib import Path; from unet import jobs, runners\n"
+        "from unet.run_request import Request; from unet.training_config import TrainingConfig\n"
+        f"runners.COMMAND = {runners.COMMAND!r}\n"
+        f"print(jobs.start(Request('t', TrainingConfig(epochs=1), Path({str(DEMO_FOLDER)!r}))), flush=True)\n"
+        "import time; time.sleep(60)\n"
+    )
+    server = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    run_id = server.stdout.readline().strip()
+    wait_for(lambda: running(run_id))
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    before = time.monotonic()
+    run = jobs.find_run(run_id)  # everything the new server knows comes from the folders
+    assert time.monotonic() - before < 1
+    assert (run.state, run.title) == ("training", "t")
+    jobs.stop(run).join()
+    assert state_of(run_id) == "stopped"
+
+
+# --- limits
+
+
+def test_limits_of_the_host(root, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_FILTERS", "8")
+    monkeypatch.setenv("UNET_TRAINING_MINUTES", "5")
+    monkeypatch.setenv("UNET_TRAINING_PATIENTS", "6")
+    limited = replace(REQUEST, training_patients=4, validation_patients=2, config=replace(CONFIG, minutes=5))
+    Limits.from_environment().check(limited)
+    for request, words in (
+        (replace(limited, config=replace(limited.config, filters=16)), "16 filters are more than this server allows"),
+        (replace(limited, config=replace(limited.config, minutes=6)), "6 minutes are more than this server allows"),
+        (replace(limited, config=CONFIG), "set the minutes"),
+        (replace(limited, training_patients=5), "7 patients are more than this server allows"),
+        (replace(limited, training_patients=None, validation_patients=None), "set how many"),
+    ):
+        with pytest.raises(JobError, match=words):
+            jobs.start(request)
+    assert jobs.list_runs() == []
+
+
+def test_training_switched_off(root, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING", "off")
+    with pytest.raises(JobError, match="switched off"):
+        jobs.start(REQUEST)
+    with pytest.raises(JobError, match="switched off"):
+        jobs.resume(jobs.find_run(dead_run(root).path.name))
+
+
+def test_a_limit_that_is_no_number(monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_MINUTES", "many")
+    with pytest.raises(JobError, match="UNET_TRAINING_MINUTES is 'many'"):
+        Limits.from_environment()
+
+
+def test_oldest_runs_make_room(root, monkeypatch):
+    for number in range(4):
+        folder = dead_run(root, f"20260101-00000{number}-abcd")
+        content = {"title": "t", "arguments": [], "time": float(number)}
+        (folder.path / "request.json").write_text(json.dumps(content))
+    monkeypatch.setenv("UNET_TRAINING_RUNS", "2")
+    new = jobs.start(REQUEST)
+    assert {run.id for run in jobs.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
+
+
+def test_full_queue_and_full_disk_are_refused(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    monkeypatch.setenv("UNET_TRAINING_QUEUE", "0")
+    jobs.start(REQUEST)
+    with pytest.raises(JobError, match="1 runs compute or wait already"):
+        jobs.start(REQUEST)
+    monkeypatch.setenv("UNET_TRAINING_QUEUE", "5")
+    monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
+    with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
+        jobs.start(REQUEST)
+
+
+def test_only_named_folders_are_offered(monkeypatch, tmp_path):
+    monkeypatch.setenv("UNET_TRAINING_FOLDERS", os.pathsep.join([str(tmp_path), str(tmp_path / "missing")]))
+    assert offered_folders() == [tmp_path]

@@ -1,0 +1,101 @@
+"""The run folder under a process that is killed at any moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.runs import RunFolder, describe_end
+from unet.weights import find_weights, load_arrays
+
+PROJECT = Path(__file__).resolve().parent.parent
+KILLS = int(os.environ.get("KILLS", "8"))
+
+# writes what training writes after an epoch, in the same order, as fast as it can
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from unet.runs import RunFolder
+from unet.weights import load_arrays, save_arrays
+folder = RunFolder(Path(sys.argv[1]))
+folder.path.mkdir(parents=True, exist_ok=True)
+(folder.path / "curve.png").touch()
+epoch = 0
+if folder.checkpoint.exists():
+    epoch = load_arrays(folder.checkpoint)[1]["epoch"]
+    folder.forget_after(epoch)
+print(epoch, flush=True)
+arrays = {"kernel": np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)}
+while True:
+    epoch += 1
+    folder.append_metrics({"epoch": epoch, "loss": 0.5}, last=False)
+    folder.write_preview(epoch, np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))
+    config = {"filters": 2, "size": 32, "threshold": 0.5, "epoch": epoch}
+    folder.write_best(arrays, config)
+    save_arrays(folder.checkpoint, arrays, {"epoch": epoch})
+    folder.write_status({"state": "training", "epoch": epoch})
+"""
+
+
+def test_checkpoints_survive_random_kills(tmp_path):
+    """Set KILLS=50 for the long version."""
+    rng = np.random.default_rng()
+    folder, reached = RunFolder(tmp_path / "run"), 0
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    for number in range(KILLS):
+        command = [sys.executable, "-c", WRITER, str(folder.path)]
+        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
+        resumed = int(process.stdout.readline())
+        assert resumed == reached  # nothing but the epoch that was going on is lost
+        deadline = time.monotonic() + 30
+        while not (folder.checkpoint.exists() and folder.read_status()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _, meta = load_arrays(folder.checkpoint)
+        reached = meta["epoch"]
+        folder.repair_best()
+        assert find_weights(folder.best).filters == 2
+        rows = folder.read_metrics()
+        assert [row["epoch"] for row in rows][:reached] == list(range(1, reached + 1)), number
+        assert reached <= len(rows) <= reached + 1
+    assert reached > 0
+
+
+def test_best_weights_that_were_cut_off_before_their_config(tmp_path):
+    folder = RunFolder(tmp_path)
+    config = {"filters": 2, "size": 32, "threshold": 0.5, "epoch": 1}
+    folder.write_best({"a": np.zeros(3)}, config)
+    old = (folder.best / "config.json").read_text()
+    folder.write_best({"a": np.ones(3)}, {**config, "epoch": 2})
+    (folder.best / "config.json").write_text(old)
+    with pytest.raises(ValueError, match="truncated or was changed"):
+        find_weights(folder.best)
+    folder.repair_best()
+    assert find_weights(folder.best).sha256
+    assert '"epoch": 2' in (folder.best / "config.json").read_text()
+
+
+def test_row_that_is_just_being_written_is_not_read(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.metrics.write_text("epoch,loss\n1,0.5\n2,")
+    assert folder.read_metrics() == [{"epoch": 1.0, "loss": 0.5}]
+    folder.metrics.write_text("epo")
+    assert folder.read_metrics() == []
+
+
+def test_error_in_a_wrapper_is_still_recognised():
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError:
+            raise RuntimeError("could not save") from None
+    except RuntimeError as error:
+        assert describe_end(error)[0] == "disk full"

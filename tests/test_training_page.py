@@ -1,0 +1,218 @@
+"""The Training page from a cold start, without a browser and without a network that learns."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from tests.test_jobs import PROJECT, STAND_IN, wait_for
+from unet import jobs, runners
+from unet.augmentation import Augmentation
+from unet.data import DEMO_FOLDER, DataError
+from unet.preprocessing import intensity_statistics
+from unet.runs import RunFolder
+from unet.weights import WEIGHTS_FOLDER
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path):
+    """Return a function that opens the page; `train.py` is a stand-in that learns nothing."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    script = tmp_path / "stand_in.py"
+    script.write_text(STAND_IN.format(project=str(PROJECT)))
+    monkeypatch.setattr(runners, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setenv("UNET_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("UNET_DATA", str(DEMO_FOLDER))
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+
+    def open_page(**query):
+        app = AppTest.from_file("../pages/training.py", default_timeout=120)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return open_page
+
+
+def button(app, label: str):
+    return next(one for one in app.button if one.label == label)
+
+
+def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFolder:
+    """A finished run with the shipped weights as its result."""
+    folder = RunFolder(jobs.runs_folder() / run_id)
+    folder.path.mkdir(parents=True)
+    request = {"title": title, "arguments": [f"--data={DEMO_FOLDER}"], "time": float(len(title))}
+    (folder.path / "request.json").write_text(json.dumps(request))
+    ids = ["PHANTOM_ICBM_0001_20260101"]
+    folder.write_spec({"config": {"filters": filters, "seed": 1}, "validation_patients": ids, "parameters": 5})
+    (folder.path / "curve.png").touch()  # or it would be drawn
+    for epoch, value in enumerate(dice, 1):
+        names = ["loss", "validation_dice", "moving_average", "learning_rate", "epoch_seconds", "seconds"]
+        folder.append_metrics({"epoch": epoch, **dict.fromkeys(names, value)}, last=False)
+        folder.write_preview(epoch, np.full((8, 8, 3), epoch, np.uint8), np.zeros((8, 8, 3), np.uint8))
+    folder.write_status({"state": "finished", "progress": 1.0, "best_validation_dice": max(dice)})
+    folder.best.mkdir()
+    for name in ("config.json", "weights.npz"):
+        (folder.best / name).write_bytes((WEIGHTS_FOLDER / "attention-unet-32" / name).read_bytes())
+    return folder
+
+
+def test_a_preset_starts_one_run(start):
+    app = start()
+    assert not app.exception
+    assert "No run yet" in app.info[0].value
+    button(app, "Start").click().run()
+    assert not app.exception
+    (run,) = jobs.list_runs()
+    assert run.title == "60 seconds on phantoms"
+    assert {"--filters=8", "--training-patients=4", "--validation-patients=2"} <= set(run.request["arguments"])
+    wait_for(lambda: jobs.find_run(run.id).state == "finished")
+    app.run()
+    assert len(jobs.list_runs()) == 1  # a rerun of the page is no second click
+    assert any("finished" in str(one.value) for one in app.markdown)
+
+
+def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
+    app = start()
+    app.get_by_key("preset").set_value("Augmentation, with and without").run()
+    button(app, "Start").click().run()
+    runs = {run.title: set(run.request["arguments"]) for run in jobs.list_runs()}
+    assert set(runs) == {"with augmentation", "without augmentation"}
+    (extra,) = runs["without augmentation"] - runs["with augmentation"]
+    assert extra.startswith("--without=flip,rotation,zoom")
+    for run in jobs.list_runs():
+        wait_for(lambda run=run: not jobs.find_run(run.id).active)
+
+
+def test_counts_cannot_overlap(start):
+    app = start()
+    validation, training = (app.number_input(key=f"train_{name}") for name in ("validation", "training"))
+    assert (validation.value, training.value, training.max) == (2, 4, 4)
+    validation.set_value(5).run()
+    training = [one for one in app.number_input if one.key == "train_training"]
+    assert not training  # one is left, there is nothing to choose
+    assert not app.exception
+
+
+def test_fine_tuning_takes_the_network_of_the_weights(start):
+    app = start()
+    app.get_by_key("preset").set_value("Fine-tune the shipped weights").run()
+    button(app, "Start").click().run()
+    (run,) = jobs.list_runs()
+    assert {"--filters=32", "--from-weights=attention-unet-32"} <= set(run.request["arguments"])
+    wait_for(lambda: not jobs.find_run(run.id).active)
+
+
+def test_training_switched_off_is_said(start, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING", "off")
+    app = start()
+    assert "switched training off" in app.info[0].value
+    assert "Start" not in [one.label for one in app.button]
+    assert not app.exception
+
+
+def test_finished_run_is_shown_with_all_that_can_be_done(start):
+    fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
+    app = start(run="20260101-000000-abcd")
+    assert not app.exception
+    assert {"Use in Explore", "Evaluate"} <= {one.label for one in app.button}
+    assert next(m.value for m in app.metric if m.label == "Dice") == "0.500"
+    assert next(s for s in app.slider if s.label == "After epoch").value == 2
+
+
+def test_compare_shows_what_differs(start):
+    fake_run("20260101-000000-abcd", "narrow", 8, [0.1, 0.5])
+    fake_run("20260101-000001-abcd", "wide one", 16, [0.2])
+    app = start(view="Compare")
+    assert not app.exception
+    assert app.dataframe[1].value.to_dict("records") == [{"Setting": "filters", "wide one": "16", "narrow": "8"}]
+    assert app.dataframe[0].value["Best Dice"].tolist() == [0.2, 0.5]
+
+
+def test_augmentation_is_shown(start):
+    app = start(view="Augmentation")
+    assert not app.exception
+    assert "**coil bias**" in [one.value for one in app.markdown]
+
+
+def test_mask_moves_with_its_slice():
+    from views.training_augmentation import draw, only
+
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:40, 5:20] = 200
+    mask = np.uint8(image[..., 1] > 0)
+    statistics = intensity_statistics(image[np.newaxis])
+    plain, mirrored = (draw(image, mask, statistics, only(name), 1, 1) for name in ("noise", "flip"))
+    outline = [np.argwhere((picture != picture[..., :1]).any(axis=-1))[:, 1].mean() for picture in (plain, mirrored)]
+    assert outline[0] < 60 < 100 < outline[1]
+    assert only("rotation").flip == 0
+    assert only("flip").flip == 1 != Augmentation().flip
+
+
+# --- uploads
+
+
+def encoded(array: np.ndarray, form: str = "TIFF") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, form)
+    return buffer.getvalue()
+
+
+def test_upload_is_decoded_after_a_look_at_its_header():
+    from views.training_upload import decode
+
+    picture = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
+    assert (decode(encoded(picture), "A_1.tif") == picture).all()
+    assert decode(encoded(picture[..., 0], "PNG"), "A_1_mask.png").shape == (32, 48, 3)
+    with pytest.raises(DataError, match="2000×16 pixels; expected 16 to 1024"):
+        decode(encoded(np.zeros((16, 2000, 3), np.uint8)), "A_1.tif")
+    with pytest.raises(DataError, match="is no complete TIFF or PNG"):
+        decode(encoded(picture)[:100], "A_1.tif")
+    with pytest.raises(DataError, match="is no complete TIFF or PNG"):
+        decode(encoded(picture, "JPEG"), "A_1.tif")
+    with pytest.raises(DataError, match="expected 8 bits"):
+        decode(encoded(np.zeros((32, 32), np.uint16)), "A_1.tif")
+
+
+def test_upload_becomes_patients_by_name():
+    from views.training_upload import _by_patient
+
+    def named(*names: str) -> list:
+        return [type("File", (), {"name": name}) for name in names]
+
+    pairs = _by_patient(named("A_1.tif", "A_1_mask.tif", "A_2.tif", "B_x_10.png", "B_x_10_mask.png"))
+    assert {name: list(slices) for name, slices in pairs.items()} == {"A": [1], "B_x": [10]}
+    with pytest.raises(DataError, match="No slice has its mask beside it"):
+        _by_patient(named("A_1.tif", "A_2_mask.tif"))
+    for bad in ("../A_1.tif", "A.tif", ".._1.tif", "A_1.tif.exe", "/etc/passwd_1.tif"):
+        with pytest.raises(DataError, match="expected names such as"):
+            _by_patient(named(bad))
+
+
+# --- in Explore
+
+
+def test_explore_offers_a_finished_run(start, monkeypatch):
+    fake_run("20260101-000000-abcd", "mine", 32, [0.5])
+    app = AppTest.from_file("../pages/explore.py", default_timeout=120)
+    app.query_params["weights"] = "20260101-000000-abcd"
+    app.run()
+    assert not app.exception
+    assert app.selectbox(key="weights").value == "20260101-000000-abcd"
+    assert app.query_params["weights"] == "20260101-000000-abcd"
+
+
+@pytest.mark.parametrize("linked", ["../../etc", "/etc/passwd", "20260101-000000-ffff"])
+def test_explore_takes_no_other_name(start, linked):
+    app = AppTest.from_file("../pages/explore.py", default_timeout=120)
+    app.query_params["weights"] = linked
+    app.run()
+    assert not app.exception
+    assert "which are not here any more" in app.warning[0].value

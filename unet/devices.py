@@ -1,0 +1,60 @@
+"""What a run computes on: precision, threads and how one batch is shared by several devices or machines."""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import tensorflow as tf
+
+STRATEGIES = ("one", "mirrored", "multi-worker")
+
+
+def mixed_precision_policy() -> str:
+    """Return the fastest safe policy here: float16 on a GPU, bfloat16 on a CPU that multiplies it, else float32."""
+    if gpus():
+        return "mixed_float16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def gpus() -> int:
+    """Return how many GPUs TensorFlow sees."""
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def limit_threads(count: int) -> None:
+    """Compute with that many threads; must come before the first operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    cv2.setNumThreads(count)
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Return how a batch is shared; must come before the first operation.
+
+    Args:
+        name: `one` device; `mirrored`, every GPU of this machine; `multi-worker`, the machines of `TF_CONFIG`.
+
+    Raises:
+        ValueError: `multi-worker` without `TF_CONFIG`, or another name.
+    """
+    if name == "one":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        # without a GPU the logical CPUs, of which there is one unless someone split it: for tests
+        return tf.distribute.MirroredStrategy(None if gpus() else tf.config.list_logical_devices("CPU"))
+    if name == "multi-worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise ValueError("--strategy multi-worker needs TF_CONFIG, which names the machines and this one's place")
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    raise ValueError(f"strategy {name!r}; expected one of {', '.join(STRATEGIES)}")
+
+
+def worker_index() -> int:
+    """Return this machine's place in `TF_CONFIG`; 0 is the one that writes the run folder, and a single machine."""
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return 0 if task.get("type") == "chief" else int(task.get("index", 0))

@@ -1,0 +1,33 @@
+"""A run's numbers as TensorBoard events: `tensorboard --logdir runs` shows the curves of every run."""
+
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+SCALARS = ("loss", "validation_dice", "validation_dice_median", "moving_average", "learning_rate", "epoch_seconds")
+
+
+class EventFile:
+    """One file of events; a resumed run starts another, and TensorBoard joins them."""
+
+    def __init__(self, folder: Path, first_epoch: int):
+        """Open a file; what earlier files hold from `first_epoch` on was cut off and is to be forgotten."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{time.time_ns():020d}.run"))
+        self._write(tf.compat.v1.Event(file_version="brain.Event:2"))
+        start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+        self._write(tf.compat.v1.Event(session_log=start, step=first_epoch))
+
+    def add(self, row: dict) -> None:
+        """Add a row of `metrics.csv` at its epoch."""
+        values = [tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag])) for tag in SCALARS]
+        self._write(tf.compat.v1.Event(step=int(row["epoch"]), summary=tf.compat.v1.Summary(value=values)))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, event) -> None:
+        event.wall_time = time.time()
+        self._file.write(event.SerializeToString())
+        self._file.flush()

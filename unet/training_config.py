@@ -1,0 +1,134 @@
+"""What a training run is told: settings and learning-rate schedule. Knows no TensorFlow, so that a page may ask."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+
+from unet.augmentation import NO_AUGMENTATION, Augmentation
+
+SIDE_MULTIPLE = 16  # 2 ** unet.model.LEVELS
+ARCHITECTURES = ("attention-unet", "unet")  # keys of unet.model.ARCHITECTURES
+LOSS_NAMES = ("bce-dice", "focal-tversky")  # keys of unet.losses.LOSSES
+WARM_UP = 0.05  # of the run, learning rate rising linearly
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a run. Give `epochs` or `minutes`; both end a run at whichever comes first.
+
+    Attributes:
+        filters: width of the first level.
+        sizes: sides in pixels, one after the other, each for an equal part of the run: small is cheap.
+        epochs: an epoch draws as many slices as the training patients have, or `epoch_slices`.
+        minutes: training time, validation included.
+        batch_size: slices in a step, of all workers together.
+        learning_rate: peak, after warm-up and before the cosine; 1e-3 suits 16 and 32 filters, 5e-4 64.
+        loss: one of `LOSS_NAMES`.
+        seed: of weights, drawing and augmentation.
+        epoch_slices: length of an epoch, for short runs that want to be seen more often.
+        augmentation: what happens to each drawn slice.
+        schedule: `cosine` after the warm-up, or `constant`.
+        architecture: one of `ARCHITECTURES`.
+        from_weights: name of shipped weights or id of a run to start from; None starts from scratch.
+    """
+
+    filters: int = 32
+    sizes: tuple[int, ...] = (128, 160, 192)
+    epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    loss: str = "bce-dice"
+    seed: int = 2026
+    epoch_slices: int | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    schedule: str = "cosine"
+    architecture: str = "attention-unet"
+    from_weights: str | None = None
+
+    def __post_init__(self):
+        if not self.epochs and not self.minutes:
+            raise ValueError("neither epochs nor minutes is set; a run needs one of them to know when it ends")
+        if min(self.epochs or 0, self.minutes or 0) < 0:
+            raise ValueError(f"epochs {self.epochs}, minutes {self.minutes}; expected numbers above 0")
+        for name, allowed in (("loss", LOSS_NAMES), ("schedule", SCHEDULES), ("architecture", ARCHITECTURES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if not self.sizes or any(size < SIDE_MULTIPLE or size % SIDE_MULTIPLE for size in self.sizes):
+            raise ValueError(f"sizes {self.sizes}; expected one or more multiples of {SIDE_MULTIPLE}, such as 128,160")
+        if self.batch_size < 1 or self.learning_rate <= 0 or self.filters < 1:
+            raise ValueError(
+                f"batch size {self.batch_size}, learning rate {self.learning_rate}, filters {self.filters}; "
+                "all must be above 0"
+            )
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate at a share of the run in [0, 1]."""
+        if self.schedule == "constant":
+            return self.learning_rate * min(1.0, max(0.01, progress / WARM_UP))
+        return learning_rate_at(progress, self.learning_rate)
+
+
+def learning_rate_at(progress: float, peak: float) -> float:
+    """Return the learning rate at a share of the run in [0, 1]: linear warm-up, then a cosine to 1 % of the peak.
+
+    >>> [round(learning_rate_at(p, 1.0), 3) for p in (0.0, 0.025, 0.05, 0.525, 1.0)]
+    [0.01, 0.5, 1.0, 0.505, 0.01]
+    """
+    if progress < WARM_UP:
+        return peak * max(0.01, progress / WARM_UP)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
+    return peak * (0.01 + 0.99 * cosine)
+
+
+def config_from_dict(stored: dict) -> TrainingConfig:
+    """Return the settings that `dataclasses.asdict` turned into JSON.
+
+    Raises:
+        TypeError, KeyError, ValueError: they are not such settings.
+    """
+    augmentation = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["augmentation"].items()}
+    return TrainingConfig(**{**stored, "sizes": tuple(stored["sizes"]), "augmentation": Augmentation(**augmentation)})
+
+
+def augmentation_without(names: list[str]) -> Augmentation:
+    """Return the usual augmentation with the named parts switched off; `all` switches off every one.
+
+    Raises:
+        ValueError: a name that is none of `Augmentation`'s.
+
+    >>> augmentation_without(["flip"]).flip, augmentation_without(["flip"]).rotation
+    (0, 15.0)
+    """
+    if "all" in names:
+        return NO_AUGMENTATION
+    off = asdict(NO_AUGMENTATION)
+    if unknown := [name for name in names if name not in off]:
+        raise ValueError(f"augmentation {unknown[0]!r}; expected all, or some of {', '.join(off)}")
+    return replace(Augmentation(), **{name: off[name] for name in names})
+
+
+def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
+    """Return settings for the overfit check: no augmentation, one size, epochs of 64 slices."""
+    return TrainingConfig(filters, (128,), epochs, seed=seed, epoch_slices=64, augmentation=NO_AUGMENTATION)
+
+
+# --- how large a run is, before any of it is built
+
+
+def parameters(filters: int, architecture: str = "attention-unet") -> int:
+    """Return how many numbers the network holds: a polynomial, as every layer's width is a multiple of `filters`.
+
+    >>> parameters(64)
+    32094725
+    """
+    square, linear, constant = {"attention-unet": (7829, 424, 5), "unet": (7574, 319, 1)}[architecture]
+    return square * filters**2 + linear * filters + constant
+
+
+def disk_need(filters: int, architecture: str = "attention-unet") -> int:
+    """Return the bytes a run needs at most: an old and a new checkpoint, the best weights twice, pictures and log.
+
+    A checkpoint is four float32 copies: network, average and the optimizer's two moments.
+    """
+    return parameters(filters, architecture) * (2 * 4 * 4 + 2 * 2) + 20_000_000

@@ -1,0 +1,287 @@
+"""One training run: where it stands, its curves, its pictures epoch by epoch, and what can be done with it."""
+
+import re
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from unet import jobs, overlay
+from unet.evaluation import evaluate, report
+from unet.inference import Segmenter
+from unet.jobs import Run
+from unet.preview import LEVELS, PREVIEW_PATIENTS
+from unet.run_request import JobError, Limits
+from views import page
+
+POLL_SECONDS = 1.0
+STATE_COLOURS = {
+    "finished": "green", "stopped": "gray", "failed": "red", "out of memory": "red", "disk full": "red",
+    "interrupted": "orange", "queued": "violet",
+}  # fmt: skip
+LOSS, DICE, OTHER = (f"rgb{colour}" for colour in (overlay.EXPECTED_COLOUR, overlay.PREDICTED_COLOUR, (0, 158, 115)))
+
+
+def show_runs() -> None:
+    """Let the visitor choose a run, and show it; polls only while something runs."""
+    runs = jobs.list_runs()
+    if not runs:
+        st.info("No run yet. Choose a preset above and start it; it goes on if you close this tab.")
+        return
+    by_id = {run.id: run for run in runs}
+    state = st.session_state
+    if "run" not in state:
+        linked = st.query_params.get("run")
+        if linked and linked not in by_id:
+            st.warning(f"The link names the run {linked[:60]!r}, which is not here any more.")
+        state.run = linked
+    if state.run not in by_id:
+        state.run = next((run.id for run in runs if run.active), runs[0].id)
+    run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
+    st.query_params["run"] = run_id
+    active = any(run.active for run in runs)
+    st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
+
+
+def _label(run: Run) -> str:
+    best = run.status.get("best_validation_dice")
+    words = [run.title, run.id, run.phase + (f", place {run.place}" if run.place else "")]
+    return "  ·  ".join([*words, *([f"best Dice {best:.3f}"] if best and not run.active else [])])
+
+
+def _phases(runs: list[Run]) -> list[tuple]:
+    return [(run.id, run.phase, run.place) for run in runs]
+
+
+def _show_run(run_id: str, phases: list[tuple]) -> None:
+    try:
+        run = jobs.find_run(run_id)
+    except JobError as error:
+        st.warning(str(error))
+        return
+    rows = run.folder.read_metrics()
+    _state(run, rows)
+    _buttons(run)
+    if rows:
+        left, right = st.columns([1, 1], gap="medium")
+        with left:
+            _numbers(rows)
+            show_curves({run.title: rows})
+        with right:
+            _pictures(run, len(rows))
+    with st.expander("Log", icon=":material/subject:"):
+        st.code(_log(run), language=None, height=220)
+    if _phases(jobs.list_runs()) != phases:
+        st.rerun()  # the list above has changed, or there is nothing to wait for any more and the page stops polling
+
+
+def _state(run: Run, rows: list[dict]) -> None:
+    status, share = run.status, run.status.get("progress", 0.0)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(run.state, color=STATE_COLOURS.get(run.state, "blue"))
+        if run.place:
+            st.markdown(f"Place {run.place} in the queue: one run computes at a time.")
+        if run.reason:
+            st.markdown(run.reason)
+    if run.active and not run.place:
+        left = status.get("seconds_left")
+        words = f"{share:.0%}" + (f", {_clock(left)} left" if left is not None else "")
+        if run.state in ("starting", "preparing") or not status.get("step"):
+            words = "Loading TensorFlow and building the network: this takes some seconds …"
+        st.progress(min(1.0, share), text=f"{words} · epoch {len(rows) + 1}" if status.get("step") else words)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _numbers(rows: list[dict]) -> None:
+    last = rows[-1]
+    columns = st.columns(5, gap="small")
+    for column, label, value, meaning in (
+        (columns[0], "Loss", f"{last['loss']:.3f}", "Mean of the last epoch, on augmented training slices."),
+        (columns[1], "Dice", f"{last['validation_dice']:.3f}", "Volume Dice, mean over the validation patients."),
+        (columns[2], "Average", f"{last['moving_average']:.3f}", "Moving average of the Dice: 0.8 old + 0.2 new."),
+        (columns[3], "Rate", f"{last['learning_rate']:.1e}", "Learning rate of the last step."),
+        (columns[4], "s/epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
+    ):
+        column.metric(label, value, help=meaning)
+
+
+def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
+    """Draw loss and validation Dice over minutes; several runs in one chart, told apart by dashes and names."""
+    figure = go.Figure()
+    dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+    for number, (title, rows) in enumerate(runs.items()):
+        minutes = [row["seconds"] / 60 for row in rows]
+        prefix = f"{title}: " if len(runs) > 1 else ""
+        for name, column, colour in (
+            ("validation Dice", "validation_dice", DICE),
+            ("its moving average", "moving_average", OTHER),
+            ("training loss", "loss", LOSS),
+        ):
+            figure.add_scatter(
+                x=minutes,
+                y=[row[column] for row in rows],
+                name=prefix + name,
+                mode="lines+markers" if len(rows) < 60 and column != "moving_average" else "lines",
+                marker={"size": 4},
+                line={"color": colour, "dash": dashes[number % len(dashes)], "width": 2},
+                hovertemplate=f"{prefix}{name} %{{y:.3f}} after %{{x:.2f}} min<extra></extra>",
+            )
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 4, "b": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"title": "minutes of training", "rangemode": "tozero"},
+        yaxis={"title": None, "rangemode": "tozero"},
+        uirevision="keep",  # a zoom survives the next epoch
+    )
+    st.plotly_chart(
+        figure,
+        key=f"curves_{'_'.join(runs)}",
+        config={"displaylogo": False},
+        alt="Training loss and validation Dice over the minutes of training",
+    )
+
+
+def _pictures(run: Run, epochs: int) -> None:
+    """The same slices after each epoch: the newest while the run goes on, or a slider through time."""
+    state, epoch = st.session_state, epochs
+    if run.active and st.toggle("Follow the run", value=True, key=f"follow_{run.id}", help="Off: scrub back and forth"):
+        state.pop("scrub_to", None)
+        st.markdown(f"After epoch **{epochs}**, the newest")
+    elif epochs > 1:
+        # a slider whose end moved on would jump out of the hand
+        last = state.setdefault("scrub_to", epochs) if run.active else epochs
+        if last > 1:
+            meaning = "Scrub back and forth through what the network has learnt."
+            epoch = st.slider("After epoch", 1, last, last, key=f"epoch_{run.id}_{last}", help=meaning)
+    what = st.segmented_control("Show", ["Mask", "Attention"], default="Mask", key="preview_kind", required=True)
+    show_picture(run, epoch, what)
+    if what == "Mask":
+        chips = (
+            ("found", overlay.TRUE_POSITIVE_COLOUR),
+            ("false alarm", overlay.FALSE_POSITIVE_COLOUR),
+            ("missed", overlay.FALSE_NEGATIVE_COLOUR),
+        )
+        words = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {text}' for text, colour in chips]
+        st.html("&emsp;".join(words))
+    else:
+        levels = " to ".join(str(level) for level in (LEVELS[0], LEVELS[-1]))
+        st.caption(f"Rows: attention maps of levels {levels}, coarsest first; dark blue 0, yellow 1.")
+
+
+def show_picture(run: Run, epoch: int, what: str) -> None:
+    """Show one epoch's picture of a run, if it is there."""
+    folder = "preview" if what == "Mask" else "attention"
+    path = run.folder.path / folder / f"epoch_{int(epoch):03d}.png"
+    try:
+        content = path.read_bytes()
+    except OSError:
+        st.caption(f"No picture of epoch {epoch}.")
+        return
+    patients = _judged(run)[:PREVIEW_PATIENTS]
+    st.image(content, width="stretch", alt=f"{what} after epoch {epoch}: {', '.join(patients)}")
+    phantoms = "phantoms " if all(patient.startswith("PHANTOM") for patient in patients) else ""
+    st.caption(f"Slice with the largest lesion of the validation {phantoms or 'patients '}{', '.join(patients)}")
+
+
+def _judged(run: Run) -> list[str]:
+    try:
+        return run.folder.read_spec()["validation_patients"]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def _log(run: Run) -> str:
+    try:
+        lines = (run.folder.path / "log.txt").read_text()[-6000:]
+    except OSError:
+        lines = ""
+    printed = jobs.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
+    # what TensorFlow prints at its start helps nobody here
+    noise = re.compile(r"^(WARNING: All log|[IWE]0000 ).*\n?", re.MULTILINE)
+    return (lines + ("\n" + noise.sub("", printed) if printed else "")) or "Nothing yet."
+
+
+def _buttons(run: Run) -> None:
+    """What can be done with a run in its state."""
+    with st.container(horizontal=True):
+        if run.active:
+            stopping = run.folder.stop_requested()
+            if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
+                jobs.stop(run)
+                st.rerun(scope="app")
+            return
+        allowed = _training_allowed()
+        if run.state != "finished" and "arguments" in run.request:
+            resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
+            if st.button("Resume", on_click=_act, args=(jobs.resume, run), **resume):
+                st.rerun()  # the whole page, which polls again from now on
+        if run.has_weights:
+            if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
+                st.switch_page("pages/explore.py", query_params={"weights": run.id})
+            if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
+                st.session_state.evaluated = (run.id, _evaluate(run))
+        st.download_button(
+            "Export", data=lambda: jobs.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+            icon=":material/folder_zip:", on_click="ignore", key="export",
+            help="The run folder as zip: settings, curves, pictures, weights. TensorBoard reads its events folder.",
+        )  # fmt: skip
+        if allowed:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write("Deletes the run, its weights and pictures, for everyone.")
+                if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(jobs.delete, run)):
+                    st.rerun()
+    found = st.session_state.get("evaluated")
+    if found and found[0] == run.id and found[1]:
+        _show_evaluation(found[1])
+    if problem := st.session_state.pop("action_problem", None):
+        st.error(problem)
+
+
+def _training_allowed() -> bool:
+    try:
+        return Limits.from_environment().allowed
+    except JobError:
+        return False
+
+
+def _act(action, run: Run) -> None:
+    try:
+        action(run)
+    except JobError as error:
+        st.session_state.action_problem = str(error)
+
+
+def _evaluate(run: Run) -> dict | None:
+    """Score the best weights on the run's own validation patients, every slice."""
+    try:
+        patients = jobs.validation_patients(run)
+        segmenter = Segmenter(jobs.weights_of(run))
+        bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
+        for score in evaluate(segmenter, patients):
+            scores.append(score)
+            bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
+        bar.empty()
+        return report(scores, run.id)
+    except (*page.PAGE_ERRORS, JobError) as error:
+        st.error(str(error), title="It could not be evaluated")
+        return None
+
+
+def _show_evaluation(result: dict) -> None:
+    low, high = result["raw"]["ci95"]
+    st.markdown(
+        f"**Volume Dice {result['raw']['mean']:.3f}** on average, {result['raw']['median']:.3f} median, at threshold "
+        f"{result['threshold']}, every slice, native grid; {len(result['patients'])} validation patients, 95 % "
+        f"interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients)."
+    )
+    st.dataframe(
+        [
+            {"Patient": id_, "Volume Dice": score["raw"], "Largest component only": score["largest_component"]}
+            for id_, score in result["patients"].items()
+        ],
+        hide_index=True,
+        alt="Volume Dice of each validation patient",
+    )

@@ -1,0 +1,95 @@
+"""Take slices with masks from a visitor, for a run of their own: checked by header, decoded, written anew."""
+
+import io
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import streamlit as st
+from PIL import Image, UnidentifiedImageError
+
+from unet.data import DataError, Patient
+
+UPLOAD = "upload"
+MAX_FILES, MAX_SIDE = 2000, 1024
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,80}?)_(\d{1,5})(_mask)?\.(?:tiff?|png)", re.IGNORECASE)
+
+
+def take_upload(destination: Path | None = None):
+    """Show where to drop files; return their patients, or write them out for a run and return the folder.
+
+    Args:
+        destination: folder to write to, in the layout of the data set; None only lists the patients.
+
+    Raises:
+        DataError: a file is no picture, too large, or no slice has a mask.
+    """
+    if destination is None:
+        files = st.file_uploader(
+            "Slices and masks", ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
+            help="Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
+            "post-contrast as red, green and blue; the mask black and white.",
+        )  # fmt: skip
+        st.caption(
+            "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
+            "server sees its pictures: upload only what may be shown."
+        )
+    else:
+        files = st.session_state.get("train_upload") or []
+    by_patient = _by_patient(files)
+    if destination is None:
+        return [
+            Patient(name, Path(name), dict.fromkeys(slices, Path()), dict.fromkeys(slices, Path()))
+            for name, slices in sorted(by_patient.items())
+        ]
+    for name, slices in by_patient.items():
+        (destination / name).mkdir(parents=True)
+        for number, (image, mask) in slices.items():
+            picture, drawn = decode(image.getvalue(), image.name), decode(mask.getvalue(), mask.name)
+            if picture.shape != drawn.shape:
+                raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
+            stem = str(destination / name / f"{name}_{number}")
+            cv2.imwrite(f"{stem}.tif", np.ascontiguousarray(picture[..., ::-1]))
+            cv2.imwrite(f"{stem}_mask.tif", np.where(drawn.max(axis=-1) > 127, 255, 0).astype(np.uint8))
+    return destination
+
+
+def _by_patient(files) -> dict[str, dict[int, tuple]]:
+    """Return patient → slice number → (slice, mask), of the slices that have both."""
+    if len(files) > MAX_FILES:
+        raise DataError(f"{len(files)} files; this page takes {MAX_FILES} at once.")
+    found: dict[str, dict[tuple[int, bool], object]] = defaultdict(dict)
+    for file in files:
+        match = _NAME.fullmatch(file.name)
+        if not match:
+            raise DataError(f"{file.name[:80]}: expected names such as PATIENT_1.tif and PATIENT_1_mask.tif.")
+        found[match[1]][int(match[2]), bool(match[3])] = file
+    pairs = {
+        name: {n: (slices[n, False], slices[n, True]) for n, mask in slices if mask and (n, False) in slices}
+        for name, slices in found.items()
+    }
+    pairs = {name: slices for name, slices in pairs.items() if slices}
+    if files and not pairs:
+        raise DataError("No slice has its mask beside it: PATIENT_1.tif needs PATIENT_1_mask.tif.")
+    return pairs
+
+
+def decode(content: bytes, name: str) -> np.ndarray:
+    """Return (height, width, 3) uint8; the header is read first and nothing large is decoded.
+
+    Raises:
+        DataError: it is no TIFF or PNG of 8 bits, or larger than 1024 pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=("TIFF", "PNG")) as picture:
+            if max(picture.size) > MAX_SIDE or min(picture.size) < 16:
+                raise DataError(f"{name[:80]}: {picture.size[0]}×{picture.size[1]} pixels; expected 16 to {MAX_SIDE}.")
+            if picture.mode not in ("1", "L", "P", "RGB", "RGBA"):
+                raise DataError(f"{name[:80]}: {picture.mode} pixels; expected 8 bits for each of three channels.")
+            return np.array(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{name[:80]} is no complete TIFF or PNG. Save it again.") from None

@@ -1,0 +1,74 @@
+// The weights' own rule for masks, where they have one: lesions that are too small are dropped, or only one stays.
+// The same as `unet/postprocessing.py`: voxels that share a face, an edge or a corner belong together.
+
+class LesionFilter {
+  /** rule: { components, min_voxels }.  probability: the bits of halves, (slices, rows, columns). */
+  constructor(probability, [slices, rows, columns], rule) {
+    Object.assign(this, { probability, slices, rows, columns, rule });
+    const lowest = halfBits(1 / STEPS);
+    let count = 0;
+    for (const bits of probability) if (bits >= lowest) count += 1;
+    this.candidates = new Uint32Array(count); // a few percent of the volume: nothing else can be lesion
+    for (let v = 0, i = 0; v < probability.length; v++) if (probability[v] >= lowest) this.candidates[i++] = v;
+    this.mask = new Uint8Array(probability.length);
+  }
+
+  static isNeeded(rule) {
+    return rule.components !== "all" || rule.min_voxels > 1;
+  }
+
+  /** The mask at a threshold, in {0, 1}; the same array every time. */
+  at(threshold) {
+    const limit = halfBits(threshold);
+    if (limit === this.limit) return this.mask;
+    this.limit = limit;
+    const { mask, candidates, probability, rule } = this;
+    for (const v of candidates) mask[v] = probability[v] >= limit ? 1 : 0;
+    const lesions = this.lesions();
+    let kept = lesions.filter((voxels) => voxels.length >= rule.min_voxels);
+    if (rule.components !== "all" && kept.length) kept = [this.best(kept)];
+    mask.fill(0);
+    for (const voxels of kept) for (const v of voxels) mask[v] = 1;
+    return mask;
+  }
+
+  /** The connected lesions of the mask, each a list of voxels; leaves 2 where it has been. */
+  lesions() {
+    const { mask, candidates } = this;
+    const found = [];
+    for (const seed of candidates) {
+      if (mask[seed] !== 1) continue;
+      const voxels = [seed];
+      mask[seed] = 2;
+      for (let i = 0; i < voxels.length; i++) this.spread(voxels[i], voxels);
+      found.push(voxels);
+    }
+    return found;
+  }
+
+  spread(v, voxels) {
+    const { mask, slices, rows, columns } = this;
+    const x = v % columns, y = Math.floor(v / columns) % rows, z = Math.floor(v / (rows * columns));
+    for (let dz = z ? -1 : 0; dz <= (z < slices - 1 ? 1 : 0); dz++) {
+      for (let dy = y ? -1 : 0; dy <= (y < rows - 1 ? 1 : 0); dy++) {
+        for (let dx = x ? -1 : 0; dx <= (x < columns - 1 ? 1 : 0); dx++) {
+          const next = v + (dz * rows + dy) * columns + dx;
+          if (mask[next] !== 1) continue;
+          mask[next] = 2;
+          voxels.push(next);
+        }
+      }
+    }
+  }
+
+  /** The lesion that the rule keeps; of equal ones the first. */
+  best(lesions) {
+    const sum = (voxels) => voxels.reduce((total, v) => total + HALF_VALUES[this.probability[v]], 0);
+    const value = {
+      largest: (voxels) => voxels.length,
+      "largest by summed probability": sum,
+      "largest by mean probability": (voxels) => sum(voxels) / voxels.length,
+    }[this.rule.components];
+    return lesions.reduce((best, voxels) => (value(voxels) > value(best) ? voxels : best));
+  }
+}
