@@ -24,7 +24,9 @@ upload.show_problems(reading)
 if not reading.scans:
     st.stop()
 
-with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=True):
+# open until there is a result to look at
+looking = "segmented" not in st.session_state
+with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=looking):
     scans = upload.show_found(reading.scans)
 mapping = upload.pick_mapping(scans)
 
@@ -39,8 +41,13 @@ for note in notes:
 upload.show_familiarity(volume, scans[mapping[FLAIR].scan])
 upload.show_input(volume, weights.size)
 
-if st.button("Segment", type="primary", icon=":material/play_arrow:", key="segment"):
-    st.session_state.segmented = content_hash
+st.button(
+    "Segment",
+    type="primary",
+    icon=":material/play_arrow:",
+    key="segment",
+    on_click=lambda: st.session_state.update(segmented=content_hash),
+)
 if st.session_state.get("segmented") != content_hash:
     st.stop()
 

@@ -20,6 +20,9 @@ from unet.weights import Weights
 
 PURPOSE = "Research and teaching, not for diagnosis."
 LABEL = "FLAIR abnormality, predicted"
+_MULTIFRAME_CLASSES = tuple(  # enhanced and legacy-converted MR, CT and PET: others say nothing of each frame's place
+    f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("4.1", "4.4", "2.1", "2.2", "130", "128.1")
+)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def can_be_dicom_seg(scan: Scan) -> bool:
         and scan.affine is not None
         and bool(scan.source["study"] and scan.source["series"] and scan.source["frame_of_reference"])
         and all(one["class"] and one["instance"] and one["spacing"] for one in scan.source["references"])
+        and (scan.source["frames"] == 1 or scan.source["references"][0]["class"] in _MULTIFRAME_CLASSES)
     )
 
 
@@ -210,12 +214,13 @@ def _source_images(scan: Scan, planes: np.ndarray) -> tuple[list, np.ndarray]:
         place = places.get(number, first if number == 1 else last)  # frames of other stacks get no mask
         group.PlanePositionSequence = [Dataset()]
         group.PlanePositionSequence[0].ImagePositionPatient = list(place["position"])
-        group.PlaneOrientationSequence = [Dataset()]
-        group.PlaneOrientationSequence[0].ImageOrientationPatient = list(place["orientation"])
-        group.PixelMeasuresSequence = [Dataset()]
-        group.PixelMeasuresSequence[0].PixelSpacing = list(place["spacing"])
-        group.PixelMeasuresSequence[0].SliceThickness = place["thickness"] or 1.0
-    header.SharedFunctionalGroupsSequence = [Dataset()]
+    shared = Dataset()
+    shared.PlaneOrientationSequence = [Dataset()]
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(first["orientation"])
+    shared.PixelMeasuresSequence = [Dataset()]
+    shared.PixelMeasuresSequence[0].PixelSpacing = list(first["spacing"])
+    shared.PixelMeasuresSequence[0].SliceThickness = first["thickness"] or 1.0
+    header.SharedFunctionalGroupsSequence = [shared]
     for plane, reference in zip(planes, source["references"], strict=True):
         whole[reference["frame"] - 1] = plane
     return [header], whole

@@ -20,7 +20,7 @@ from unet.scan import Scan
 
 RANGES_FILE = Path(__file__).with_name("familiarity.json")
 MAX_SLICES = 16  # looked at, evenly spaced over the middle two thirds
-MARGIN = 0.1  # of the training range, on either side, before a value counts as unlike
+MARGIN = 0.25  # of the training range, on either side, before a value counts as unlike
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def _read_header(start: bytes, name: str):
         dtype = header.get_data_dtype()
     except Exception as error:  # nibabel raises many kinds for a damaged header
         raise IngestError(f"{name}: the NIfTI header is damaged. Copy or convert the file again.") from error
+    if dtype.itemsize == 0:
+        raise IngestError(f"{name}: the NIfTI header names a type of no size. Copy or convert the file again.")
     if len(shape) < 2 or min(shape) < 1:
         raise IngestError(f"{name}: a NIfTI of shape {shape}; expected at least a picture of height and width.")
     while len(shape) > 3 and shape[-1] == 1:

@@ -86,6 +86,7 @@ def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, note
     count = stack.shape[3]
     names, guesses = (name,), (guess_from_name(name),)
     if count == 3:
+        notes = [*notes, "Three colours: read as pre-contrast, FLAIR and post-contrast, as in the data set."]
         names, guesses = ("red", "green", "blue"), (PRE_CONTRAST, FLAIR, POST_CONTRAST)
     elif count > 1:
         names, guesses = tuple(f"channel {number}" for number in range(1, count + 1)), (None,) * count

@@ -47,17 +47,31 @@ def read_files(files: list[tuple[str, bytes]]) -> tuple[list[Scan], list[str]]:
     if dicom:
         from unet.dicom import read_dicom
 
-        found, sentences = read_dicom(dicom, room)
-        scans += found
-        problems += sentences
+        try:
+            found, sentences = read_dicom(dicom, room)
+            scans += found
+            problems += sentences
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            problems.append(_unforeseen(f"{len(dicom)} DICOM files", error))
     for name, content, kind in rest:
         try:
             scans.append(_read_one(name, content, kind, room, images))
         except IngestError as error:
             problems.append(str(error))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            problems.append(_unforeseen(name, error))
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
     return stack_pictures(scans), problems
+
+
+def _unforeseen(name: str, error: Exception) -> str:
+    """What to say of a file that broke its reader in a way nobody thought of; fuzzing makes this raise."""
+    return f"{name}: damaged in a way that breaks its reader ({type(error).__name__}). Export it again."
 
 
 def _unpacked(files: list[tuple[str, bytes]], problems: list[str]):

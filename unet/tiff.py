@@ -41,7 +41,7 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
             count = int(np.prod(series.shape, dtype=object))
             room.take(name, count, series.dtype.itemsize, plane)
             _check_strips(page, series, name, len(data))
-            array, axes = _decode(file, series, page, data, name, notes)
+            stack = _stack(*_decode(file, series, page, data, name, notes))
             orientation = page.tags.valueof(274, 1)
             inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
             extra = bool(page.extrasamples)
@@ -52,7 +52,6 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         raise
     except Exception as error:  # tifffile raises many kinds for damaged tags
         raise IngestError(f"{name}: looks like a TIFF but is cut off or damaged. Save or copy it again.") from error
-    stack = _stack(array, axes)
     if extra and stack.shape[3] in (2, 4):
         notes.append("The transparency channel was dropped.")
         stack = stack[..., :-1]
@@ -64,7 +63,7 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         stack = np.abs(stack)
     if inverted:
         notes.append("Stored with white as 0; inverted, so that bright is bright.")
-        stack = stack.max() - stack
+        stack = stack.max() - np.float32(stack)
     if orientation in _UPRIGHT:
         notes.append("Turned upright, as the orientation tag asks.")
         stack = np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])

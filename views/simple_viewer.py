@@ -249,6 +249,14 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
         slice_scores = tuple(_score(function(*pair)) for function in functions)
     volume_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
+    area_text, area_meaning = f"{area:,} px", "On this slice. The file gives no millimetres."
+    volume_text = ""
+    if spacing := volume.geometry.spacing:
+        area_text, area_meaning = (
+            f"{area * spacing[1] * spacing[2]:,.0f} mm²",
+            "On this slice, by the header's spacing.",
+        )
+        volume_text = f"{total * math.prod(spacing) / 1000:.1f} mL in all. "
     with st.container(border=True):
         columns = st.columns(3, gap="small")
         for column, label, value, meaning in (
@@ -257,12 +265,12 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
             (columns[2], "Volume Dice", volume_dice, "Overlap over all slices of the patient: the number to compare."),
             (columns[0], "Precision", slice_scores[2], "Share of the predicted pixels that are expected, this slice."),
             (columns[1], "Recall", slice_scores[3], "Share of the expected pixels that are predicted, this slice."),
-            (columns[2], "Predicted area", f"{area:,} px", "On this slice. The data set ships no millimetres."),
+            (columns[2], "Predicted area", area_text, area_meaning),
         ):
             column.metric(label, value, help=meaning)
         st.caption(
             f"{_share(area, brain[index])} of the brain on this slice, {_share(total, brain)} of the whole brain "
-            "(brain estimated from FLAIR). "
+            f"(brain estimated from FLAIR). {volume_text}"
             + ("" if scored[index] else "This slice has no expected mask, so there is nothing to score against.")
         )
 

@@ -333,6 +333,8 @@ class Viewer {
   rest() {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      // not all has come yet: a link that names its slice does not follow the lesion, which would rest again
+      if (this.study.arrived(this.data.model.id) < this.data.shape[0]) this.rest();
       if (!this.study.shape) return;
       this.maps.draw();
       this.writeLink();

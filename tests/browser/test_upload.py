@@ -1,0 +1,68 @@
+"""Your own MRI in a real browser: drop a zip of DICOM, see the lesion, take the DICOM-SEG along."""
+
+import highdicom
+import numpy as np
+import pytest
+
+from tests.browser.viewer import native_pixels, probe, wait_for_view
+from tests.upload_files import dicom_study, png_bytes, zip_bytes
+from unet.data import DEMO_FOLDER, list_patients, load_volume
+from unet.metrics import dice_score
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return load_volume(list_patients(DEMO_FOLDER)[0][0])
+
+
+def drop(page, *files: tuple[str, bytes]) -> None:
+    payloads = [{"name": name, "mimeType": "application/octet-stream", "buffer": content} for name, content in files]
+    page.locator("input[type=file]").first.set_input_files(payloads)
+
+
+def test_a_zip_of_dicom_gives_a_lesion_and_a_seg(page, app_address, phantom, tmp_path):
+    page.goto(f"{app_address}/upload")
+    page.get_by_text("Drop an MRI here").wait_for()
+    drop(page, ("study.zip", zip_bytes(dicom_study(phantom.images.astype(np.uint16) * 16))))
+    page.get_by_role("button", name="Segment").click(timeout=120_000)
+    wait_for_view(page)
+    assert probe(page, "viewer.data.edges") == ["R", "L", "A", "P"]
+    assert probe(page, "viewer.data.spacing") == [6, 1, 1]
+    shown = native_pixels(page).astype(int)
+    # grey except where the mask is: the lesion is on screen, and where the expert's mask has it
+    coloured = np.ptp(shown, axis=-1) > 20
+    index = probe(page, "viewer.position[0]")
+    assert dice_score(coloured, phantom.expected_mask[index]) > 0.8
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Mask as DICOM-SEG").click()
+    download.value.save_as(tmp_path / "seg.dcm")
+    content = (tmp_path / "seg.dcm").read_bytes()
+    assert b"Doe" not in content and b"SECRET" not in content
+    segmentation = highdicom.seg.segread(tmp_path / "seg.dcm")
+    mask = np.zeros(phantom.expected_mask.shape, np.uint8)
+    for frame, group in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        height = float(group.PlanePositionSequence[0].ImagePositionPatient[2])
+        mask[round((height + 60) / 6)] = frame
+    assert dice_score(mask, phantom.expected_mask) > 0.85
+
+
+def test_what_no_reader_knows_is_turned_away_and_the_next_file_works(page, app_address, phantom):
+    page.goto(f"{app_address}/upload")
+    page.get_by_text("Drop an MRI here").wait_for()
+    with page.expect_response(lambda response: "upload_file" in response.url) as refused:
+        drop(page, ("program.exe", b"MZ" + bytes(4000)))
+    assert refused.value.status == 415
+    drop(page, ("flair.png", png_bytes(phantom.images[13])))
+    page.get_by_text("1 slice of 256 × 256").wait_for(timeout=60_000)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (800, 1200)])
+def test_nothing_is_cut_off(page, app_address, phantom, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{app_address}/upload")
+    page.get_by_text("Drop an MRI here").wait_for()
+    drop(page, ("flair.png", png_bytes(phantom.images[13])))
+    page.get_by_role("button", name="Segment").wait_for(timeout=60_000)
+    page.wait_for_timeout(1000)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,123 @@
+"""What the server turns away while the bytes arrive."""
+
+import asyncio
+
+import pytest
+
+from tests import hostile
+from views import limits
+from views.limits import UploadLimits
+
+HEAD = b'--x\r\nContent-Disposition: form-data; name="a"; filename="%s"\r\n\r\n'
+[(_, PNG)] = hostile.good()["png"]
+
+
+class Server:
+    """Streamlit's place: takes whole bodies and counts them."""
+
+    def __init__(self, status=204):
+        self.status, self.received = status, []
+
+    async def __call__(self, scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.received.append(body)
+        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def put(app, content: bytes, file="f", session="s", method="PUT", name=b"a.png", chunk=1000) -> int:
+    """Send a body in chunks; return the status."""
+    body = (HEAD % name) + content
+    chunks = [body[start : start + chunk] for start in range(0, len(body), chunk)]
+    answers = []
+
+    async def receive():
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
+
+    async def send(message):
+        answers.append(message)
+
+    scope = {"type": "http", "method": method, "path": f"/_stcore/upload_file/{session}/{file}", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    return answers[0]["status"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 10_000)
+    monkeypatch.setattr(limits, "MAX_UPLOAD_BYTES", 20_000)
+    monkeypatch.setattr(limits, "MULTIPART_BYTES", 1_000)
+
+
+def test_a_picture_passes_unchanged():
+    server = Server()
+    assert put(UploadLimits(server), PNG) == 204
+    assert server.received == [(HEAD % b"a.png") + PNG]
+
+
+def test_a_body_is_stopped_as_soon_as_it_is_too_much():
+    server = Server()
+    assert put(UploadLimits(server), PNG + bytes(50_000)) == 413
+    assert server.received == []
+
+
+def test_a_visit_has_a_total_and_taking_a_file_away_makes_room():
+    app = UploadLimits(Server())
+    nine = PNG + bytes(9_000 - len(PNG))
+    assert [put(app, nine, file=name) for name in "abc"] == [204, 204, 413]
+    assert put(app, nine, file="c", session="another") == 204
+    assert put(app, b"", file="a", method="DELETE") == 204
+    assert put(app, nine, file="c") == 204
+    assert put(app, nine, file="c") == 204  # the same again counts once
+
+
+def test_a_file_that_streamlit_refuses_does_not_count():
+    server = Server(status=400)
+    app = UploadLimits(server)
+    nine = PNG + bytes(9_000 - len(PNG))
+    assert [put(app, nine, file=name) for name in "abcd"] == [400] * 4
+    server.status = 204
+    assert put(app, nine) == 204
+
+
+@pytest.mark.parametrize("content", [b"MZ" + bytes(900), b"<html></html>", b"", b"\x80\x04cos\nsystem\n"])
+def test_what_no_reader_knows_is_turned_away(content):
+    server = Server()
+    assert put(UploadLimits(server), content, chunk=7) == 415
+    assert server.received == []
+
+
+@pytest.mark.parametrize("kind", list(hostile.good()))
+def test_what_the_readers_know_passes(kind, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 10 << 20)
+    monkeypatch.setattr(limits, "MAX_UPLOAD_BYTES", 10 << 20)
+    [(name, content)] = hostile.good()[kind]
+    assert put(UploadLimits(Server()), content, name=name.encode()) == 204
+
+
+def test_the_other_half_of_a_pair_passes_by_its_name():
+    assert put(UploadLimits(Server()), bytes(900), name=b"brain.img") == 204
+
+
+def test_other_requests_are_left_alone():
+    server = Server()
+    scope = {"type": "http", "method": "PUT", "path": "/_stcore/health", "headers": []}
+
+    async def receive():
+        return {"type": "http.request", "body": bytes(50_000)}
+
+    async def send(message):
+        assert message.get("status", 204) == 204
+
+    asyncio.run(UploadLimits(server)(scope, receive, send))
+    assert len(server.received[0]) == 50_000
+
+
+def test_the_app_that_streamlit_serves_has_the_limits_before_it():
+    import streamlit_app
+
+    assert [one.cls for one in streamlit_app.app._user_middleware] == [UploadLimits]

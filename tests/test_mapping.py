@@ -1,0 +1,94 @@
+"""Which sequence goes where, and what happens to one that lies elsewhere."""
+
+import numpy as np
+import pytest
+
+from tests.hostile import slice_image, stack
+from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
+from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.mapping import Channel, build_volume, fits, suggest
+from unet.readers import read_files
+from unet.scan import IngestError
+
+
+def scans_of(*files):
+    scans, problems = read_files(list(files))
+    assert problems == []
+    return scans
+
+
+def test_series_of_a_study_find_their_places_by_name():
+    scans = scans_of(*reversed(dicom_study(stack())))
+    [mapping] = suggest(scans)
+    assert [scans[channel.scan].name for channel in mapping] == ["ax T1 pre", "ax FLAIR", "ax T1 post gd"]
+    volume, notes = build_volume(scans, mapping)
+    np.testing.assert_array_equal(volume.images, stack())
+    assert notes == []
+    assert (volume.geometry.spacing, volume.geometry.edges) == ((6, 1, 1), ("R", "L", "A", "P"))
+    assert not volume.has_mask.any() and not volume.expected_mask.any()
+
+
+def test_a_missing_sequence_is_replaced_by_flair_and_that_is_said():
+    scans = scans_of(("flair.png", png_bytes(slice_image())))
+    volume, notes = build_volume(scans, suggest(scans)[0])
+    assert volume.missing_sequences == ("pre-contrast", "post-contrast")
+    assert notes == [
+        "No pre-contrast and no post-contrast: FLAIR takes their place, as in the data set where a sequence is missing."
+    ]
+
+
+def test_three_unnamed_pictures_are_taken_in_the_data_sets_order():
+    scans = scans_of(*((f"{n}.png", png_bytes(slice_image(seed=n))) for n in (1, 2, 3)))
+    assert suggest(scans) == [(Channel(0, 0), Channel(1, 0), Channel(2, 0))]
+
+
+def test_two_pictures_of_no_sequence_are_looked_at_one_by_one():
+    scans = scans_of(("a.png", png_bytes(slice_image())), ("b.png", png_bytes(slice_image(side=80))))
+    assert suggest(scans) == [(None, Channel(0, 0), None), (None, Channel(1, 0), None)]
+
+
+def test_another_grid_is_resampled_to_where_it_lies():
+    rng = np.random.default_rng(0)
+    flair = rng.integers(0, 1000, (20, 22, 6)).astype(np.float32)
+    finer = np.repeat(np.repeat(flair, 2, axis=0), 2, axis=1)
+    affine = AXIAL.copy()
+    affine[:, :2] /= 2
+    affine[:3, 3] -= AXIAL[:3, :2].sum(axis=1) / 4  # a voxel's middle is where four smaller ones meet
+    scans = scans_of(("t1.nii", nifti_bytes(finer, affine)), ("flair.nii", nifti_bytes(flair, AXIAL)))
+    [mapping] = suggest(scans)
+    volume, notes = build_volume(scans, mapping)
+    inside = np.s_[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(volume.images[..., PRE_CONTRAST][inside], volume.images[..., FLAIR][inside], rtol=1e-3)
+    assert any("was resampled onto FLAIR's 6 × 22 × 20" in note for note in notes)
+
+
+def test_a_series_of_elsewhere_is_refused():
+    elsewhere = AXIAL.copy()
+    elsewhere[:3, 3] += 500
+    array = np.ones((20, 20, 6), np.float32)
+    scans = scans_of(("t1.nii", nifti_bytes(array[1:], elsewhere)), ("flair.nii", nifti_bytes(array, AXIAL)))
+    with pytest.raises(IngestError, match="pre-contrast: covers only 0% of where FLAIR lies"):
+        build_volume(scans, (Channel(0, 0), Channel(1, 0), None))
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    scans = scans_of(("a.png", png_bytes(slice_image(64))), ("b.png", png_bytes(slice_image(80))))
+    assert not fits(*scans)
+    with pytest.raises(IngestError, match="post-contrast: 1 × 80 × 80 voxels, but FLAIR has 1 × 64 × 64"):
+        build_volume(scans, (None, Channel(0, 0), Channel(1, 0)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10000), (15, 64)])
+def test_too_small_is_no_slice(shape):
+    scans = scans_of(("a.png", png_bytes(np.zeros(shape, np.uint8))))
+    with pytest.raises(IngestError, match="expected 16 to 2048 a side"):
+        build_volume(scans, suggest(scans)[0])
+
+
+def test_negative_and_tiny_values_become_grey_values():
+    array = (np.random.default_rng(0).normal(size=(20, 20, 4)) / 1000).astype(np.float32)
+    scans = scans_of(("flair.nii", nifti_bytes(array, AXIAL)))
+    volume, notes = build_volume(scans, suggest(scans)[0])
+    assert volume.images.min() == 0
+    assert volume.images[..., POST_CONTRAST].max() == pytest.approx(1000)
+    assert any("shifted up" in note for note in notes)

@@ -1,0 +1,361 @@
+"""Files of every kind into scans, with literal values; and the files that pydicom and nibabel ship for testing."""
+
+import gzip
+import importlib.util
+import io
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from tests.hostile import slice_image, stack
+from tests.upload_files import (
+    AXIAL,
+    dicom_bytes,
+    dicom_series,
+    dicom_slice,
+    dicom_study,
+    nifti_bytes,
+    nifti_of,
+    png_bytes,
+    tiff_bytes,
+    zip_bytes,
+)
+from unet.readers import read_files
+from unet.scan import Scan
+
+RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
+
+
+def read_one(*files: tuple[str, bytes]) -> Scan:
+    scans, problems = read_files(list(files))
+    assert problems == []
+    [scan] = scans
+    assert scan.voxels.dtype == np.float32 and scan.voxels.ndim == 4 and np.isfinite(scan.voxels).all()
+    assert len(scan.channel_names) == len(scan.guesses) == scan.voxels.shape[3]
+    return scan
+
+
+# --- pictures
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}, {"compression": "zlib"}, {"bigtiff": True}])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+def test_tiff_keeps_its_values(dtype, options):
+    image = (RAMP % 200).astype(dtype)
+    scan = read_one(("a.tif", tiff_bytes(image, **options)))
+    np.testing.assert_array_equal(scan.voxels[0, ..., 0], image.astype(np.float32))
+    assert scan.bit_depth == 8 * np.dtype(dtype).itemsize
+    assert scan.spacing is None and scan.edges is None
+
+
+def test_tiff_pages_are_slices_and_planes_are_channels():
+    images = stack(5).astype(np.uint16) * 100
+    together = read_one(("a.tif", tiff_bytes(images, photometric="rgb")))
+    np.testing.assert_array_equal(together.voxels, images)
+    planes = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+    apart = read_one(("a.tif", tiff_bytes(planes, photometric="rgb", planarconfig="separate")))
+    np.testing.assert_array_equal(apart.voxels, images)
+    hyperstack = read_one(("a.tif", tiff_bytes(planes, imagej=True, metadata={"axes": "ZCYX"})))
+    np.testing.assert_array_equal(hyperstack.voxels, images)
+    assert together.guesses == apart.guesses == ("pre-contrast", "FLAIR", "post-contrast")
+
+
+def test_lzw_tiff_is_read_in_colour_order():
+    written = io.BytesIO()
+    Image.fromarray(stack(1)[0]).save(written, "TIFF", compression="tiff_lzw")
+    np.testing.assert_array_equal(read_one(("a.tif", written.getvalue())).voxels, stack(1))
+
+
+def test_sixteen_bit_png_keeps_its_depth_and_colours():
+    colour = stack(1)[0].astype(np.uint16) * 201
+    scan = read_one(("a.png", png_bytes(colour)))
+    np.testing.assert_array_equal(scan.voxels[0], colour)
+    assert scan.bit_depth == 16
+
+
+def test_equal_colours_are_one_grey_channel():
+    image = slice_image()
+    scan = read_one(("a.png", png_bytes(np.dstack([image] * 3))))
+    np.testing.assert_array_equal(scan.voxels[0, ..., 0], image)
+    assert scan.voxels.shape[3] == 1
+
+
+def test_transparency_is_dropped_and_said():
+    scan = read_one(("a.png", png_bytes(np.dstack([stack(1)[0], slice_image()]))))
+    assert scan.voxels.shape[3] == 3
+    assert "The transparency channel was dropped." in scan.notes
+
+
+def test_a_phone_held_sideways_is_turned_upright():
+    exif = Image.Exif()
+    exif[274] = 6  # the camera lay on its side: the row at the top is the picture's right column
+    picture = np.zeros((40, 64, 3), np.uint8)
+    picture[:8] = 255
+    written = io.BytesIO()
+    Image.fromarray(picture).save(written, "JPEG", exif=exif, quality=100)
+    scan = read_one(("a.jpg", written.getvalue()))
+    assert scan.voxels.shape == (1, 64, 40, 1)
+    assert scan.voxels[0, :, -6:].min() > 200 and scan.voxels[0, :, :30].max() < 50
+    assert "Turned upright, as the camera's orientation tag asks." in scan.notes
+
+
+def test_white_is_zero_is_inverted():
+    scan = read_one(("a.tif", tiff_bytes(np.uint8(RAMP % 200), photometric="miniswhite")))
+    assert scan.voxels[0, 0, :3, 0].tolist() == [199, 198, 197]
+
+
+def test_four_grey_pictures_are_slices_in_the_order_of_their_numbers():
+    files = [(f"s{number}.png", png_bytes(np.full((20, 20), number, np.uint8))) for number in (10, 9, 2, 1)]
+    scan = read_one(*files)
+    assert scan.voxels[:, 0, 0, 0].tolist() == [1, 2, 9, 10]
+    assert scan.files == ("s1.png", "s2.png", "s9.png", "s10.png")
+
+
+def test_three_grey_pictures_are_sequences():
+    files = [(f"{name}.png", png_bytes(slice_image(seed=seed))) for seed, name in enumerate(("t1", "flair", "t1gd"))]
+    scans, problems = read_files(files)
+    assert [scan.guesses[0] for scan in scans] == ["pre-contrast", "FLAIR", "post-contrast"]
+
+
+def test_slices_of_the_data_set_are_a_stack_without_their_masks():
+    files = [(f"TCGA_1_{n}.tif", tiff_bytes(image, photometric="rgb")) for n, image in enumerate(stack(3), 1)]
+    files += [(f"TCGA_1_{n}_mask.tif", tiff_bytes(slice_image())) for n in (1, 2, 3)]
+    scan = read_one(*files)
+    np.testing.assert_array_equal(scan.voxels, stack(3))
+
+
+# --- DICOM
+
+
+def test_slices_are_sorted_by_position_and_not_by_name():
+    planes = np.stack([np.full((20, 24), 100 + number, np.uint16) for number in range(6)])
+    scan = read_one(*dicom_series(planes, spacing=(5.0, 0.8, 0.9)))
+    assert scan.voxels[:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104, 105]
+    assert scan.spacing == pytest.approx((5.0, 0.8, 0.9))
+    assert (scan.plane, scan.edges, scan.modality) == ("axial", ("R", "L", "A", "P"), "MR")
+    assert scan.guesses == ("FLAIR",)
+    # the first pixel of the lowest slice lies at (-128, -128, -60) in DICOM's system, left and back positive
+    np.testing.assert_allclose(scan.affine @ [0, 0, 0, 1], [128, 128, -60, 1])
+
+
+def test_series_are_told_apart():
+    scans, problems = read_files(dicom_study(stack()))
+    assert problems == []
+    assert [(scan.name, scan.guesses) for scan in scans] == [
+        ("ax T1 pre", ("pre-contrast",)),
+        ("ax FLAIR", ("FLAIR",)),
+        ("ax T1 post gd", ("post-contrast",)),
+    ]
+
+
+def test_localisers_of_three_planes_are_three_scans():
+    directions = {"axial": [1, 0, 0, 0, 1, 0], "coronal": [1, 0, 0, 0, 0, -1], "sagittal": [0, 1, 0, 0, 0, -1]}
+    files = [
+        (name, dicom_bytes(dicom_slice(RAMP, ImageOrientationPatient=cosines, SliceThickness=8)))
+        for name, cosines in directions.items()
+    ]
+    scans, _ = read_files(files)
+    assert {scan.plane: scan.edges for scan in scans} == {
+        "axial": ("R", "L", "A", "P"),
+        "coronal": ("R", "L", "S", "I"),
+        "sagittal": ("A", "P", "S", "I"),
+    }
+
+
+def test_a_head_taken_upside_down_is_turned():
+    upside_down = dicom_slice(RAMP, ImageOrientationPatient=[1, 0, 0, 0, -1, 0])
+    scan = read_one(("a", dicom_bytes(upside_down)))
+    np.testing.assert_array_equal(scan.voxels[0, ..., 0], RAMP[::-1])
+    assert scan.edges == ("R", "L", "A", "P")
+
+
+def test_a_slice_given_twice_counts_once_and_a_second_pass_is_its_own_scan():
+    series = dicom_series(stack()[..., 1])
+    assert len(read_one(*series, *((f"again/{name}", content) for name, content in series)).voxels) == 6
+    second = [
+        (f"b{number}", dicom_bytes(dicom_slice(image, (-128, -128, -60 + 6 * number), InstanceNumber=50 + number)))
+        for number, image in enumerate(stack()[..., 0])
+    ]
+    scans, _ = read_files(series + second)
+    assert [scan.name for scan in scans] == ["ax FLAIR (1 of 2)", "ax FLAIR (2 of 2)"]
+    np.testing.assert_array_equal(scans[0].voxels[..., 0], stack()[..., 1])
+    np.testing.assert_array_equal(scans[1].voxels[..., 0], stack()[..., 0])
+
+
+def test_a_missing_slice_is_said():
+    series = dicom_series(stack()[..., 1], shuffle=False)
+    scan = read_one(*series[:2], *series[3:])
+    assert len(scan.voxels) == 5
+    assert any("unevenly spaced, 6.00 to 12.00 mm" in note for note in scan.notes)
+
+
+def test_grey_values_follow_the_header():
+    scaled = read_one(("a", dicom_bytes(dicom_slice(RAMP, RescaleSlope=2, RescaleIntercept=-1000))))
+    np.testing.assert_array_equal(scaled.voxels[0, ..., 0], RAMP * 2.0 - 1000)
+    zero = read_one(("a", dicom_bytes(dicom_slice(RAMP, RescaleSlope=0, RescaleIntercept=5))))
+    np.testing.assert_array_equal(zero.voxels[0, ..., 0], RAMP)
+    assert any("slope is 0" in note for note in zero.notes)
+    inverted = read_one(("a", dicom_bytes(dicom_slice(RAMP, PhotometricInterpretation="MONOCHROME1"))))
+    np.testing.assert_array_equal(inverted.voxels[0, ..., 0], RAMP.max() - RAMP)
+    windowed = read_one(("a", dicom_bytes(dicom_slice(RAMP, WindowCenter=100, WindowWidth=50))))
+    np.testing.assert_array_equal(windowed.voxels[0, ..., 0], RAMP)  # for the eye only
+    assert windowed.window == (75, 125)
+
+
+def test_burned_in_text_is_warned_about():
+    scan = read_one(("a", dicom_bytes(dicom_slice(RAMP, BurnedInAnnotation="YES"))))
+    assert any("text is burned into the picture" in note for note in scan.notes)
+
+
+def test_millimetres_only_from_a_header():
+    silent = {"PixelSpacing": None, "SliceThickness": None}
+    assert read_one(("a", dicom_bytes(dicom_slice(RAMP, **silent)))).spacing is None
+    lost = {"ImageOrientationPatient": None, "ImagePositionPatient": None}
+    scan = read_one(("a", dicom_bytes(dicom_slice(RAMP, **lost))))
+    assert scan.edges is None and scan.spacing == (6, 1, 1)
+
+
+def test_an_enhanced_multiframe_file_is_sorted_by_its_frames_positions():
+    from pydicom.dataset import Dataset
+
+    planes = np.stack([np.full((20, 24), 100 + number, np.uint16) for number in range(4)])
+    order = [2, 0, 3, 1]
+    file = dicom_slice(planes[0], NumberOfFrames=4, PixelData=planes[order].tobytes(), ImagePositionPatient=None)
+    file.PerFrameFunctionalGroupsSequence = []
+    for number in order:
+        group, place = Dataset(), Dataset()
+        place.ImagePositionPatient = [0, 0, 5.0 * number]
+        group.PlanePositionSequence = [place]
+        file.PerFrameFunctionalGroupsSequence.append(group)
+    scan = read_one(("a", dicom_bytes(file)))
+    assert scan.voxels[:, 0, 0, 0].tolist() == [100, 101, 102, 103]
+    assert [one["frame"] for one in scan.source["references"]] == [2, 4, 1, 3]
+
+
+def test_nothing_about_the_patient_leaves_the_reader(tmp_path):
+    broken = dicom_slice(RAMP, PixelData=bytes(10))
+    scans, problems = read_files([("a", dicom_bytes(dicom_slice(RAMP))), ("b", dicom_bytes(broken))])
+    scans[0].save(tmp_path, 0)
+    said = (tmp_path / "scan_0.json").read_text() + " ".join(problems)
+    assert len(problems) == 1
+    for secret in ("Doe", "SECRET", "1950"):
+        assert secret not in said
+
+
+def _pixel_bearing(folder: Path) -> list[Path]:
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=False)
+            if any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+                found.append(path)
+        except Exception:  # pydicom's own tests hold files that it refuses
+            continue
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_files_that_pydicom_ships_are_read_or_refused_in_words():
+    data = importlib.util.find_spec("data_store")
+    if data is None:
+        pytest.skip("pydicom-data is not installed: pip install -r requirements-dev.txt")
+    folders = Path(pydicom.__file__).parent / "data" / "test_files", Path(data.origin).parent / "data"
+    paths = [path for folder in folders for path in _pixel_bearing(folder)]
+    read = 0
+    for path in paths:
+        if path.name == "color3d_jpeg_baseline.dcm":  # 120 colour frames, read in 4 s: left to the command line
+            read += 1
+            continue
+        scans, problems = read_files([(path.name, path.read_bytes())])
+        assert scans or (problems and path.name in problems[0])
+        read += bool(scans)
+    assert len(paths) >= 161
+    assert read >= 154
+
+
+# --- NIfTI
+
+
+def test_nifti_is_turned_upright_with_its_sequences():
+    scan = read_one(("a.nii", nifti_of(stack())))
+    np.testing.assert_array_equal(scan.voxels, stack())
+    assert (scan.spacing, scan.edges) == ((6, 1, 1), ("R", "L", "A", "P"))
+
+
+def test_nifti_of_the_other_hand_is_mirrored():
+    array = np.arange(4 * 5 * 3, dtype=np.int16).reshape(4, 5, 3)
+    scan = read_one(("a.nii", nifti_bytes(array, np.diag([2.0, 3, 6, 1]))))  # columns to the right, rows to the front
+    np.testing.assert_array_equal(scan.voxels[..., 0], array[::-1, ::-1].transpose(2, 1, 0))
+    assert scan.spacing == (6, 3, 2)
+
+
+@pytest.mark.parametrize(("unit", "spacing"), [("mm", (6, 1, 1)), ("meter", (6000, 1000, 1000)), (None, (6, 1, 1))])
+def test_nifti_units(unit, spacing):
+    scan = read_one(("a.nii", nifti_bytes(np.ones((9, 8, 7), np.int16), AXIAL, unit)))
+    assert scan.spacing == pytest.approx(spacing)
+    assert any("names no unit" in note for note in scan.notes) == (unit is None)
+
+
+def test_nifti_without_orientation_claims_none():
+    image = nibabel.Nifti1Image(np.ones((9, 8, 7), np.int16), None)
+    scan = read_one(("a.nii", image.to_bytes()))
+    assert scan.spacing is None and scan.edges is None and scan.affine is None
+    assert scan.voxels.shape == (7, 8, 9, 1)
+
+
+def test_nifti_scaling_and_gzip():
+    image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(4, 5, 3), AXIAL)
+    image.header.set_slope_inter(2, 10)
+    content = bytearray(image.to_bytes())
+    content[112:120] = np.float32([2, 10]).tobytes()
+    scan = read_one(("a.nii.gz", gzip.compress(bytes(content))))
+    assert sorted(scan.voxels.ravel())[:2] == [10, 12]
+
+
+def test_the_files_that_nibabel_ships_are_read_or_refused_in_words():
+    tests = Path(nibabel.__file__).parent
+    names = ["anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz", "functional.nii", "standard.nii.gz"]
+    names += ["reoriented_anat_moved.nii", "resampled_anat_moved.nii", "row_major.dconn.nii", "0.dcm", "1.dcm"]
+    paths = [tests / "tests" / "data" / name for name in names]
+    paths += [*(tests / "nicom" / "tests" / "data").glob("*.dcm*")]
+    if not paths[0].exists():
+        pytest.skip("nibabel was installed without its tests")
+    unread = []
+    for path in paths:
+        scans, problems = read_files([(path.name, path.read_bytes())])
+        assert scans or (problems and path.name.removesuffix(".gz") in problems[0])
+        unread += [] if scans else [path.name]
+    assert set(unread) <= {"csa_slice_norm.dcm", "slicethickness_empty_string.dcm"}  # headers without pixels
+    for name in names[:7]:
+        path = tests / "tests" / "data" / name
+        canonical = nibabel.as_closest_canonical(nibabel.load(path)).get_fdata(dtype=np.float32)
+        scan = read_one((path.name, path.read_bytes()))
+        if scan.plane == "axial":
+            theirs = canonical.reshape(*canonical.shape[:3], -1)[::-1, ::-1, :, : scan.voxels.shape[3]]
+            theirs = theirs.transpose(2, 1, 0, 3)
+            known = np.isfinite(theirs)
+            np.testing.assert_allclose(scan.voxels[known], theirs[known], rtol=1e-5)
+
+
+# --- together
+
+
+def test_one_good_file_beside_a_bad_one():
+    scans, problems = read_files([("bad.dcm", b"no"), ("good.png", png_bytes(slice_image()))])
+    assert len(scans) == 1
+    assert problems == [
+        "bad.dcm: begins with none of the marks of PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them. "
+        "Export it as one of these."
+    ]
+
+
+def test_a_zip_is_the_same_as_its_files():
+    files = dicom_study(stack())
+    packed, _ = read_files([("a.zip", zip_bytes(files))])
+    loose, _ = read_files(files)
+    for one, other in zip(packed, loose, strict=True):
+        np.testing.assert_array_equal(one.voxels, other.voxels)

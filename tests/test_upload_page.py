@@ -1,0 +1,137 @@
+"""The Upload page without a browser: what was found, what is said, and that nothing outlives its upload."""
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests import hostile
+from tests.upload_files import dicom_study, nifti_of, png_bytes, zip_bytes
+from unet.data import DEMO_FOLDER, list_patients, load_volume
+from unet.inference import Segmenter
+
+
+@pytest.fixture(scope="module")
+def phantom() -> np.ndarray:
+    """Eight slices of a phantom, around its lesion."""
+    return load_volume(list_patients(DEMO_FOLDER)[0][0]).images[10:18]
+
+
+@pytest.fixture
+def page():
+    """The page from a cold start."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    app = AppTest.from_file("../pages/upload.py", default_timeout=120)
+    app.query_params["simple_viewer"] = "true"
+    return app.run()
+
+
+def drop(app, *files: tuple[str, bytes]):
+    app.file_uploader[0].set_value([(name, content, "application/octet-stream") for name, content in files])
+    return app.run()
+
+
+def texts(app) -> str:
+    elements = [*app.markdown, *app.caption, *app.text, *app.error, *app.warning]
+    return "\n".join(str(element.value) for element in elements)
+
+
+def labels(app) -> list[str]:
+    return [button.label for button in app.get("download_button")]
+
+
+def test_a_study_is_found_mapped_segmented_and_offered(page, phantom):
+    app = drop(page, ("study.zip", zip_bytes(dicom_study(phantom.astype(np.uint16) * 16))))
+    assert not app.exception and not app.error and not app.warning
+    said = texts(app)
+    assert "DICOM · 8 slices of 256 × 256 · 16 bit · MR · axial · 1.00 × 1.00 mm, slices 6.00 mm apart" in said
+    assert [box.value.scan for box in app.selectbox[:3]] == [0, 1, 2]
+    assert "Doe" not in said and "SECRET" not in said
+    assert labels(app) == []
+    app.button(key="segment").click().run()
+    assert not app.exception and not app.error
+    assert set(labels(app)) >= {"Report", "Mask as DICOM-SEG", "Mask as NIfTI", "Sizes as CSV", "Masks as PNG"}
+    assert "mL" in texts(app)
+
+
+def test_results_survive_other_widgets_without_another_run(page, phantom, monkeypatch):
+    app = drop(page, ("a.nii", nifti_of(phantom)))
+    app.button(key="segment").click().run()
+    calls = []
+    original = Segmenter.predict
+    monkeypatch.setattr(Segmenter, "predict", lambda *args: calls.append(1) or original(*args))
+    app.slider(key="input_slice").set_value(2).run()
+    app.slider(key="export_threshold").set_value(0.7).run()
+    app.toggle(key="neurological").set_value(True).run()
+    assert calls == []
+    assert "Mask as NIfTI" in labels(app)
+    assert "Mask as DICOM-SEG" not in labels(app)
+    assert not app.exception
+
+
+def test_a_rejected_file_does_not_show_the_last_ones_result(page, phantom):
+    app = drop(page, ("a.nii", nifti_of(phantom)))
+    app.button(key="segment").click().run()
+    assert labels(app)
+    app = drop(app, ("bad.dcm", b"this is no MRI"))
+    assert labels(app) == []
+    assert "begins with none of the marks" in app.error[0].value
+    assert "private_segmentation" not in app.session_state
+    app = drop(app, ("a.png", png_bytes(phantom[4])))
+    assert not app.error
+    assert labels(app) == []  # another picture has to be segmented anew
+
+
+def test_taking_the_file_away_forgets_it(page, phantom):
+    app = drop(page, ("a.nii", nifti_of(phantom)))
+    app.button(key="segment").click().run()
+    app.file_uploader[0].set_value([])
+    app.run()
+    for name in ("reading", "upload_volume", "input_statistics", "private_segmentation"):
+        assert name not in app.session_state
+    assert labels(app) == []
+
+
+def test_one_good_file_beside_a_bad_one(page, phantom):
+    app = drop(page, ("bad.dcm", b"no"), ("flair.png", png_bytes(phantom[4, ..., 1])))
+    said = texts(app)
+    assert "bad.dcm: begins with none of the marks" in said
+    assert "PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown · size in millimetres unknown" in said
+    assert "No pre-contrast and no post-contrast: FLAIR takes their place" in said
+    app.button(key="segment").click().run()
+    assert not app.exception
+    assert "Orientation unknown" in texts(app)
+
+
+def test_an_unlike_picture_is_warned_about(page, phantom):
+    app = drop(page, ("a.png", png_bytes(255 - phantom[4])))
+    assert "perhaps inverted" in app.warning[0].value
+    app = drop(app, ("a.png", png_bytes(phantom[4])))
+    assert not app.warning
+
+
+def test_another_choice_of_sequences_is_another_result(page, phantom):
+    app = drop(page, ("study.zip", zip_bytes(dicom_study(phantom.astype(np.uint16)))))
+    app.button(key="segment").click().run()
+    assert labels(app)
+    app.selectbox[0].set_value(app.selectbox[0].options[0]).run()
+    assert not app.exception
+
+
+@pytest.mark.parametrize("name", ["1x1_png", "nifti_of_32000_cubed", "dicom_nested_3000_deep", "constant_png"])
+def test_hostile_files_end_in_words(page, name):
+    _, files = hostile.corpus()[name]
+    app = drop(page, *files)
+    assert not app.exception
+    assert app.error or app.warning
+
+
+def test_three_pictures_may_be_slices(page):
+    files = [(f"{n}.png", png_bytes(hostile.slice_image(seed=n))) for n in (1, 2, 3)]
+    app = drop(page, *files)
+    assert len(app.selectbox) == 3
+    toggle = next(one for one in app.toggle if "slices of one stack" in one.label)
+    toggle.set_value(True).run()
+    assert not app.exception
+    assert "3 slices of 64 × 64" in texts(app)
