@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from unet import jobs
+from unet import jobs, run_index
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
@@ -100,7 +100,7 @@ def choose_weights() -> Weights:
     Raises:
         WeightsError: they are missing, truncated or changed.
     """
-    finished = {run.id: run for run in jobs.list_runs() if run.state == "finished" and run.has_weights}
+    finished = {run.id: run for run in run_index.list_runs() if run.state == "finished" and run.has_weights}
     names = [*shipped_weights(), *finished]
     state = st.session_state
     if "weights" not in state:
