@@ -93,15 +93,15 @@ def shipped_weights() -> list[str]:
 
 
 def choose_weights() -> Weights:
-    """Let the visitor choose shipped weights or a finished training run's; the link keeps it as `weights=`.
+    """Let the visitor choose shipped weights or those of an ended training run; the link keeps it as `weights=`.
 
     Only names from the list are taken, never a path. With nothing to choose from nothing is shown.
 
     Raises:
         WeightsError: they are missing, truncated or changed.
     """
-    finished = {run.id: run for run in run_index.list_runs() if run.state == "finished" and run.has_weights}
-    names = [*shipped_weights(), *finished]
+    ended = {run.id: run for run in run_index.list_runs() if not run.active and run.has_weights}
+    names = [*shipped_weights(), *ended]
     state = st.session_state
     if "weights" not in state:
         state.weights = st.query_params.get("weights", DEFAULT_WEIGHTS)
@@ -115,13 +115,13 @@ def choose_weights() -> Weights:
         "Weights of the network",
         names,
         key="weights",
-        format_func=lambda name: f"{finished[name].title} · {name}" if name in finished else f"{name} (shipped)",
+        format_func=lambda name: f"{ended[name].title} · {name}" if name in ended else f"{name} (shipped)",
     )
     if name == DEFAULT_WEIGHTS:
         st.query_params.pop("weights", None)
         return default_weights()
     st.query_params["weights"] = name
-    return jobs.weights_of(finished[name]) if name in finished else find_weights(name)
+    return jobs.weights_of(ended[name]) if name in ended else find_weights(name)
 
 
 class _Running:
