@@ -4,7 +4,6 @@ import streamlit as st
 
 from unet import jobs
 from unet.evaluation import evaluate, report
-from unet.inference import Segmenter
 from unet.run_index import Run
 from unet.run_request import JobError, Limits
 from views import page
@@ -64,7 +63,7 @@ def _evaluate(run: Run) -> dict | None:
     """Score the best weights on the run's own validation patients, every slice."""
     try:
         patients = jobs.validation_patients(run)
-        segmenter = Segmenter(jobs.weights_of(run))
+        segmenter = page.segmenter(jobs.weights_of(run))
         bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
         for score in evaluate(segmenter, patients):
             scores.append(score)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import overlay, run_index
-from unet.preview import LEVELS, PREVIEW_PATIENTS
+from unet.preview import ATTENTION_PATIENTS, LEVELS, PREVIEW_PATIENTS
 from unet.run_index import Run
 from unet.run_request import JobError
 from views.training_actions import show_actions
@@ -165,8 +165,8 @@ def _pictures(run: Run, epochs: int) -> None:
         words = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {text}' for text, colour in chips]
         st.html("&emsp;".join(words))
     else:
-        levels = " to ".join(str(level) for level in (LEVELS[0], LEVELS[-1]))
-        st.caption(f"Rows: attention maps of levels {levels}, coarsest first; dark blue 0, yellow 1.")
+        words = ", ".join(str(level) for level in LEVELS)
+        st.caption(f"Attention of levels {words}, from the coarsest gate on the left; dark blue 0, yellow 1.")
 
 
 def show_picture(run: Run, epoch: int, what: str) -> None:
@@ -178,7 +178,7 @@ def show_picture(run: Run, epoch: int, what: str) -> None:
     except OSError:
         st.caption(f"No picture of epoch {epoch}.")
         return
-    patients = _judged(run)[:PREVIEW_PATIENTS]
+    patients = _judged(run)[: PREVIEW_PATIENTS if what == "Mask" else ATTENTION_PATIENTS]
     st.image(content, width="stretch", alt=f"{what} after epoch {epoch}: {', '.join(patients)}")
     phantoms = "phantoms " if all(patient.startswith("PHANTOM") for patient in patients) else ""
     st.caption(f"Slice with the largest lesion of the validation {phantoms or 'patients '}{', '.join(patients)}")
