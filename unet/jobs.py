@@ -20,10 +20,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unet.data import Patient, list_patients
-from unet.run_index import QUEUED, STARTING, Run, list_runs, runs_folder
+from unet.run_index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, runner_of
-from unet.runs import RunFolder, TrainingStopped
+from unet.runs import FINISHED, RunFolder, TrainingStopped
 from unet.training_config import TrainingConfig, disk_need
 from unet.weights import Weights, WeightsError, find_weights
 
@@ -79,18 +79,20 @@ def resume(run: Run) -> None:
     """
     if not Limits.from_environment().allowed:
         raise JobError("Training is switched off on this server.")
-    if run.active or run.state == "finished":
-        raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
-    if "arguments" not in run.request:
-        raise JobError("This run was started on the command line; resume it there with --resume.")
     path, again = run.folder.path, []
-    if run.folder.checkpoint.exists():
-        again = ["--resume"]
-    else:
-        for leftover in ("metrics.csv", "spec.json", "curve.png"):
-            (path / leftover).unlink(missing_ok=True)
-    (path / "stop").unlink(missing_ok=True)
-    _launch(path, [*run.request["arguments"], *again])
+    with FileLock(path.parent / ".resume.lock"):  # two visitors may ask at once
+        run = read_run(path)
+        if run.active or run.state == FINISHED:
+            raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
+        if "arguments" not in run.request:
+            raise JobError("This run was started on the command line; resume it there with --resume.")
+        if run.folder.checkpoint.exists():
+            again = ["--resume"]
+        else:
+            for leftover in ("metrics.csv", "spec.json", "curve.png"):
+                (path / leftover).unlink(missing_ok=True)
+        (path / "stop").unlink(missing_ok=True)
+        _launch(path, [*run.request["arguments"], *again])
 
 
 def _launch(path: Path, arguments: list[str]) -> None:

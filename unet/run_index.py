@@ -62,7 +62,7 @@ class Run:
 
 def runs_folder() -> Path:
     """Return where runs live: `UNET_RUNS`, or `runs/` in the project."""
-    return Path(os.environ.get("UNET_RUNS") or PROJECT_FOLDER / "runs").expanduser()
+    return Path(os.environ.get("UNET_RUNS") or PROJECT_FOLDER / "runs").expanduser().resolve()
 
 
 def list_runs(root: Path | None = None) -> list[Run]:

@@ -92,6 +92,7 @@ def _sources() -> dict[str, tuple[str, Path | None]]:
     sources = {}
     try:
         root, found, _ = page.patients()
+        root = root.resolve()  # a run does not start in the folder that the server was started in
         if root != DEMO_FOLDER:
             real = any(split_of(patient.patient_id) != "unseen" for patient in found)
             sources["found"] = ("LGG data set" if real else root.name, root)
