@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from unet import jobs
+from unet import jobs, run_index
 from unet.augmentation import NO_AUGMENTATION
 from unet.data import DEMO_FOLDER, find_data_root, list_patients, load_volume
 from unet.run_request import Request
@@ -39,9 +39,9 @@ def wait_until(condition, seconds: float = 600) -> None:
         time.sleep(0.1)
 
 
-def finish(run_id: str) -> jobs.Run:
-    wait_until(lambda: not jobs.find_run(run_id).active, 3600)
-    return jobs.find_run(run_id)
+def finish(run_id: str) -> run_index.Run:
+    wait_until(lambda: not run_index.find_run(run_id).active, 3600)
+    return run_index.find_run(run_id)
 
 
 def kills(args) -> None:
@@ -49,13 +49,13 @@ def kills(args) -> None:
     run_id = jobs.start(Request("kills", TrainingConfig(epochs=100_000, epoch_slices=16, **SMALL), **PHANTOMS))
     loadable = lost = 0
     for number in range(args.count):
-        run = jobs.find_run(run_id)
+        run = run_index.find_run(run_id)
         before = len(run.folder.read_metrics())
-        wait_until(lambda before=before: len(jobs.find_run(run_id).folder.read_metrics()) > before)
+        wait_until(lambda before=before: len(run_index.find_run(run_id).folder.read_metrics()) > before)
         time.sleep(random.uniform(0, 3))
         os.kill(run.folder.read_process()["pid"], signal.SIGKILL)
-        wait_until(lambda: not jobs.find_run(run_id).active)
-        run = jobs.find_run(run_id)
+        wait_until(lambda: not run_index.find_run(run_id).active)
+        run = run_index.find_run(run_id)
         epoch = load_arrays(run.folder.checkpoint)[1]["epoch"]
         jobs.weights_of(run)
         loadable += 1
@@ -63,11 +63,11 @@ def kills(args) -> None:
         lost = max(lost, len(rows) - epoch)
         print(f"{number + 1:3d}: {run.state}, checkpoint of epoch {epoch}, {len(rows)} rows", flush=True)
         jobs.resume(run)
-    jobs.stop(jobs.find_run(run_id)).join()
-    rows = jobs.find_run(run_id).folder.read_metrics()
+    jobs.stop(run_index.find_run(run_id)).join()
+    rows = run_index.find_run(run_id).folder.read_metrics()
     steady = [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     print(f"{loadable} of {args.count} checkpoints and best weights load; at most {lost} finished epochs lost; ")
-    print(f"curve without gap or double epoch: {steady}; last state {jobs.find_run(run_id).state}")
+    print(f"curve without gap or double epoch: {steady}; last state {run_index.find_run(run_id).state}")
 
 
 def latency(args) -> None:
@@ -88,9 +88,9 @@ def latency(args) -> None:
     median_milliseconds()
     idle = median_milliseconds()
     run_id = jobs.start(Request("latency", TrainingConfig(filters=16, sizes=(128,), minutes=10), **PHANTOMS))
-    wait_until(lambda: jobs.find_run(run_id).status.get("step", 0) > 3)
+    wait_until(lambda: run_index.find_run(run_id).status.get("step", 0) > 3)
     busy = median_milliseconds()
-    jobs.stop(jobs.find_run(run_id)).join()
+    jobs.stop(run_index.find_run(run_id)).join()
     print(f"median of {args.count}: idle {idle:.0f} ms, beside a run {busy:.0f} ms, {busy / idle:.2f} ×")
 
 
@@ -209,8 +209,8 @@ def restart(args) -> None:
     from tests.browser.conftest import running_app, running_browser
 
     run_id = jobs.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
-    pid = jobs.find_run(run_id).folder.read_process()["pid"]
-    wait_until(lambda: len(jobs.find_run(run_id).folder.read_metrics()) > 1)
+    pid = run_index.find_run(run_id).folder.read_process()["pid"]
+    wait_until(lambda: len(run_index.find_run(run_id).folder.read_metrics()) > 1)
     with running_browser() as browser:
         for number in range(2):
             with running_app() as address:
@@ -222,7 +222,7 @@ def restart(args) -> None:
                 print(f"server {number + 1}: run on the page after {time.monotonic() - started:.1f} s")
                 page.close()
             # running_app has ended the server by now; the run must not care
-    run = jobs.find_run(run_id)
+    run = run_index.find_run(run_id)
     print(f"run {run.state}, same process: {run.folder.read_process()['pid'] == pid}")
     jobs.stop(run).join()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unet import jobs, runners
+from unet import jobs, run_index, runners
 from unet.data import DEMO_FOLDER
 from unet.run_request import JobError, Limits, Request, offered_folders
 from unet.runs import RunFolder
@@ -64,7 +64,7 @@ def root(tmp_path, monkeypatch) -> Path:
     for name in ("", "_FILTERS", "_MINUTES", "_PATIENTS", "_RUNS", "_QUEUE"):
         monkeypatch.delenv(f"UNET_TRAINING{name}", raising=False)
     yield tmp_path / "runs"
-    for run in jobs.list_runs():
+    for run in run_index.list_runs():
         if run.active:
             runners.LocalRunner().end(run.folder.read_process(), force=True)
 
@@ -80,11 +80,11 @@ def wait_for(condition, seconds: float = 40):
 
 
 def state_of(run_id: str) -> str:
-    return jobs.find_run(run_id).state
+    return run_index.find_run(run_id).state
 
 
-def ended(run_id: str) -> jobs.Run | None:
-    run = jobs.find_run(run_id)
+def ended(run_id: str) -> run_index.Run | None:
+    run = run_index.find_run(run_id)
     return None if run.active else run
 
 
@@ -100,7 +100,7 @@ def test_two_visitors_start_at_once_and_take_turns(root, monkeypatch):
     first, second = jobs.start(REQUEST), jobs.start(REQUEST)
     assert first != second
     wait_for(lambda: {state_of(first), state_of(second)} == {"training", "queued"})
-    waiting = next(run for run in jobs.list_runs() if run.state == "queued")
+    waiting = next(run for run in run_index.list_runs() if run.state == "queued")
     assert waiting.place == 1
     assert wait_for(lambda: ended(first)).state == "finished"
     assert wait_for(lambda: ended(second)).state == "finished"
@@ -114,13 +114,13 @@ def test_queue_keeps_its_order_and_a_stopped_one_leaves_it(root, monkeypatch):
     wait_for(lambda: running(ids[0]))
     for place in (1, 2, 3):
         ids.append(jobs.start(REQUEST))
-        assert wait_for(lambda: jobs.find_run(ids[-1]).place) == place
-    jobs.stop(jobs.find_run(ids[1]))
+        assert wait_for(lambda: run_index.find_run(ids[-1]).place) == place
+    jobs.stop(run_index.find_run(ids[1]))
     assert wait_for(lambda: ended(ids[1])).state == "stopped"
-    assert [jobs.find_run(id_).place for id_ in ids[2:]] == [1, 2]
-    jobs.stop(jobs.find_run(ids[0]))
+    assert [run_index.find_run(id_).place for id_ in ids[2:]] == [1, 2]
+    jobs.stop(run_index.find_run(ids[0]))
     wait_for(lambda: running(ids[2]))
-    assert wait_for(lambda: jobs.find_run(ids[3]).place) == 1
+    assert wait_for(lambda: run_index.find_run(ids[3]).place) == 1
 
 
 def test_lock_of_a_killed_run_is_free(root, monkeypatch):
@@ -129,9 +129,9 @@ def test_lock_of_a_killed_run_is_free(root, monkeypatch):
     wait_for(lambda: running(first))
     second = jobs.start(REQUEST)
     wait_for(lambda: state_of(second) == "queued")
-    os.kill(jobs.find_run(first).folder.read_process()["pid"], signal.SIGKILL)
+    os.kill(run_index.find_run(first).folder.read_process()["pid"], signal.SIGKILL)
     wait_for(lambda: running(second))
-    run = jobs.find_run(first)
+    run = run_index.find_run(first)
     assert run.state == "interrupted"
     assert "killed" in run.reason
 
@@ -143,8 +143,8 @@ def test_stop_leaves_no_process(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    handle = jobs.find_run(run_id).folder.read_process()
-    jobs.stop(jobs.find_run(run_id)).join()
+    handle = run_index.find_run(run_id).folder.read_process()
+    jobs.stop(run_index.find_run(run_id)).join()
     assert state_of(run_id) == "stopped"
     assert not psutil.pid_exists(handle["pid"]) or psutil.Process(handle["pid"]).status() == psutil.STATUS_ZOMBIE
 
@@ -156,8 +156,8 @@ def test_a_run_that_does_not_listen_is_killed(root, monkeypatch):
     monkeypatch.setattr(jobs, "TERMINATE_SECONDS", 1)
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    handle = jobs.find_run(run_id).folder.read_process()
-    jobs.stop(jobs.find_run(run_id)).join()
+    handle = run_index.find_run(run_id).folder.read_process()
+    jobs.stop(run_index.find_run(run_id)).join()
     assert not runners.LocalRunner().is_alive(handle)
     assert state_of(run_id) == "stopped"
 
@@ -200,7 +200,7 @@ def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunF
 
 def test_dead_process_reads_interrupted(root):
     folder = dead_run(root, epoch=3)
-    run = jobs.find_run(folder.path.name)
+    run = run_index.find_run(folder.path.name)
     assert (run.state, run.active, run.status["epoch"]) == ("interrupted", False, 3)
 
 
@@ -217,9 +217,9 @@ def test_process_id_that_was_used_again_is_not_the_run(root):
 
 
 def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
-    monkeypatch.setattr(jobs, "oom_kills", lambda: 4)
+    monkeypatch.setattr(run_index, "oom_kills", lambda: 4)
     assert state_of(dead_run(root).path.name) == "out of memory"
-    monkeypatch.setattr(jobs, "oom_kills", lambda: 3)
+    monkeypatch.setattr(run_index, "oom_kills", lambda: 3)
     folder = dead_run(root, "20260101-000000-beef")
     (folder.path / "output.txt").write_text("terminate called after throwing an instance of 'std::bad_alloc'")
     assert state_of(folder.path.name) == "out of memory"
@@ -228,7 +228,7 @@ def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
 def test_verdict_is_written_down_and_stays(root, monkeypatch):
     folder = dead_run(root)
     assert state_of(folder.path.name) == "interrupted"
-    monkeypatch.setattr(jobs, "oom_kills", lambda: 99)  # of others, later
+    monkeypatch.setattr(run_index, "oom_kills", lambda: 99)  # of others, later
     assert state_of(folder.path.name) == "interrupted"
 
 
@@ -246,12 +246,12 @@ def test_resume_of_a_killed_run_and_nothing_else(root, monkeypatch):
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
     with pytest.raises(JobError, match="only a run that was cut off"):
-        jobs.resume(jobs.find_run(run_id))
-    os.kill(jobs.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
+        jobs.resume(run_index.find_run(run_id))
+    os.kill(run_index.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
     wait_for(lambda: ended(run_id))
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
-    jobs.resume(jobs.find_run(run_id))
-    assert jobs.find_run(run_id).active
+    jobs.resume(run_index.find_run(run_id))
+    assert run_index.find_run(run_id).active
     run = wait_for(lambda: ended(run_id))
     assert run.state == "finished"
     with pytest.raises(JobError, match="is finished"):
@@ -262,27 +262,27 @@ def test_stopped_run_resumes_without_its_old_flag(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    jobs.stop(jobs.find_run(run_id)).join()
+    jobs.stop(run_index.find_run(run_id)).join()
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
-    jobs.resume(jobs.find_run(run_id))
+    jobs.resume(run_index.find_run(run_id))
     assert wait_for(lambda: ended(run_id)).state == "finished"
 
 
 def test_delete(root, monkeypatch):
     folder = dead_run(root)
-    jobs.delete(jobs.find_run(folder.path.name))
-    assert jobs.list_runs() == []
+    jobs.delete(run_index.find_run(folder.path.name))
+    assert run_index.list_runs() == []
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     with pytest.raises(JobError, match="stop it first"):
-        jobs.delete(jobs.find_run(run_id))
+        jobs.delete(run_index.find_run(run_id))
 
 
 def test_a_path_is_no_run(root):
     dead_run(root)
     for name in ("..", "../runs", "/etc", "", ".", "20260101-000000-abcd/best"):
         with pytest.raises(JobError, match="There is no run"):
-            jobs.find_run(name)
+            run_index.find_run(name)
 
 
 def test_export_leaves_uploads_and_checkpoint_out(root):
@@ -291,7 +291,7 @@ def test_export_leaves_uploads_and_checkpoint_out(root):
     for name in ("data/A/A_1.tif", "checkpoint.npz", ".reserve", *kept):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_bytes(b"x")
-    names = zipfile.ZipFile(BytesIO(jobs.export_zip(jobs.find_run(folder.path.name)))).namelist()
+    names = zipfile.ZipFile(BytesIO(jobs.export_zip(run_index.find_run(folder.path.name)))).namelist()
     inside = {name.removeprefix(f"{folder.path.name}/") for name in names}
     assert inside == {"request.json", "status.json"} | kept
 
@@ -314,7 +314,7 @@ def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
     server.send_signal(signal.SIGKILL)
     server.wait()
     before = time.monotonic()
-    run = jobs.find_run(run_id)  # everything the new server knows comes from the folders
+    run = run_index.find_run(run_id)  # everything the new server knows comes from the folders
     assert time.monotonic() - before < 1
     assert (run.state, run.title) == ("training", "t")
     jobs.stop(run).join()
@@ -339,7 +339,7 @@ def test_limits_of_the_host(root, monkeypatch):
     ):
         with pytest.raises(JobError, match=words):
             jobs.start(request)
-    assert jobs.list_runs() == []
+    assert run_index.list_runs() == []
 
 
 def test_training_switched_off(root, monkeypatch):
@@ -347,7 +347,7 @@ def test_training_switched_off(root, monkeypatch):
     with pytest.raises(JobError, match="switched off"):
         jobs.start(REQUEST)
     with pytest.raises(JobError, match="switched off"):
-        jobs.resume(jobs.find_run(dead_run(root).path.name))
+        jobs.resume(run_index.find_run(dead_run(root).path.name))
 
 
 def test_a_limit_that_is_no_number(monkeypatch):
@@ -363,7 +363,7 @@ def test_oldest_runs_make_room(root, monkeypatch):
         (folder.path / "request.json").write_text(json.dumps(content))
     monkeypatch.setenv("UNET_TRAINING_RUNS", "2")
     new = jobs.start(REQUEST)
-    assert {run.id for run in jobs.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
+    assert {run.id for run in run_index.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
 
 
 def test_full_queue_and_full_disk_are_refused(root, monkeypatch):

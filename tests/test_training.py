@@ -18,8 +18,9 @@ import tensorflow as tf
 import train as command_line
 from unet import training
 from unet.augmentation import NO_AUGMENTATION, Augmentation
-from unet.data import DataError, Patient, Volume, list_patients, published_splits, split_of
+from unet.data import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
 from unet.devices import mixed_precision_policy
+from unet.estimate import estimate
 from unet.learner import Learner
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, LEVELS, attention_unet
@@ -515,6 +516,15 @@ def test_precision_follows_the_processor(monkeypatch, flags, policy_name):
 def test_precision_on_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
     assert mixed_precision_policy() == "mixed_float16"
+
+
+def test_estimate_times_steps_and_counts_epochs():
+    patients, _ = list_patients(DEMO_FOLDER)
+    found = estimate(replace(TINY, sizes=(16, 32), minutes=1e-4), patients[:2], patients[2:3])
+    assert set(found) == {"epoch_seconds", "epochs", "minutes", "memory_mb"}
+    assert len(found["epoch_seconds"]) == 2 and min(found["epoch_seconds"]) > 0
+    assert found["epochs"] == 1  # the minutes end it before the four epochs do
+    assert found["memory_mb"] > 100 and found["minutes"] > 0
 
 
 # --- the command line

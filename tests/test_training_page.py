@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
-from unet import jobs, runners
+from unet import run_index, runners
 from unet.augmentation import Augmentation
 from unet.data import DEMO_FOLDER, DataError
 from unet.preprocessing import intensity_statistics
@@ -46,7 +46,7 @@ def button(app, label: str):
 
 def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFolder:
     """A finished run with the shipped weights as its result."""
-    folder = RunFolder(jobs.runs_folder() / run_id)
+    folder = RunFolder(run_index.runs_folder() / run_id)
     folder.path.mkdir(parents=True)
     request = {"title": title, "arguments": [f"--data={DEMO_FOLDER}"], "time": float(len(title))}
     (folder.path / "request.json").write_text(json.dumps(request))
@@ -70,12 +70,12 @@ def test_a_preset_starts_one_run(start):
     assert "No run yet" in app.info[0].value
     button(app, "Start").click().run()
     assert not app.exception
-    (run,) = jobs.list_runs()
+    (run,) = run_index.list_runs()
     assert run.title == "60 seconds on phantoms"
     assert {"--filters=8", "--training-patients=4", "--validation-patients=2"} <= set(run.request["arguments"])
-    wait_for(lambda: jobs.find_run(run.id).state == "finished")
+    wait_for(lambda: run_index.find_run(run.id).state == "finished")
     app.run()
-    assert len(jobs.list_runs()) == 1  # a rerun of the page is no second click
+    assert len(run_index.list_runs()) == 1  # a rerun of the page is no second click
     assert any("finished" in str(one.value) for one in app.markdown)
 
 
@@ -83,12 +83,12 @@ def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
     app = start()
     app.get_by_key("preset").set_value("Augmentation, with and without").run()
     button(app, "Start").click().run()
-    runs = {run.title: set(run.request["arguments"]) for run in jobs.list_runs()}
+    runs = {run.title: set(run.request["arguments"]) for run in run_index.list_runs()}
     assert set(runs) == {"with augmentation", "without augmentation"}
     (extra,) = runs["without augmentation"] - runs["with augmentation"]
     assert extra.startswith("--without=flip,rotation,zoom")
-    for run in jobs.list_runs():
-        wait_for(lambda run=run: not jobs.find_run(run.id).active)
+    for run in run_index.list_runs():
+        wait_for(lambda run=run: not run_index.find_run(run.id).active)
 
 
 def test_counts_cannot_overlap(start):
@@ -105,9 +105,9 @@ def test_fine_tuning_takes_the_network_of_the_weights(start):
     app = start()
     app.get_by_key("preset").set_value("Fine-tune the shipped weights").run()
     button(app, "Start").click().run()
-    (run,) = jobs.list_runs()
+    (run,) = run_index.list_runs()
     assert {"--filters=32", "--from-weights=attention-unet-32"} <= set(run.request["arguments"])
-    wait_for(lambda: not jobs.find_run(run.id).active)
+    wait_for(lambda: not run_index.find_run(run.id).active)
 
 
 def test_training_switched_off_is_said(start, monkeypatch):

@@ -7,7 +7,7 @@ from unet.data import FLAIR
 from unet.preprocessing import Fit, normalise
 from unet.sampling import Example
 
-PREVIEW_PATIENTS = 6
+PREVIEW_PATIENTS, ATTENTION_PATIENTS = 6, 3
 LEVELS = (4, 3, 2, 1)  # of attention, coarsest first, as the decoder uses them
 
 
@@ -30,24 +30,25 @@ def draw_masks(validation: list[Example], masks: list[np.ndarray]) -> np.ndarray
 
 
 def draw_attention(validation: list[Example], predict, size: int) -> np.ndarray:
-    """Draw the four attention maps of the same slices, a row a level, coarsest first.
+    """Draw the attention maps of the same slices: a row for each of the first patients, a column for each level.
 
     Args:
         predict: from slices (B, size, size, 3) to the network's outputs.
         size: side in pixels that the network runs at.
     """
-    columns = []
-    for example in validation[:PREVIEW_PATIENTS]:
+    rows = []
+    for example in validation[:ATTENTION_PATIENTS]:
         image = example.volume.images[lesion_slice(example)]
         fit = Fit(*image.shape[:2], size)
         outputs = predict(fit.forward(normalise(image, example.statistics))[np.newaxis])
-        rows = []
+        pictures = []
         for level in LEVELS:
             values = np.float32(outputs[f"attention_{level}"])[0, ..., 0]
             square = np.kron(values, np.ones((2**level, 2**level), np.float32))  # as the network upsamples it
-            rows.append(overlay.draw_values(_flair(example), fit.inverse(square), 0.65))
-        columns.append(np.vstack(rows))
-    return _side_by_side(columns)
+            pictures.append(overlay.draw_values(_flair(example), fit.inverse(square), 0.65))
+        rows.append(np.hstack(pictures))
+    width = max(row.shape[1] for row in rows)
+    return np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
 
 
 def _flair(example: Example) -> np.ndarray:

@@ -115,6 +115,7 @@ class Limits:
         if not self.allowed:
             raise JobError("Training is switched off on this server.")
         config, people = request.config, (request.training_patients or 0) + (request.validation_patients or 0)
+        people = 1 if request.overfit_patient else people
         for name, wanted, limit in (
             ("filters", config.filters, self.filters),
             ("minutes", config.minutes or 0, self.minutes),
@@ -151,7 +152,14 @@ def estimate(request: Request, runs: Path) -> dict:
     command += [f"--run-dir={runs / 'estimate'}", "--background", "--estimate"]
     try:
         with FileLock(runs / ".estimate.lock", timeout=0):
-            done = subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, timeout=ESTIMATE_SECONDS)
+            done = subprocess.run(
+                command,
+                cwd=PROJECT_FOLDER,
+                capture_output=True,
+                text=True,
+                timeout=ESTIMATE_SECONDS,
+                start_new_session=True,
+            )
     except Timeout:
         raise JobError("Somebody else is measuring a run; try again in half a minute.") from None
     except subprocess.TimeoutExpired:

@@ -190,11 +190,15 @@ class RunFolder:
             yield
         except BaseException as error:
             state, reason = describe_end(error)
+            if getattr(error, "recorded", False):  # by a block within this one
+                reason = ""
+            error.recorded = True
             raise
         finally:
             self._reserve.unlink(missing_ok=True)
             with suppress(OSError):  # not even a few bytes free: `unet.jobs` tells it from the dead process
-                self.write_status({**self.read_status(), "state": state, "reason": reason})
+                if reason or state == FINISHED:
+                    self.write_status({**self.read_status(), "state": state, "reason": reason})
                 if reason:
                     self.write_log(f"{state}: {reason}")
 

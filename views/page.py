@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from unet import jobs
+from unet import jobs, run_index
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
@@ -114,7 +114,7 @@ def shipped_reports() -> dict[str, dict[str, dict]]:
 
 
 def choose_weights() -> tuple[Weights, Weights | None]:
-    """Let the visitor choose shipped weights or a finished training run's, and others to put beside them.
+    """Let the visitor choose shipped weights or an ended training run's, and others to put beside them.
 
     The links keep them as `weights=` and `beside=`. Only names from the list are taken, never a path. With nothing to
     choose from nothing is shown.
@@ -122,18 +122,18 @@ def choose_weights() -> tuple[Weights, Weights | None]:
     Raises:
         WeightsError: they are missing, truncated or changed.
     """
-    finished = {run.id: run for run in jobs.list_runs() if run.state == "finished" and run.has_weights}
-    names = [*sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS), *finished]
+    ended = {run.id: run for run in run_index.list_runs() if not run.active and run.has_weights}
+    names = [*sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS), *ended]
 
     def label(name: str | None) -> str:
         if name is None:
             return "nothing"
-        return f"{finished[name].title} · {name}" if name in finished else f"{name} (shipped)"
+        return f"{ended[name].title} · {name}" if name in ended else f"{name} (shipped)"
 
     def load(name: str) -> Weights:
         if name == DEFAULT_WEIGHTS:
             return default_weights()
-        return jobs.weights_of(finished[name]) if name in finished else find_weights(name)
+        return jobs.weights_of(ended[name]) if name in ended else find_weights(name)
 
     _take_linked("weights", names, DEFAULT_WEIGHTS)
     _take_linked("beside", names, None)

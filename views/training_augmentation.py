@@ -10,7 +10,7 @@ from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
 from unet.data import FLAIR, POST_CONTRAST
 from unet.preprocessing import intensity_statistics
 from views import page
-from views.training_form import AUGMENTATION_LABELS
+from views.training_presets import AUGMENTATION_LABELS
 
 SIDE, TOGETHER = 160, 10
 MEANINGS = {

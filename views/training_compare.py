@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from unet import jobs
-from unet.jobs import Run
+from unet import run_index
+from unet.run_index import Run
 from views.training_live import show_curves, show_picture
 
 MOST = 4
@@ -11,7 +11,7 @@ MOST = 4
 
 def show_comparison() -> None:
     """Let the visitor choose runs and show them together."""
-    runs = {run.id: run for run in jobs.list_runs() if run.folder.metrics.exists()}
+    runs = {run.id: run for run in run_index.list_runs() if run.folder.metrics.exists()}
     if len(runs) < 2:
         st.info("Two runs with at least one epoch are needed. A preset pair on the view Train starts two at once.")
         return

@@ -1,76 +1,29 @@
 """Choose a training run: presets first, every setting below, and what it would cost before it starts."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
-from unet import jobs
+from unet import jobs, run_index
 from unet.augmentation import NO_AUGMENTATION
 from unet.data import DEMO_FOLDER, PROJECT_FOLDER, DataError, Patient, list_patients, published_splits, split_of
 from unet.run_request import JobError, Limits, Request, estimate, offered_folders
 from unet.sampling import split_patients
 from unet.training_config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
-from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
+from unet.weights import WeightsError, find_weights
 from views import page
+from views.training_presets import (
+    ARCHITECTURE_NAMES,
+    AUGMENTATION_LABELS,
+    FIRST,
+    LOSS_LABELS,
+    PRESETS,
+    SCRATCH,
+    SIZES,
+)
 from views.training_upload import UPLOAD, take_upload
-
-ARCHITECTURE_NAMES = {"attention-unet": "Attention U-Net", "unet": "U-Net without attention"}
-LOSS_LABELS = {"bce-dice": "Cross-entropy + Dice", "focal-tversky": "Focal Tversky"}
-SIZES = ("64", "96", "128", "160", "192", "256", "128,160,192")
-AUGMENTATION_LABELS = {
-    "flip": "mirror",
-    "rotation": "turn",
-    "zoom": "zoom",
-    "shift": "shift",
-    "gamma": "gamma",
-    "bias": "coil bias",
-    "noise": "noise",
-    "missing": "missing sequence",
-    "own_statistics": "own statistics",
-}
-SCRATCH = "random numbers"
-
-# what each preset changes of the form's first values; `twins` are runs that differ from it in these fields
-FIRST = {
-    "data": "demo", "architecture": "attention-unet", "filters": 8, "size": "128", "length": "minutes", "minutes": 5.0,
-    "epochs": 10, "epoch_slices": 0, "batch": 8, "rate": 1e-3, "schedule": "cosine", "loss": "bce-dice", "seed": 2026,
-    "augmentation": list(AUGMENTATION_LABELS), "start": SCRATCH, "overfit": None,
-}  # fmt: skip
-PRESETS = {
-    "60 seconds on phantoms": {
-        "explanation": "A small network learns four synthetic patients from nothing, and the mask appears on two that "
-        "it has never seen. Needs no data set.",
-        "values": {"size": "64", "minutes": 0.75, "epoch_slices": 64, "rate": 5e-3},
-    },
-    "Overfit one patient": {
-        "explanation": "The first check of every network: can it learn a single patient by heart? It is judged by the "
-        "very slices it learns, so a high Dice proves nothing else.",
-        "values": {
-            "data": "best", "filters": 16, "minutes": 5.0, "epoch_slices": 128, "rate": 3e-3, "augmentation": [],
-            "overfit": "first",
-        },
-    },
-    "5 minutes, 8 filters": {
-        "explanation": "All training patients of the data set, a narrow network: what five minutes buy.",
-        "values": {"data": "best", "epoch_slices": 480, "rate": 2e-3},
-    },
-    "Fine-tune the shipped weights": {
-        "explanation": "Go on from the weights that Explore uses, with small steps, on the patients chosen below.",
-        "values": {"data": "best", "start": DEFAULT_WEIGHTS, "rate": 1e-4, "epoch_slices": 96},
-    },
-    "Augmentation, with and without": {
-        "explanation": "Two runs one after the other, same seed and same minutes: one sees every slice turned, scaled "
-        "and re-lit, the other as it is. Compare shows both curves.",
-        "values": {"size": "64", "minutes": 2.0, "epoch_slices": 96, "rate": 5e-3},
-        "twin": {"augmentation": []},
-    },
-    "Attention, with and without": {
-        "explanation": "Two runs one after the other, same seed and same minutes: with and without attention gates.",
-        "values": {"size": "64", "minutes": 2.0, "epoch_slices": 96, "rate": 5e-3},
-        "twin": {"architecture": "unet"},
-    },
-}  # fmt: skip
 
 
 def show_form() -> None:
@@ -139,6 +92,7 @@ def _sources() -> dict[str, tuple[str, Path | None]]:
     sources = {}
     try:
         root, found, _ = page.patients()
+        root = root.resolve()  # a run does not start in the folder that the server was started in
         if root != DEMO_FOLDER:
             real = any(split_of(patient.patient_id) != "unseen" for patient in found)
             sources["found"] = ("LGG data set" if real else root.name, root)
@@ -289,7 +243,7 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
 def _starts() -> dict[str, str]:
     """Return what a run can start from, with its name on screen."""
     shipped = {name: f"{name} (shipped)" for name in page.shipped_weights()}
-    finished = {run.id: f"{run.title} · {run.id}" for run in jobs.list_runs() if run.state == "finished"}
+    finished = {run.id: f"{run.title} · {run.id}" for run in run_index.list_runs() if run.state == "finished"}
     return {SCRATCH: "random numbers, from scratch", **shipped, **finished}
 
 
@@ -297,7 +251,7 @@ def _network_of(start: str) -> tuple[str, int] | None:
     if start == SCRATCH:
         return None
     try:
-        weights = find_weights(start) if start in page.shipped_weights() else jobs.weights_of(jobs.find_run(start))
+        weights = find_weights(start) if start in page.shipped_weights() else jobs.weights_of(run_index.find_run(start))
     except (WeightsError, JobError) as error:
         st.error(str(error), title="These weights cannot be used")
         return None
@@ -323,15 +277,17 @@ def _requests(request: Request, preset: str) -> list[Request]:
 
 def _start(request: Request, preset: str, limits: Limits) -> None:
     """Start, show the new run and say where it stands."""
+    folder = None
     try:
         for one in _requests(request, preset):
-            folder = None
             if st.session_state.train_data == UPLOAD:
                 limits.check(one)
                 folder = jobs.new_folder()
                 one = replace(one, data=take_upload(folder / "data"))
             st.session_state.run = jobs.start(one, folder)
     except (JobError, DataError) as error:
+        if folder and not (folder / "request.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
         st.error(str(error), title="The run was not started")
         return
     st.rerun()
@@ -344,7 +300,7 @@ def _show_estimate(request: Request, limits: Limits) -> None:
     with st.spinner("Two steps of this run are being timed …"):
         try:
             limits.check(request)
-            found = estimate(request, jobs.runs_folder())
+            found = estimate(request, run_index.runs_folder())
         except JobError as error:
             st.error(str(error), title="It could not be measured")
             return

@@ -5,13 +5,11 @@ import re
 import plotly.graph_objects as go
 import streamlit as st
 
-from unet import jobs, overlay
-from unet.evaluation import evaluate, report
-from unet.inference import Segmenter
-from unet.jobs import Run
-from unet.preview import LEVELS, PREVIEW_PATIENTS
-from unet.run_request import JobError, Limits
-from views import page
+from unet import overlay, run_index
+from unet.preview import ATTENTION_PATIENTS, LEVELS, PREVIEW_PATIENTS
+from unet.run_index import Run
+from unet.run_request import JobError
+from views.training_actions import show_actions
 
 POLL_SECONDS = 1.0
 STATE_COLOURS = {
@@ -23,7 +21,7 @@ LOSS, DICE, OTHER = (f"rgb{colour}" for colour in (overlay.EXPECTED_COLOUR, over
 
 def show_runs() -> None:
     """Let the visitor choose a run, and show it; polls only while something runs."""
-    runs = jobs.list_runs()
+    runs = run_index.list_runs()
     if not runs:
         st.info("No run yet. Choose a preset above and start it; it goes on if you close this tab.")
         return
@@ -54,13 +52,13 @@ def _phases(runs: list[Run]) -> list[tuple]:
 
 def _show_run(run_id: str, phases: list[tuple]) -> None:
     try:
-        run = jobs.find_run(run_id)
+        run = run_index.find_run(run_id)
     except JobError as error:
         st.warning(str(error))
         return
     rows = run.folder.read_metrics()
     _state(run, rows)
-    _buttons(run)
+    show_actions(run)
     if rows:
         left, right = st.columns([1, 1], gap="medium")
         with left:
@@ -70,7 +68,7 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
             _pictures(run, len(rows))
     with st.expander("Log", icon=":material/subject:"):
         st.code(_log(run), language=None, height=220)
-    if _phases(jobs.list_runs()) != phases:
+    if _phases(run_index.list_runs()) != phases:
         st.rerun()  # the list above has changed, or there is nothing to wait for any more and the page stops polling
 
 
@@ -167,8 +165,8 @@ def _pictures(run: Run, epochs: int) -> None:
         words = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {text}' for text, colour in chips]
         st.html("&emsp;".join(words))
     else:
-        levels = " to ".join(str(level) for level in (LEVELS[0], LEVELS[-1]))
-        st.caption(f"Rows: attention maps of levels {levels}, coarsest first; dark blue 0, yellow 1.")
+        words = ", ".join(str(level) for level in LEVELS)
+        st.caption(f"Attention of levels {words}, from the coarsest gate on the left; dark blue 0, yellow 1.")
 
 
 def show_picture(run: Run, epoch: int, what: str) -> None:
@@ -180,7 +178,7 @@ def show_picture(run: Run, epoch: int, what: str) -> None:
     except OSError:
         st.caption(f"No picture of epoch {epoch}.")
         return
-    patients = _judged(run)[:PREVIEW_PATIENTS]
+    patients = _judged(run)[: PREVIEW_PATIENTS if what == "Mask" else ATTENTION_PATIENTS]
     st.image(content, width="stretch", alt=f"{what} after epoch {epoch}: {', '.join(patients)}")
     phantoms = "phantoms " if all(patient.startswith("PHANTOM") for patient in patients) else ""
     st.caption(f"Slice with the largest lesion of the validation {phantoms or 'patients '}{', '.join(patients)}")
@@ -198,90 +196,7 @@ def _log(run: Run) -> str:
         lines = (run.folder.path / "log.txt").read_text()[-6000:]
     except OSError:
         lines = ""
-    printed = jobs.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
+    printed = run_index.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
     # what TensorFlow prints at its start helps nobody here
     noise = re.compile(r"^(WARNING: All log|[IWE]0000 ).*\n?", re.MULTILINE)
     return (lines + ("\n" + noise.sub("", printed) if printed else "")) or "Nothing yet."
-
-
-def _buttons(run: Run) -> None:
-    """What can be done with a run in its state."""
-    with st.container(horizontal=True):
-        if run.active:
-            stopping = run.folder.stop_requested()
-            if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
-                jobs.stop(run)
-                st.rerun(scope="app")
-            return
-        allowed = _training_allowed()
-        if run.state != "finished" and "arguments" in run.request:
-            resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
-            if st.button("Resume", on_click=_act, args=(jobs.resume, run), **resume):
-                st.rerun()  # the whole page, which polls again from now on
-        if run.has_weights:
-            if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
-                st.switch_page("pages/explore.py", query_params={"weights": run.id})
-            if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
-                st.session_state.evaluated = (run.id, _evaluate(run))
-        st.download_button(
-            "Export", data=lambda: jobs.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
-            icon=":material/folder_zip:", on_click="ignore", key="export",
-            help="The run folder as zip: settings, curves, pictures, weights. TensorBoard reads its events folder.",
-        )  # fmt: skip
-        if allowed:
-            with st.popover("Delete", icon=":material/delete:"):
-                st.write("Deletes the run, its weights and pictures, for everyone.")
-                if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(jobs.delete, run)):
-                    st.rerun()
-    found = st.session_state.get("evaluated")
-    if found and found[0] == run.id and found[1]:
-        _show_evaluation(found[1])
-    if problem := st.session_state.pop("action_problem", None):
-        st.error(problem)
-
-
-def _training_allowed() -> bool:
-    try:
-        return Limits.from_environment().allowed
-    except JobError:
-        return False
-
-
-def _act(action, run: Run) -> None:
-    try:
-        action(run)
-    except JobError as error:
-        st.session_state.action_problem = str(error)
-
-
-def _evaluate(run: Run) -> dict | None:
-    """Score the best weights on the run's own validation patients, every slice."""
-    try:
-        patients = jobs.validation_patients(run)
-        segmenter = Segmenter(jobs.weights_of(run))
-        bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
-        for score in evaluate(segmenter, patients):
-            scores.append(score)
-            bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
-        bar.empty()
-        return report(scores, run.id)
-    except (*page.PAGE_ERRORS, JobError) as error:
-        st.error(str(error), title="It could not be evaluated")
-        return None
-
-
-def _show_evaluation(result: dict) -> None:
-    low, high = result["raw"]["ci95"]
-    st.markdown(
-        f"**Volume Dice {result['raw']['mean']:.3f}** on average, {result['raw']['median']:.3f} median, at threshold "
-        f"{result['threshold']}, every slice, native grid; {len(result['patients'])} validation patients, 95 % "
-        f"interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients)."
-    )
-    st.dataframe(
-        [
-            {"Patient": id_, "Volume Dice": score["raw"], "Largest component only": score["largest_component"]}
-            for id_, score in result["patients"].items()
-        ],
-        hide_index=True,
-        alt="Volume Dice of each validation patient",
-    )

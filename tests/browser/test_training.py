@@ -33,8 +33,8 @@ def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
         page.get_by_text("--epochs=2").wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
-    page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=300_000)
-    page.get_by_role("button", name="Use in Explore").wait_for(timeout=300_000)
+    page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=600_000)
+    page.get_by_role("button", name="Use in Explore").wait_for(timeout=600_000)
     (run,) = [path for path in runs.iterdir() if path.is_dir()]
     previews = sorted((run / "preview").iterdir())
     assert len(previews) >= 2

@@ -1,0 +1,92 @@
+"""What can be done with a training run: stop, resume, open in Explore, evaluate, export, delete."""
+
+import streamlit as st
+
+from unet import jobs
+from unet.evaluation import evaluate, report
+from unet.run_index import Run
+from unet.run_request import JobError, Limits
+from views import page
+
+
+def show_actions(run: Run) -> None:
+    """Show the buttons that make sense in the state of the run."""
+    with st.container(horizontal=True):
+        if run.active:
+            stopping = run.folder.stop_requested()
+            if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
+                jobs.stop(run)
+                st.rerun(scope="app")
+            return
+        allowed = _training_allowed()
+        if run.state != "finished" and "arguments" in run.request:
+            resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
+            if st.button("Resume", on_click=_act, args=(jobs.resume, run), **resume):
+                st.rerun()  # the whole page, which polls again from now on
+        if run.has_weights:
+            if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
+                st.switch_page("pages/explore.py", query_params={"weights": run.id})
+            if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
+                st.session_state.evaluated = (run.id, _evaluate(run))
+        st.download_button(
+            "Export", data=lambda: jobs.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+            icon=":material/folder_zip:", on_click="ignore", key="export",
+            help="The run folder as zip: settings, curves, pictures, weights. TensorBoard reads its events folder.",
+        )  # fmt: skip
+        if allowed:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write("Deletes the run, its weights and pictures, for everyone.")
+                if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(jobs.delete, run)):
+                    st.rerun()
+    found = st.session_state.get("evaluated")
+    if found and found[0] == run.id and found[1]:
+        _show_evaluation(found[1])
+    if problem := st.session_state.pop("action_problem", None):
+        st.error(problem)
+
+
+def _training_allowed() -> bool:
+    try:
+        return Limits.from_environment().allowed
+    except JobError:
+        return False
+
+
+def _act(action, run: Run) -> None:
+    try:
+        action(run)
+    except JobError as error:
+        st.session_state.action_problem = str(error)
+
+
+def _evaluate(run: Run) -> dict | None:
+    """Score the best weights on the run's own validation patients, every slice."""
+    try:
+        patients = jobs.validation_patients(run)
+        segmenter = page.segmenter(jobs.weights_of(run))
+        bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
+        for score in evaluate(segmenter, patients):
+            scores.append(score)
+            bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
+        bar.empty()
+        return report(scores, run.id)
+    except (*page.PAGE_ERRORS, JobError) as error:
+        st.error(str(error), title="It could not be evaluated")
+        return None
+
+
+def _show_evaluation(result: dict) -> None:
+    low, high = result["raw"]["ci95"]
+    st.markdown(
+        f"**Volume Dice {result['raw']['mean']:.3f}** on average, {result['raw']['median']:.3f} median, at threshold "
+        f"{result['threshold']}, every slice, native grid; {len(result['patients'])} validation patients, 95 % "
+        f"interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients)."
+    )
+    st.dataframe(
+        [
+            {"Patient": id_, "Volume Dice": score["raw"], "Largest component only": score["largest_component"]}
+            for id_, score in result["patients"].items()
+        ],
+        hide_index=True,
+        alt="Volume Dice of each validation patient",
+    )
