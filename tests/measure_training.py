@@ -47,6 +47,8 @@ def finish(run_id: str) -> run_index.Run:
 def kills(args) -> None:
     """Kill a run at random moments of its training; resume it each time."""
     run_id = jobs.start(Request("kills", TrainingConfig(epochs=100_000, epoch_slices=16, **SMALL), **PHANTOMS))
+    # before the first checkpoint there is nothing to lose: such a run starts over
+    wait_until(lambda: jobs.RunFolder(run_index.runs_folder() / run_id).checkpoint.exists())
     loadable = lost = 0
     for number in range(args.count):
         run = run_index.find_run(run_id)

@@ -131,6 +131,7 @@ class _Run:
                 losses.append(self.learner.step(slices, masks, learning_rate))
                 if not compiled:  # seconds that are no training: the clock starts, or goes on, here
                     self._started, compiled = time.monotonic() - already, True
+                    epoch_started = time.monotonic()
                 if not math.isfinite(losses[-1]):
                     raise TrainingError(
                         f"the loss became {losses[-1]} at step {self.progress.step}; lower the learning rate"

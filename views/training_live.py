@@ -60,10 +60,11 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
     _state(run, rows)
     show_actions(run)
     if rows:
+        _numbers(rows)
         left, right = st.columns([1, 1], gap="medium")
         with left:
-            _numbers(rows)
             show_curves({run.title: rows})
+            _pace(rows)
         with right:
             _pictures(run, len(rows))
     with st.expander("Log", icon=":material/subject:"):
@@ -76,6 +77,8 @@ def _state(run: Run, rows: list[dict]) -> None:
     status, share = run.status, run.status.get("progress", 0.0)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(run.state, color=STATE_COLOURS.get(run.state, "blue"))
+        if _by_heart(run):
+            st.badge("by heart", color="orange", help="Judged by the very slices it learns: a check, not a score.")
         if run.place:
             st.markdown(f"Place {run.place} in the queue: one run computes at a time.")
         if run.reason:
@@ -142,6 +145,38 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
     )
 
 
+def _pace(rows: list[dict]) -> None:
+    """Draw learning rate and seconds per epoch, each on an axis of its own."""
+    figure = go.Figure()
+    for name, column, colour, axis in (
+        ("learning rate", "learning_rate", LOSS, "y"),
+        ("seconds per epoch", "epoch_seconds", OTHER, "y2"),
+    ):
+        figure.add_scatter(
+            x=[row["epoch"] for row in rows], y=[row[column] for row in rows], name=name, yaxis=axis,
+            line={"color": colour, "width": 2}, hovertemplate=f"{name} %{{y:.3g}} in epoch %{{x}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        height=170,
+        margin={"l": 0, "r": 0, "t": 4, "b": 0},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"title": "epoch"},
+        yaxis={"rangemode": "tozero", "exponentformat": "power", "nticks": 4},
+        yaxis2={"rangemode": "tozero", "overlaying": "y", "side": "right", "showgrid": False, "nticks": 4},
+        uirevision="keep",
+    )
+    alt = "Learning rate and seconds per epoch"
+    st.plotly_chart(figure, key="pace", config={"displayModeBar": False}, alt=alt)
+
+
+def _by_heart(run: Run) -> bool:
+    try:
+        spec = run.folder.read_spec()
+        return bool(set(spec.get("training_patients", [])) & set(spec["validation_patients"]))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
 def _pictures(run: Run, epochs: int) -> None:
     """The same slices after each epoch: the newest while the run goes on, or a slider through time."""
     state, epoch = st.session_state, epochs
@@ -180,8 +215,9 @@ def show_picture(run: Run, epoch: int, what: str) -> None:
         return
     patients = _judged(run)[: PREVIEW_PATIENTS if what == "Mask" else ATTENTION_PATIENTS]
     st.image(content, width="stretch", alt=f"{what} after epoch {epoch}: {', '.join(patients)}")
-    phantoms = "phantoms " if all(patient.startswith("PHANTOM") for patient in patients) else ""
-    st.caption(f"Slice with the largest lesion of the validation {phantoms or 'patients '}{', '.join(patients)}")
+    kind = "phantoms" if all(patient.startswith("PHANTOM") for patient in patients) else "patients"
+    kind = kind if _by_heart(run) else f"validation {kind}"
+    st.caption(f"Slice with the largest lesion of the {kind} {', '.join(patients)}")
 
 
 def _judged(run: Run) -> list[str]:
