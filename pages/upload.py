@@ -12,7 +12,7 @@ page.start_page("Your own MRI", ":material/upload_file:")
 
 st.subheader("Your own MRI", anchor=False)
 st.caption(
-    "Files are read in memory, for this visit only, and nothing of them is kept or logged. For teaching and research: "
+    "Files are read for this visit only, and nothing of them is kept or logged. For teaching and research: "
     "this app measures pictures, it does not diagnose."
 )
 
