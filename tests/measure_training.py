@@ -208,14 +208,16 @@ def throughput(args) -> None:
 
 def restart(args) -> None:
     """Kill the server during a run and see how soon the page of a new one shows it."""
-    from tests.browser.conftest import running_app, running_browser
+    from views.benchmark import running_browser, running_server, wait_until_healthy
 
     run_id = jobs.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
     pid = run_index.find_run(run_id).folder.read_process()["pid"]
     wait_until(lambda: len(run_index.find_run(run_id).folder.read_metrics()) > 1)
     with running_browser() as browser:
         for number in range(2):
-            with running_app() as address:
+            with running_server() as (host, server):
+                wait_until_healthy(host, server)
+                address = f"http://{host}"
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 started = time.monotonic()
                 page.goto(f"{address}/training?run={run_id}")
@@ -223,7 +225,7 @@ def restart(args) -> None:
                 page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=60_000)
                 print(f"server {number + 1}: run on the page after {time.monotonic() - started:.1f} s")
                 page.close()
-            # running_app has ended the server by now; the run must not care
+            # `running_server` has ended the server by now; the run must not care
     run = run_index.find_run(run_id)
     print(f"run {run.state}, same process: {run.folder.read_process()['pid'] == pid}")
     jobs.stop(run).join()

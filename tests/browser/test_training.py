@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.browser.conftest import running_app
 from unet.data import DEMO_FOLDER
+from views.benchmark import running_server, wait_until_healthy
 
 SHORT = os.environ.get("TRAINING_PRESET", "short") == "short"
 
@@ -13,8 +13,9 @@ SHORT = os.environ.get("TRAINING_PRESET", "short") == "short"
 @pytest.fixture
 def app_with_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("UNET_RUNS", str(tmp_path / "runs"))
-    with running_app(DEMO_FOLDER) as address:
-        yield address, tmp_path / "runs"
+    with running_server({"UNET_DATA": str(DEMO_FOLDER)}) as (address, server):
+        wait_until_healthy(address, server)
+        yield f"http://{address}", tmp_path / "runs"
 
 
 def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
