@@ -1,6 +1,7 @@
 """What the server turns away while the bytes arrive."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -29,6 +30,12 @@ class Server:
         await send({"type": "http.response.body", "body": b""})
 
 
+def run(coroutine) -> None:
+    """Run a coroutine in a thread: the browser tests leave an event loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
+
+
 def put(app, content: bytes, file="f", session="s", method="PUT", name=b"a.png", chunk=1000) -> int:
     """Send a body in chunks; return the status."""
     body = (HEAD % name) + content
@@ -42,7 +49,7 @@ def put(app, content: bytes, file="f", session="s", method="PUT", name=b"a.png",
         answers.append(message)
 
     scope = {"type": "http", "method": method, "path": f"/_stcore/upload_file/{session}/{file}", "headers": []}
-    asyncio.run(app(scope, receive, send))
+    run(app(scope, receive, send))
     return answers[0]["status"]
 
 
@@ -113,7 +120,7 @@ def test_other_requests_are_left_alone():
     async def send(message):
         assert message.get("status", 204) == 204
 
-    asyncio.run(UploadLimits(server)(scope, receive, send))
+    run(UploadLimits(server)(scope, receive, send))
     assert len(server.received[0]) == 50_000
 
 
