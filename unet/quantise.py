@@ -1,8 +1,8 @@
 """Int8: the trained network in 8-bit integers, two to three times faster, if it stays as good.
 
 NNCF measures the range of every activation on slices of training patients, rounds weights and activations to int8,
-and compares the mean volume Dice of the validation patients before and after. Where the loss is above what is allowed
-it takes layers back to float, worst first; what still loses too much is not written.
+and the mean volume Dice of the validation patients is compared before and after. Where the loss is above what is
+allowed NNCF takes layers back to float, worst first; what still loses too much is not written.
 
     python -m unet quantise --data DIR --weights NAME       (needs requirements-benchmark.txt)
 """
@@ -63,16 +63,21 @@ def quantise(
         return _mean_dice(compiled, map(model_input, slices), volumes, weights.size)
 
     before = score(openvino.compile_model(model, "CPU"))
-    smaller = nncf.quantize_with_accuracy_control(
-        model,
-        nncf.Dataset(list(_calibration_slices(calibration, weights.size))),
-        nncf.Dataset(slices, model_input),
-        lambda compiled, _: (score(compiled), None),  # a volume's Dice needs all its slices, whatever NNCF picks
-        max_drop=max_drop,
-        drop_type=nncf.DropType.ABSOLUTE,
-        preset=nncf.QuantizationPreset.MIXED,
-    )
+    ranges = nncf.Dataset(list(_calibration_slices(calibration, weights.size)))
+    settings = {"preset": nncf.QuantizationPreset.MIXED, "subset_size": SLICES_PER_PATIENT * len(calibration)}
+    smaller = nncf.quantize(model, ranges, **settings)
     after = score(openvino.compile_model(smaller, "CPU"))
+    if before - after > max_drop:
+        smaller = nncf.quantize_with_accuracy_control(
+            model,
+            ranges,
+            nncf.Dataset(slices, model_input),
+            lambda compiled, _: (score(compiled), None),  # a volume's Dice needs all its slices, whatever NNCF picks
+            max_drop=max_drop,
+            drop_type=nncf.DropType.ABSOLUTE,
+            **settings,
+        )
+        after = score(openvino.compile_model(smaller, "CPU"))
     if before - after > max_drop:
         raise QuantisationError(
             f"mean volume Dice falls from {before:.4f} to {after:.4f} on {len(volumes)} validation patients, more than "
