@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,6 +83,23 @@ def test_shipped_weights_find_every_phantom(network, phantoms):
     }
     assert len(scores) == 6
     assert min(scores.values()) >= 0.75, scores
+
+
+def test_shipped_int8_finds_every_phantom_too(weights, phantoms):
+    if weights.int8 is None:
+        pytest.skip("the default weights are not shipped in int8: it cost more Dice than is allowed")
+    network = Segmenter(weights, precision="int8")
+    assert network.engine_name == "OpenVINO int8"
+    scores = {
+        patient_id: dice_score(network.segment(volume.images).mask(0.5), volume.expected_mask)
+        for patient_id, volume in phantoms.items()
+    }
+    assert min(scores.values()) >= 0.75, scores
+
+
+def test_int8_that_is_not_shipped_is_refused(weights):
+    with pytest.raises(InferenceError, match="is not shipped in int8; leave precision out"):
+        Segmenter(replace(weights, int8=None), precision="int8")
 
 
 def test_input_is_not_changed(network, phantom):

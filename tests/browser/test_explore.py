@@ -20,7 +20,9 @@ def second():
     """The volume of the second phantom, and what the network says of it."""
     patient = next(p for p in list_patients(DEMO_FOLDER)[0] if p.patient_id == SECOND)
     volume = load_volume(patient)
-    return volume, Segmenter(find_weights()).segment(volume.images)
+    weights = find_weights()
+    network = Segmenter(weights, precision="int8" if weights.int8 else None)  # what the app looks through
+    return volume, network.segment(volume.images)
 
 
 def number(page, name: str) -> str:
