@@ -9,7 +9,7 @@ from unet.data import FLAIR, published_splits, split_of
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
 from unet.weights import Weights
-from views import page
+from views import legend, page
 from views.charts import show_chart, to_csv
 
 PER_ROW = 4
@@ -154,13 +154,7 @@ def show_failures(report: dict, weights: Weights) -> None:
                     _picture(folders[row["patient"]], row, weights)
                 _failure(row)
     if pictures:
-        swatches = (
-            ("found", overlay.TRUE_POSITIVE_COLOUR),
-            ("false alarm", overlay.FALSE_POSITIVE_COLOUR),
-            ("missed", overlay.FALSE_NEGATIVE_COLOUR),
-        )
-        chips = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {words}' for words, colour in swatches]
-        st.html("&emsp;".join(chips))
+        legend.show_legend(legend.ERRORS)
     st.download_button(
         "All slices as CSV",
         to_csv(slice_results.slice_rows(report)),

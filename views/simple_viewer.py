@@ -14,6 +14,7 @@ from unet import metrics, overlay
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import Segmentation
+from views import legend
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
@@ -163,15 +164,10 @@ def _legend(shown: str) -> None:
     swatches = {
         PREDICTED: [("predicted by the network", overlay.PREDICTED_COLOUR)],
         EXPECTED: [("expected: drawn by an expert", overlay.EXPECTED_COLOUR)],
-        ERRORS: [
-            ("found", overlay.TRUE_POSITIVE_COLOUR),
-            ("false alarm", overlay.FALSE_POSITIVE_COLOUR),
-            ("missed", overlay.FALSE_NEGATIVE_COLOUR),
-        ],
+        ERRORS: legend.ERRORS,
     }.get(shown)
     if swatches:
-        chips = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {words}' for words, colour in swatches]
-        st.html("&emsp;".join(chips))
+        legend.show_legend(swatches)
     elif shown != NONE:
         _scale()
 

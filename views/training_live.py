@@ -9,6 +9,7 @@ from unet import overlay, run_index
 from unet.preview import ATTENTION_PATIENTS, LEVELS, PREVIEW_PATIENTS
 from unet.run_index import Run
 from unet.run_request import JobError
+from views import legend
 from views.training_actions import show_actions
 
 POLL_SECONDS = 1.0
@@ -192,13 +193,7 @@ def _pictures(run: Run, epochs: int) -> None:
     what = st.segmented_control("Show", ["Mask", "Attention"], default="Mask", key="preview_kind", required=True)
     show_picture(run, epoch, what)
     if what == "Mask":
-        chips = (
-            ("found", overlay.TRUE_POSITIVE_COLOUR),
-            ("false alarm", overlay.FALSE_POSITIVE_COLOUR),
-            ("missed", overlay.FALSE_NEGATIVE_COLOUR),
-        )
-        words = [f'<span style="color:rgb{colour}" aria-hidden="true">■</span> {text}' for text, colour in chips]
-        st.html("&emsp;".join(words))
+        legend.show_legend(legend.ERRORS)
     else:
         words = ", ".join(str(level) for level in LEVELS)
         st.caption(f"Attention of levels {words}, from the coarsest gate on the left; dark blue 0, yellow 1.")
