@@ -46,8 +46,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
     network = parser.add_argument_group("network")
     network.add_argument("--architecture", choices=ARCHITECTURES, default="attention-unet")
-    network.add_argument("--filters", type=int, default=32)
-    network.add_argument("--from-weights", metavar="NAME", help="fine-tune: a name in weights/, a run, or a folder")
+    network.add_argument("--filters", type=int, help="width; default: 32, or that of --from-weights")
+    network.add_argument(
+        "--from-weights", metavar="NAME", help="fine-tune: a name in weights/, a run, or a folder; widened to --filters"
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--sizes", default="128,160,192", help="sides in pixels, one after the other")
@@ -56,6 +58,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     recipe.add_argument("--epoch-slices", type=int, help="length of an epoch; default: as many as the patients have")
     recipe.add_argument("--batch-size", type=int, default=8, help="of all devices together")
     recipe.add_argument("--learning-rate", type=float, default=1e-3, help="peak; 5e-4 suits 64 filters")
+    recipe.add_argument("--weight-decay", type=float, default=1e-4, help="of AdamW, times the learning rate")
     recipe.add_argument("--schedule", default="cosine", help=" or ".join(SCHEDULES))
     recipe.add_argument("--loss", default="bce-dice", help=" or ".join(LOSS_NAMES))
     recipe.add_argument("--without", default="", metavar="NAMES", help="augmentation left out: all, or flip,noise …")
@@ -74,10 +77,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 def make_config(args: argparse.Namespace) -> TrainingConfig:
     """Return the settings of a new run; its network is that of the weights it starts from, if any."""
-    filters, architecture = args.filters, args.architecture
+    filters, architecture = args.filters or 32, args.architecture
     if args.from_weights:
         weights = find_start(args.from_weights, args.run_dir.parent)
-        filters, architecture = weights.filters, weights.architecture
+        filters, architecture = args.filters or weights.filters, weights.architecture
     if args.overfit:
         return overfit_config(filters, args.seed, args.epochs or 60)
     return TrainingConfig(
@@ -87,6 +90,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         minutes=args.minutes,
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
+        weight_decay=args.weight_decay,
         loss=args.loss,
         seed=args.seed,
         epoch_slices=args.epoch_slices,
@@ -121,6 +125,16 @@ def choose_patients(args: argparse.Namespace) -> tuple[list, list]:
     return tuple([by_id[id_] for id_ in group] for group in wanted)
 
 
+def choose_kernels(config: TrainingConfig) -> None:
+    """Keep TensorFlow from its oneDNN kernels where they end the process; to be called before it is imported.
+
+    In TensorFlow 2.21 a network below 16 filters dies ("double free") in its first step at another size. The plain
+    kernels do not, and so small a network hardly notices.
+    """
+    if config.filters < 16 and len(config.sizes) > 1:
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say, in this process."""
     if args.resume:
@@ -133,7 +147,8 @@ def run(args: argparse.Namespace) -> None:
     learn, judge = choose_patients(args)
     start = None
     if config.from_weights and not args.resume:
-        start, _ = load_arrays(find_start(config.from_weights, args.run_dir.parent).path)
+        weights = find_start(config.from_weights, args.run_dir.parent)
+        start, _ = load_arrays(weights.path)
     print(f"{len(learn)} training and {len(judge)} validation patients", flush=True)
 
     with ExitStack() as stack:
@@ -154,6 +169,7 @@ def run(args: argparse.Namespace) -> None:
         elif not args.estimate:
             stack.enter_context(jobs.turn(run_dir))
 
+        choose_kernels(config)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
         from unet import devices, training
 
@@ -165,6 +181,11 @@ def run(args: argparse.Namespace) -> None:
 
             print_estimate(config, learn, judge)
             return
+        if start and config.filters != weights.filters:
+            from unet.model import ARCHITECTURES as BUILDERS
+            from unet.widening import widen
+
+            start = widen(start, BUILDERS[config.architecture](config.filters, (None, None, 3)), config.seed)
         learn = load_examples(learn[: args.overfit])
         if args.overfit:
             learn = judge = overfit_subset(learn, args.overfit)

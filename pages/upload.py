@@ -28,17 +28,18 @@ if not reading.scans:
 looking = "segmented" not in st.session_state
 with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=looking):
     scans = upload.show_found(reading.scans)
-mapping = upload.pick_mapping(scans)
+mapping, expected = upload.pick_mapping(scans)
+flair = scans[mapping[FLAIR].scan]
 
 try:
-    volume, notes, brain, content_hash = upload.volume_of(scans, mapping)
+    volume, notes, brain, content_hash = upload.volume_of(scans, mapping, expected)
     weights = page.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
-    st.error(str(error), title="This cannot be segmented")
+    st.error(upload.plain(str(error)), title="This cannot be segmented")
     st.stop()
 for note in notes:
     st.caption(note)
-upload.show_familiarity(volume, scans[mapping[FLAIR].scan])
+warnings = upload.show_familiarity(volume, flair)
 upload.show_input(volume, weights.size)
 
 st.button(
@@ -76,5 +77,4 @@ elif "R" in volume.geometry.edges[:2]:
         )
 show_viewer(*shown, private=True)
 
-flair = scans[mapping[FLAIR].scan]
-show_export(flair, volume, running.result(), weights, (*flair.notes, *notes))
+show_export(flair, volume, running.result(), weights, (*flair.notes, *notes, *warnings))

@@ -222,7 +222,7 @@ def restart(args) -> None:
                 started = time.monotonic()
                 page.goto(f"{address}/training?run={run_id}")
                 page.get_by_role("button", name="Stop").wait_for(timeout=60_000)
-                page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=60_000)
+                page.locator("input[data-epochs]").wait_for(timeout=60_000)
                 print(f"server {number + 1}: run on the page after {time.monotonic() - started:.1f} s")
                 page.close()
             # `running_server` has ended the server by now; the run must not care

@@ -222,3 +222,42 @@ def test_values_stay_within_five_deviations():
     narrow = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 100, 1)))
     slice_, _ = augment(image, mask, narrow, 64, Augmentation(own_statistics=0), np.random.default_rng(0))
     assert (slice_.min(), slice_.max()) == (-5, 5)
+
+
+def test_bending_moves_image_and_mask_together():
+    bending = replace(NO_AUGMENTATION, elastic=0.03)
+    image, mask = lesion_slice()
+    overlaps = []
+    for seed in range(30):
+        bent_image, bent_mask = augment(image, mask, PLAIN, 128, bending, np.random.default_rng(seed))
+        assert dice_score(bent_image[..., 1] >= 1.0, bent_mask) > 0.99
+        overlaps.append(dice_score(bent_mask, mask))
+    assert 0.6 < min(overlaps) < 0.9  # it did move
+    assert np.mean(overlaps) > 0.8
+
+
+def test_contrast_scales_each_channel_around_its_mean():
+    image = np.full((16, 16, 3), 120, np.uint8)
+    shifted = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 100, 10)))  # 120 becomes 2.0
+    settings = replace(NO_AUGMENTATION, contrast=(0.75, 1.25))
+    drawn = np.array([
+        augment(image, np.zeros((16, 16), np.uint8), shifted, 16, settings, np.random.default_rng(seed))[0][8, 8]
+        for seed in range(40)
+    ])  # fmt: skip
+    assert 1.5 <= drawn.min() < 1.6 and 2.4 < drawn.max() <= 2.5
+    assert (np.ptp(drawn, axis=1) > 0.05).mean() > 0.9
+
+
+def test_blur_softens_edges_and_keeps_the_mask():
+    image, mask = lesion_slice()
+    plain, expected = augment(image, mask, PLAIN, 128, NO_AUGMENTATION, np.random.default_rng(0))
+    steepest = []
+    for seed in range(30):
+        slice_, moved = augment(
+            image, mask, PLAIN, 128, replace(NO_AUGMENTATION, blur=0.01), np.random.default_rng(seed)
+        )
+        np.testing.assert_array_equal(moved, expected)
+        assert slice_.sum() == pytest.approx(plain.sum(), rel=1e-3)
+        steepest.append(np.abs(np.diff(slice_[..., 0], axis=1)).max())
+    assert max(steepest) == pytest.approx(2.0, abs=0.2)  # hardly any
+    assert min(steepest) < 0.8  # 128 × 0.01 pixels: an edge of 2 falls to 2 / (σ √(2π))

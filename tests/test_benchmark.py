@@ -55,6 +55,7 @@ def test_figures_of_a_width_belong_together(written):
     assert figures["gflops"]["keras_predict"] == pytest.approx(figures["gflop"] / seconds, rel=0.05)
     assert 0 <= figures["mask_agreement"] <= 1
     assert figures["lesion_pixels"] > 0
+    assert figures["counted_on"] == "the synthetic slice"  # no weights of 2 filters ship
     assert 0 <= figures["max_probability_difference"] <= 1
     assert 0 <= figures["attention_max_difference"] < 0.2
 
@@ -94,6 +95,21 @@ def test_mask_agreement_counts_lesion_pixels_only(mask, other, expected):
 
 def test_mask_agreement_without_a_lesion_is_not_a_number():
     assert np.isnan(benchmark.mask_agreement(np.zeros(4), np.zeros(4)))
+
+
+def test_agreement_is_counted_over_all_masks_together():
+    masks = [np.array([[1, 1, 1, 0]], bool), np.array([1, 1, 0, 0, 0], bool)]
+    others = [np.array([[1, 1, 0, 0]], bool), np.array([1, 1, 0, 0, 1], bool)]
+    assert benchmark.agreement_figures(masks, others, "two masks") == {
+        "mask_agreement": pytest.approx(4 / 6),
+        "lesion_pixels": 6,
+        "counted_on": "two masks",
+    }
+
+
+def test_weights_are_found_by_their_width():
+    assert benchmark.shipped_weights(32).name == "attention-unet-32"
+    assert benchmark.shipped_weights(3) is None
 
 
 def test_the_pytorch_port_gives_the_same_answers():

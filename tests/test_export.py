@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import zipfile
+from dataclasses import replace
 
 import cv2
 import highdicom
@@ -18,6 +19,7 @@ from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.export import Result, can_be_dicom_seg, lesion_size, mask_pictures, to_csv, to_dicom_seg, to_nifti, to_png
+from unet.formats import FORMATS
 from unet.inference import Segmenter
 from unet.mapping import build_volume, suggest
 from unet.metrics import dice_score
@@ -197,13 +199,12 @@ def test_sizes_are_in_millimetres_only_where_the_header_gives_them():
 def test_png_is_one_picture_or_a_zip_of_them():
     planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
     result = bright(*upload(("a.tif", tiff_bytes(planes))))
-    content, name = to_png(mask_pictures(result), "m")
+    content = to_png(mask_pictures(result), "m")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == [f"m_{n:03d}.png" for n in range(1, 7)]
         third = cv2.imdecode(np.frombuffer(archive.read("m_003.png"), np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(third, (planes[2] == 1000) * 255)
-    assert name == "m.zip"
-    assert to_png(mask_pictures(result)[:1], "m")[1] == "m.png"
+    assert to_png(mask_pictures(result)[:1], "m").startswith(b"\x89PNG")
 
 
 def test_the_report_says_what_and_by_whom_and_not_who():
@@ -213,6 +214,31 @@ def test_the_report_says_what_and_by_whom_and_not_who():
         assert words in report
     assert 'src="http' not in report and "<script" not in report
     assert not any(secret.decode() in report for secret in SECRETS)
+
+
+def test_the_report_scores_against_an_expected_mask():
+    planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
+    result = bright(*upload(*dicom_series(planes)))
+    assert "Volume Dice" not in to_html(result)
+    half = result.mask.copy()
+    half[2] = 0
+    scored = replace(result.volume, expected_mask=half, has_mask=np.ones(6, bool))
+    assert "0.667, against the expected mask" in to_html(replace(result, volume=scored))
+
+
+def test_every_format_is_one_file_with_a_name():
+    planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
+    stack_of_tiff = bright(*upload(("a.tif", tiff_bytes(planes))))
+    named = {kind.label: kind.one_name(stack_of_tiff, "a") for kind in FORMATS if kind.fits(stack_of_tiff.scan)}
+    assert named == {
+        "Report": ("a_report.html", "text/html"),
+        "Mask as NIfTI": ("a_predicted_mask.nii.gz", "application/gzip"),
+        "Sizes as CSV": ("a_slices.csv", "text/csv"),
+        "Masks as PNG": ("a_predicted_mask.zip", "application/zip"),
+        "Overlays as PNG": ("a_overlay.zip", "application/zip"),
+    }
+    for kind in FORMATS[2:]:
+        assert kind.one_file(stack_of_tiff, (), "a")
 
 
 def test_a_phantom_gives_one_mask_in_every_format():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.familiarity import compare, header_warnings, training_ranges
+from unet.familiarity import compare, training_ranges, warnings_of
 from unet.scan import Scan
 
 
@@ -65,11 +65,11 @@ def test_an_empty_picture_is_told(phantoms):
 def test_headers_are_believed():
     voxels = np.zeros((1, 16, 16, 1), np.float32)
     ct = Scan("a", "DICOM", voxels, ("a",), 12, modality="CT", plane="sagittal")
-    assert header_warnings(ct) == [
+    assert warnings_of([], ct) == [
         "The header says CT, not MR: the network has only ever seen MRI.",
         "These are sagittal slices; the network has only ever seen axial ones.",
     ]
-    assert header_warnings(replace(ct, modality="MR", plane="axial")) == []
+    assert warnings_of([], replace(ct, modality="MR", plane="axial")) == []
 
 
 def test_ranges_are_of_every_measure(phantoms):

@@ -10,10 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unet import inference
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.engines import InferenceError, openvino_model
 from unet.inference import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
+from unet.speed import Setting
 from unet.weights import WeightsError, find_weights
 
 
@@ -24,7 +26,10 @@ def weights():
 
 @pytest.fixture(scope="module")
 def network(weights):
-    return Segmenter(weights, "openvino")
+    """One slice at a time, whatever is fastest here: the tests below count passes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "fastest_setting", lambda *_: Setting())
+        return Segmenter(weights, "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -136,8 +141,8 @@ def test_threshold_is_inclusive(segmentation):
 
 def test_two_threads_share_one_volume(network, phantom, segmentation, monkeypatch):
     calls = []
-    original = Segmenter.predict
-    monkeypatch.setattr(Segmenter, "predict", lambda *args: calls.append(1) or original(*args))
+    original = Segmenter.predict_slices
+    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: calls.append(1) or original(*args))
     running = RunningSegmentation(network, phantom.images)
     with pytest.raises(InferenceError, match="0% of the slices are done"):
         running.result()
@@ -158,13 +163,13 @@ def test_two_threads_share_one_volume(network, phantom, segmentation, monkeypatc
 
 def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, segmentation, monkeypatch):
     order = []
-    original = Segmenter.predict
+    original = Segmenter.predict_slices
 
-    def remember(self, image, statistics):
-        order.append(next(i for i, other in enumerate(phantom.images) if other is image or (other == image).all()))
-        return original(self, image, statistics)
+    def remember(self, images, statistics):
+        order.extend(next(i for i, own in enumerate(phantom.images) if (own == image).all()) for image in images)
+        return original(self, images, statistics)
 
-    monkeypatch.setattr(Segmenter, "predict", remember)
+    monkeypatch.setattr(Segmenter, "predict_slices", remember)
     running = RunningSegmentation(network, phantom.images)
     for _ in range(5):
         running.advance(near=20)
@@ -179,6 +184,24 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
     for part in (early, running.part(18, 22)):
         assert (part.probability == segmentation.probability[18:22]).all()
         assert (part.attention[2] == segmentation.attention[2][18:22]).all()
+
+
+def test_several_slices_at_once_give_the_same(weights, network, phantom, segmentation, monkeypatch):
+    sizes = []
+    original = Segmenter.predict_slices
+    monkeypatch.setattr(inference, "fastest_setting", lambda *_: Setting(batch=4))
+    four = Segmenter(weights, "openvino")
+    monkeypatch.setattr(
+        Segmenter, "predict_slices", lambda self, images, s: sizes.append(len(images)) or original(self, images, s)
+    )
+    running = RunningSegmentation(four, phantom.images)
+    while not running.advance(near=12):
+        pass
+    assert sizes == [1, 4, 4, 4, 4, 4, 3]  # somebody waits for the first
+    together = running.result()
+    either = (together.probability >= 0.5) | (segmentation.probability >= 0.5)
+    assert ((together.probability >= 0.5) == (segmentation.probability >= 0.5))[either].mean() > 0.999
+    assert np.abs(np.float32(together.probability) - segmentation.probability).max() < 0.1  # bfloat16, added up anew
 
 
 def test_turns_are_taken_in_the_order_of_asking():

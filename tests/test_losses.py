@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet.losses import LOSSES, bce_dice_loss, dice_loss, focal_tversky_loss
+from unet.losses import LOSSES, bce_both_dice_loss, bce_dice_loss, dice_loss, focal_tversky_loss, slice_dice_loss
 
 SURE, LN3 = 40.0, math.log(3)  # sigmoid(ln 3) = 3/4
 
@@ -36,6 +36,14 @@ EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
         # a miss costs more than a false alarm: (0.7 / 1.7) ** 0.75, (0.3 / 1.3) ** 0.75
         (focal_tversky_loss, pixels(1), pixels(-SURE), 0.514028),
         (focal_tversky_loss, pixels(0), pixels(SURE), 0.332953),
+        # a small lesion missed counts as much as a large one hit: (1 - 1 / 2) / 2, the batch as a whole 1 - 7 / 8
+        (slice_dice_loss, pixels((1, 1, 1), (1, 0, 0)), pixels((SURE, SURE, SURE), (-SURE, -SURE, -SURE)), 0.25),
+        (dice_loss, pixels((1, 1, 1), (1, 0, 0)), pixels((SURE, SURE, SURE), (-SURE, -SURE, -SURE)), 0.125),
+        # slices without lesion are not counted, and a batch of nothing else has nothing to count
+        (slice_dice_loss, pixels((1, 0), (0, 0)), pixels((LN3, 0), (SURE, SURE)), 0.230769),
+        (slice_dice_loss, pixels(0, 0), pixels(SURE, SURE), 0.0),
+        # 0.490415 of cross-entropy, and both kinds of Dice alike where there is one slice
+        (bce_both_dice_loss, pixels(1, 0), pixels(LN3, 0), 0.721184),
         # over the whole batch: a right slice and an empty one with two false alarms, 1 - 5 / 7
         (dice_loss, pixels((1, 1), (0, 0)), pixels((SURE, SURE), (SURE, SURE)), 0.285714),
     ],
@@ -78,4 +86,8 @@ def test_gradient_points_towards_the_lesion(loss):
 
 
 def test_names_on_the_command_line():
-    assert {"bce-dice": bce_dice_loss, "focal-tversky": focal_tversky_loss} == LOSSES
+    assert {
+        "bce-dice": bce_dice_loss,
+        "bce-both-dice": bce_both_dice_loss,
+        "focal-tversky": focal_tversky_loss,
+    } == LOSSES

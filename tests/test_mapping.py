@@ -6,7 +6,7 @@ import pytest
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST
-from unet.mapping import Channel, build_volume, fits, suggest
+from unet.mapping import Channel, build_volume, fits, suggest, suggest_mask
 from unet.readers import read_files
 from unet.scan import IngestError
 
@@ -92,3 +92,48 @@ def test_negative_and_tiny_values_become_grey_values():
     assert volume.images.min() == 0
     assert volume.images[..., POST_CONTRAST].max() == pytest.approx(1000)
     assert any("shifted up" in note for note in notes)
+
+
+def with_mask(mask, name="flair_mask.png"):
+    """A FLAIR picture of 64 × 64 and a file that is named like its mask."""
+    return scans_of(("flair.png", png_bytes(slice_image())), (name, png_bytes(mask)))
+
+
+def test_a_mask_is_no_sequence_and_is_scored_against():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:20, 30:35] = 255
+    scans = with_mask(mask)
+    assert suggest(scans) == [(None, Channel(0, 0), None)]
+    assert suggest_mask(scans, Channel(0, 0)) == Channel(1, 0)
+    volume, notes = build_volume(scans, (None, Channel(0, 0), None), Channel(1, 0))
+    np.testing.assert_array_equal(volume.expected_mask[0], mask // 255)
+    assert volume.has_mask.tolist() == [True]
+    assert not any("labels" in note for note in notes)
+
+
+def test_labels_of_a_mask_are_one_lesion():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10, :3] = 1, 2, 4
+    volume, notes = build_volume(with_mask(mask), (None, Channel(0, 0), None), Channel(1, 0))
+    assert volume.expected_mask.sum() == 3
+    assert notes[-1] == "The expected mask has the labels 1, 2, 4: all are lesion."
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (slice_image(seed=3), "different values from .* which is no mask"),
+        (np.full((64, 64), 7, np.uint8), "1 different values from 7 to 7"),
+        (np.zeros((32, 64), np.uint8), "1 × 32 × 64 voxels, FLAIR has 1 × 64 × 64"),
+    ],
+)
+def test_what_is_no_mask_of_flair_is_refused_in_words(mask, message):
+    scans = with_mask(mask)
+    with pytest.raises(IngestError, match=message):
+        build_volume(scans, (None, Channel(0, 0), None), Channel(1, 0))
+
+
+def test_masks_alone_are_pictures():
+    scans = scans_of(("a_mask.png", png_bytes(slice_image())))
+    assert suggest(scans) == [(None, Channel(0, 0), None)]
+    assert suggest_mask(scans, Channel(0, 0)) is None

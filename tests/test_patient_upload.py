@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet import patient_upload
+from tests.upload_files import zip_bytes
+from unet import patient_upload, sandbox
 from unet.data import DataError, list_patients, load_volume
 from unet.patient_upload import store_patients
 
@@ -62,15 +63,18 @@ def png() -> bytes:
 @pytest.mark.parametrize(
     "content, said",
     [
-        (b"", "no TIFF"),
-        (b"II*\x00", "no TIFF"),
-        (png(), "no TIFF"),
-        (huge_header(), "5000×5000 pixels"),
+        (b"", "the file is empty"),
+        (b"II*\x00", "cut off or damaged"),
+        (png(), "expected a TIFF of one"),
+        (huge_header(), "which the file cannot hold"),
         (b"II*\x00" + bytes(patient_upload.MAX_FILE), "8 MB"),
+        (tiff((1100, 16)), "16×1100 pixels, a slice has at most 1024×1024"),
+        (zip_bytes([("A_3.tif", tiff()), ("B_4.tif", tiff())]), "B_4.tif: came out of an archive"),
+        (cv2.imencode(".tif", np.full((16, 16), 300, np.uint16))[1].tobytes(), "1 channels of 16 bits"),
     ],
-    ids=["empty", "truncated", "png", "huge", "heavy"],
+    ids=["empty", "truncated", "png", "huge", "heavy", "long", "zip", "16 bit"],
 )
-def test_content_that_is_no_slice_is_refused_by_its_header(tmp_path, content, said):
+def test_content_that_is_no_slice_is_left_out_and_said(tmp_path, content, said):
     problems = store_patients([("A_1.tif", tiff()), ("A_2.tif", content)], tmp_path)
     assert len(problems) == 1 and said in problems[0]
     assert not (tmp_path / "A" / "A_2.tif").exists()
@@ -85,3 +89,13 @@ def test_too_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(patient_upload, "MAX_FILES", 2)
     with pytest.raises(DataError, match="more than 2 files"):
         store_patients([(f"A_{n}.tif", tiff()) for n in range(3)], tmp_path)
+
+
+def test_nothing_is_decoded_in_this_process(tmp_path, monkeypatch):
+    started = []
+    original = sandbox._run_child
+    monkeypatch.setattr(sandbox, "_run_child", lambda *args: started.append(args) or original(*args))
+    monkeypatch.setattr(cv2, "imdecode", None)
+    assert store_patients([("A_1.tif", tiff(value=9)), ("B_1.tif", tiff())], tmp_path) == []
+    assert len(started) == 2  # a patient each
+    assert (np.asarray(Image.open(tmp_path / "A" / "A_1.tif")) == 9).all()

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.upload_files import dicom_study, nifti_of, zip_bytes
+from tests.upload_files import dicom_study, nifti_of, png_bytes, zip_bytes
 from unet.__main__ import main
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.metrics import dice_score
@@ -47,4 +47,21 @@ def test_a_format_that_does_not_fit_is_said(phantom, tmp_path, capsys):
     assert "flair: no DICOM-SEG" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*arguments, "--format", "jpeg"])
-    assert "expected some of png, nifti, dicom-seg, csv, html" in capsys.readouterr().err
+    assert "expected some of html, dicom-seg, nifti, csv, png" in capsys.readouterr().err
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(phantom, tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "flair.nii").write_bytes(nifti_of(phantom.images[12:14]))
+    folders = [str(tmp_path / folder) for folder in ("a", "b")]
+    assert main(["predict", *folders, "--output", str(tmp_path / "out"), "--format", "csv"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"flair_slices.csv", "flair_2_slices.csv"}
+
+
+def test_what_is_unlike_the_training_set_is_said(phantom, tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(png_bytes(255 - phantom.images[13]))
+    arguments = ["predict", str(tmp_path / "a.png"), "--output", str(tmp_path / "out"), "--format", "html"]
+    assert main(arguments) == 0
+    assert "perhaps inverted" in capsys.readouterr().out
+    assert "perhaps inverted" in (tmp_path / "out" / "a_report.html").read_text(encoding="utf-8")

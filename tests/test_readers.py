@@ -121,14 +121,24 @@ def test_three_grey_pictures_are_sequences():
     assert [scan.guesses[0] for scan in scans] == ["pre-contrast", "FLAIR", "post-contrast"]
 
 
-def test_slices_of_the_data_set_are_a_stack_without_their_masks():
+def test_slices_of_the_data_set_and_their_masks_are_two_stacks():
     files = [(f"TCGA_1_{n}.tif", tiff_bytes(image, photometric="rgb")) for n, image in enumerate(stack(3), 1)]
     files += [(f"TCGA_1_{n}_mask.tif", tiff_bytes(slice_image())) for n in (1, 2, 3)]
-    scan = read_one(*files)
+    (scan, masks), problems = read_files(files)
+    assert problems == []
     np.testing.assert_array_equal(scan.voxels, stack(3))
+    assert (masks.voxels.shape, masks.guesses) == ((3, 64, 64, 1), ("expected mask",))
+    assert len(read_files(files, stacked=False)[0]) == 6
 
 
 # --- DICOM
+
+
+def test_words_where_a_code_or_a_uid_belongs_are_left_out():
+    words = {"Modality": "![x](http://a.b)", "StudyInstanceUID": "Doe^Jane"}
+    scan = read_one(*((f"{n}", dicom_bytes(dicom_slice(slice_image(), (0, 0, 5 * n), **words))) for n in (1, 2)))
+    assert scan.modality is None
+    assert (scan.source["study"], scan.source["series"]) == ("", "1.2.3.4")
 
 
 def test_slices_are_sorted_by_position_and_not_by_name():

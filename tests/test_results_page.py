@@ -21,9 +21,12 @@ def start(monkeypatch, tmp_path):
     st.cache_resource.clear()
     shutil.copytree(DEMO_FOLDER / ONE, tmp_path / "kaggle_3m" / ONE)
 
-    def open_page(data=None):
-        monkeypatch.setenv("UNET_DATA", str(data or tmp_path / "kaggle_3m"))
-        return AppTest.from_file("../pages/results.py", default_timeout=120).run()
+    def open_page(**query):
+        monkeypatch.setenv("UNET_DATA", str(tmp_path / "kaggle_3m"))
+        app = AppTest.from_file("../pages/results.py", default_timeout=120)
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run()
 
     return open_page
 
@@ -78,6 +81,30 @@ def test_pictures_of_failures_where_the_patients_are_there(start):
     app.get_by_key("split").set_value("validation").run()
     assert not app.toggle
     assert "need these patients in the app's data folder" in texts(app)
+
+
+def test_a_failure_opens_in_the_viewer_at_its_slice(start):
+    app = start(simple_viewer="true")
+    app.get_by_key("split").set_value("phantoms").run()
+    here = [button for button in app.button if button.label == "Look at it here"]
+    assert {button.key.split("_slice")[0].rsplit("_", 1)[0] for button in here} == {f"failure_{ONE}"}
+    here[0].click().run()
+    assert not app.exception
+    number = here[0].key.rsplit("_", 1)[1]
+    assert app.slider(key="slice").value == int(number)
+    assert app.get_by_key("overlay").value == "Errors"
+    app.slider(key="slice").set_value(20).run()  # from there on the visitor decides
+    assert app.slider(key="slice").value == 20
+    next(button for button in app.button if button.label == "Close").click().run()
+    assert not app.exception
+    assert not app.get("image")
+
+
+def test_patients_that_are_not_there_have_no_button(start):
+    app = start()
+    app.get_by_key("split").set_value("validation").run()
+    assert not [button for button in app.button if button.label == "Look at it here"]
+    assert "The pictures, the viewer and the links to Explore need these patients" in texts(app)
 
 
 def test_a_short_evaluation_shows_dice_and_says_what_is_missing(start, weights_folder):

@@ -35,7 +35,7 @@ arrays = {"kernel": np.random.default_rng(0).normal(size=(300, 300)).astype(np.f
 while True:
     epoch += 1
     folder.append_metrics({"epoch": epoch, "loss": 0.5}, last=False)
-    folder.write_preview(epoch, np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8))
+    folder.previews.write_epoch(epoch, {"probability": np.zeros((1, 8, 8), np.float16)}, 8)
     config = {"filters": 2, "size": 32, "threshold": 0.5, "epoch": epoch}
     folder.write_best(arrays, config)
     save_arrays(folder.checkpoint, arrays, {"epoch": epoch})
@@ -63,6 +63,8 @@ def test_checkpoints_survive_random_kills(tmp_path):
         reached = meta["epoch"]
         folder.repair_best()
         assert find_weights(folder.best).filters == 2
+        for epoch in folder.previews.epochs():
+            load_arrays(folder.previews.epoch(epoch))  # none is half written
         rows = folder.read_metrics()
         assert [row["epoch"] for row in rows][:reached] == list(range(1, reached + 1)), number
         assert reached <= len(rows) <= reached + 1

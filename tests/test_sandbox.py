@@ -119,7 +119,7 @@ def _project_with(folder: Path, statement: str) -> Path:
     (package / "__init__.py").write_text("")
     for name in ("sandbox.py", "scan.py"):
         (package / name).write_text((PROJECT / "unet" / name).read_text())
-    (package / "readers.py").write_text(f"def read_files(files):\n    {statement}\n")
+    (package / "readers.py").write_text(f"def read_files(files, stacked):\n    {statement}\n")
     return folder
 
 

@@ -15,6 +15,7 @@ from unet import run_index, runners
 from unet.augmentation import Augmentation
 from unet.data import DEMO_FOLDER, DataError
 from unet.preprocessing import intensity_statistics
+from unet.preview import PreviewSlices
 from unet.runs import RunFolder
 from unet.weights import WEIGHTS_FOLDER
 
@@ -56,7 +57,11 @@ def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFol
     for epoch, value in enumerate(dice, 1):
         names = ["loss", "validation_dice", "moving_average", "learning_rate", "epoch_seconds", "seconds"]
         folder.append_metrics({"epoch": epoch, **dict.fromkeys(names, value)}, last=False)
-        folder.write_preview(epoch, np.full((8, 8, 3), epoch, np.uint8), np.zeros((8, 8, 3), np.uint8))
+        attention = {f"attention_{level}": np.zeros((2, 32 >> level, 32 >> level), np.uint8) for level in (1, 2, 3, 4)}
+        predictions = {"probability": np.full((2, 32, 32), epoch / 10, np.float16), **attention}
+        folder.previews.write_epoch(epoch, predictions, 32)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    folder.previews.write_slices(PreviewSlices(images, np.ones((2, 32, 32), np.uint8), ids * 2, [3, 4]))
     folder.write_status({"state": "finished", "progress": 1.0, "best_validation_dice": max(dice)})
     folder.best.mkdir()
     for name in ("config.json", "weights.npz"):
@@ -124,7 +129,35 @@ def test_finished_run_is_shown_with_all_that_can_be_done(start):
     assert not app.exception
     assert {"Use in Explore", "Evaluate"} <= {one.label for one in app.button}
     assert next(m.value for m in app.metric if m.label == "Dice") == "0.500"
-    assert next(s for s in app.slider if s.label == "After epoch").value == 2
+    assert len(app.get("bidi_component")) == 1 + 1 + 2  # viewer, slices, an epoch each
+    assert "validation phantoms PHANTOM_ICBM_0001_20260101" in app.caption[-2].value
+
+
+def test_epochs_in_the_simple_viewer(start):
+    fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
+    app = start(run="20260101-000000-abcd", simple_viewer="true")
+    epoch = next(s for s in app.select_slider if s.label == "After epoch")
+    assert (epoch.value, list(epoch.options)) == (2, ["1", "2"])
+    assert "mine, epoch 2: validation Dice 0.500" in [one.value for one in app.markdown]
+    assert next(m.value for m in app.metric if m.label == "Predicted area") == "0 px"  # 0.2 everywhere
+    app.slider(key="threshold").set_value(0.15).run()
+    assert next(m.value for m in app.metric if m.label == "Predicted area") == "1,024 px"
+    next(s for s in app.select_slider if s.label == "After epoch").set_value(1).run()
+    assert not app.exception
+    assert "mine, epoch 1: validation Dice 0.100" in [one.value for one in app.markdown]
+    assert next(m.value for m in app.metric if m.label == "Predicted area") == "0 px"
+    assert "Volume Dice" not in [m.label for m in app.metric]  # slices are no volume
+
+
+def test_a_run_of_an_older_version_opens_and_says_what_it_lacks(start):
+    folder = fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
+    for file in folder.previews.path.iterdir():
+        file.unlink()
+    (folder.previews.path / "epoch_001.png").touch()
+    app = start(run="20260101-000000-abcd")
+    assert not app.exception
+    assert "mine keeps no predicted slices" in " ".join(one.value for one in app.caption)
+    assert next(m.value for m in app.metric if m.label == "Dice") == "0.500"
 
 
 def test_compare_shows_what_differs(start):
@@ -134,6 +167,8 @@ def test_compare_shows_what_differs(start):
     assert not app.exception
     assert app.dataframe[1].value.to_dict("records") == [{"Setting": "filters", "wide one": "16", "narrow": "8"}]
     assert app.dataframe[0].value["Best Dice"].tolist() == [0.2, 0.5]
+    assert (app.selectbox(key="preview_left").value, app.selectbox(key="preview_right").value) == ("wide one", "narrow")
+    assert len(app.get("bidi_component")) == 1 + 1 + 1 + 2  # viewer, slices, the epochs of both
 
 
 def test_augmentation_is_shown(start):

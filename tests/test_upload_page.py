@@ -6,9 +6,12 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import hostile
-from tests.upload_files import dicom_study, nifti_of, png_bytes, zip_bytes
+from tests.upload_files import dicom_study, nifti_bytes, nifti_of, png_bytes, tiff_bytes, zip_bytes
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.inference import Segmenter
+
+# file indices (slice, column, row) to RAS+ millimetres: slices to the back, columns to the left, rows down
+CORONAL = np.array([[0, -1.0, 0, 128], [-6.0, 0, 0, 20], [0, 0, -1.0, 128], [0, 0, 0, 1]])
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +62,8 @@ def test_results_survive_other_widgets_without_another_run(page, phantom, monkey
     app = drop(page, ("a.nii", nifti_of(phantom)))
     app.button(key="segment").click().run()
     calls = []
-    original = Segmenter.predict
-    monkeypatch.setattr(Segmenter, "predict", lambda *args: calls.append(1) or original(*args))
+    original = Segmenter.predict_slices
+    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: calls.append(len(args[1])) or original(*args))
     app.slider(key="input_slice").set_value(2).run()
     app.slider(key="export_threshold").set_value(0.7).run()
     app.toggle(key="neurological").set_value(True).run()
@@ -130,8 +133,34 @@ def test_hostile_files_end_in_words(page, name):
 def test_three_pictures_may_be_slices(page):
     files = [(f"{n}.png", png_bytes(hostile.slice_image(seed=n))) for n in (1, 2, 3)]
     app = drop(page, *files)
-    assert len(app.selectbox) == 3
+    assert [box.label for box in app.selectbox] == ["Pre-contrast", "FLAIR", "Post-contrast", "Expected mask"]
     toggle = next(one for one in app.toggle if "slices of one stack" in one.label)
     toggle.set_value(True).run()
     assert not app.exception
     assert "3 slices of 64 × 64" in texts(app)
+
+
+def test_a_mask_dropped_along_is_scored(page, phantom):
+    mask = load_volume(list_patients(DEMO_FOLDER)[0][0]).expected_mask[14]
+    app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(mask * np.uint8(255))))
+    assert app.selectbox[3].value.scan == 1
+    app.button(key="segment").click().run()
+    assert not app.exception and not app.error
+    assert float({one.label: one.value for one in app.metric}["Volume Dice"]) > 0.8
+    app.selectbox[3].set_value(app.selectbox[3].options[0]).run()
+    assert labels(app) == []  # without the mask it is another result
+
+
+def test_a_mask_of_another_size_is_said_and_left(page, phantom):
+    app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(np.zeros((32, 32), np.uint8))))
+    assert r"a\_mask.png is named like a mask, but its slices are not those of FLAIR" in texts(app)
+    assert not app.error and not app.exception
+
+
+def test_the_words_for_the_order_of_slices_follow_the_plane(page, phantom):
+    app = drop(page, ("a.nii", nifti_bytes(np.ascontiguousarray(phantom[..., 1].transpose(0, 2, 1)), CORONAL)))
+    app.button(key="segment").click().run()
+    assert app.slider(key="slice").label == "Slice of 8, from the nose to the back of the head"
+    app = drop(app, ("a.tif", tiff_bytes(np.ascontiguousarray(phantom[..., 1]), photometric="minisblack")))
+    app.button(key="segment").click().run()
+    assert app.slider(key="slice").label == "Slice of 8, in the order of the file"

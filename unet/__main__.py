@@ -9,8 +9,9 @@ from pathlib import Path
 
 from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
 from unet.engines import InferenceError
+from unet.formats import FORMAT_NAMES
 from unet.inference import Segmenter
-from unet.predict import FORMATS, parse_formats
+from unet.predict import parse_formats
 from unet.scan import IngestError
 from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
 
@@ -149,7 +150,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
     command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
-    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMATS)}")
+    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMAT_NAMES)}")
     command.add_argument("--threshold", type=float, help="default: the one of the weights")
     command.set_defaults(run=predict)
 

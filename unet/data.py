@@ -57,10 +57,12 @@ class Geometry:
         spacing: millimetres between slices, rows and columns, or None where the header does not say.
         edges: what lies beyond the left, right, top and bottom edge of a slice, letters of R, L, A, P, S, I,
             such as `("R", "L", "A", "P")`; None where the orientation is unknown.
+        plane: `axial`, `coronal` or `sagittal`, slices in the order that `unet.scan` gives them; None where unknown.
     """
 
     spacing: tuple[float, float, float] | None = None
     edges: tuple[str, str, str, str] | None = None
+    plane: str | None = "axial"
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossl
 from unet.dicom_frames import (
     Frame,
     list_frames,
+    modality_of,
     number_of,
     open_file,
     read_header,
     slice_normal,
     split_stacks,
     text_of,
+    uid_of,
     value_of,
 )
 from unet.scan import IngestError, Room, Scan, finished, orient, usable_affine
@@ -103,14 +105,14 @@ def _read_stack(frames: list[Frame], headers: dict, files: list[tuple[str, bytes
         ("red", "green", "blue") if colours else (name,),
         int(number_of(first, "BitsStored") or bits),
         (None,) * 3 if colours else (guess,),
-        modality=text_of(first, "Modality") or None,
+        modality=modality_of(first),
         window=_window(first),
         notes=tuple(dict.fromkeys(notes)),
         files=tuple(files[frame.file][0] for frame in frames),
         source={
-            "study": text_of(first, "StudyInstanceUID"),
-            "series": text_of(first, "SeriesInstanceUID"),
-            "frame_of_reference": text_of(first, "FrameOfReferenceUID"),
+            "study": uid_of(first, "StudyInstanceUID"),
+            "series": uid_of(first, "SeriesInstanceUID"),
+            "frame_of_reference": uid_of(first, "FrameOfReferenceUID"),
             "rows": rows,
             "columns": columns,
             "frames": int(number_of(first, "NumberOfFrames") or 1),

@@ -7,6 +7,7 @@ Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional gro
 
 import io
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,7 +62,7 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
     header = open_file(data, name, pixels=False)
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not rows or not columns:
-        kind = str(header.get("Modality", ""))[:16] or "no modality"
+        kind = modality_of(header) or "no modality"
         raise IngestError(f"{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.")
     if not 1 <= rows <= 65535 or not 1 <= columns <= 65535:
         raise IngestError(f"{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.")
@@ -113,6 +114,18 @@ def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | Non
 def text_of(dataset, keyword: str) -> str:
     value = value_of(dataset, keyword)
     return "" if value is None else str(value)[:64]
+
+
+def uid_of(dataset, keyword: str) -> str:
+    """Return a UID, or an empty word for what is none: UIDs go into exports, other words must not."""
+    text = text_of(dataset, keyword)
+    return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
+
+
+def modality_of(dataset) -> str | None:
+    """Return the code, or None for what is none: it is shown, and a header may hold anything."""
+    code = text_of(dataset, "Modality")
+    return code if re.fullmatch(r"[A-Z0-9_ ]{1,16}", code) else None
 
 
 def first_item(dataset, keyword: str):
@@ -172,8 +185,8 @@ def _frame(header, shared, group, file: int, index: int, count: int) -> Frame:
         text_of(content, "StackID") if count > 1 else "",
     )
     reference = {
-        "class": text_of(header, "SOPClassUID"),
-        "instance": text_of(header, "SOPInstanceUID"),
+        "class": uid_of(header, "SOPClassUID"),
+        "instance": uid_of(header, "SOPInstanceUID"),
         "frame": index + 1 if count > 1 else None,
         "position": position,
         "orientation": orientation,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.data import PROJECT_FOLDER
+from unet.speed import Setting
 from unet.weights import Weights, assign_arrays, load_arrays
 
 ATTENTION_LEVELS = (1, 2, 3, 4)  # finest to coarsest
@@ -28,6 +29,7 @@ class KerasEngine:
     """The network as it was trained, in float32."""
 
     name = "Keras float32"
+    batch = 1
 
     def __init__(self, weights: Weights):
         self._model = load_keras_model(weights)
@@ -39,29 +41,56 @@ class KerasEngine:
 
 
 class OpenVinoEngine:
-    """The converted network at the device's best precision, or a forced one."""
+    """The converted network at the device's best precision, or a forced one.
 
-    def __init__(self, model_path: Path, precision: str | None = None):
+    It is compiled for fixed numbers of slices, one and `setting.batch`: for any number it would be slower.
+
+    Attributes:
+        name: for people, such as `OpenVINO bfloat16`.
+        batch: how many slices at once are fastest.
+        setting: as asked for, with `batch` 1 where the network was converted for single slices.
+        slice_shape: (height, width, 3).
+    """
+
+    def __init__(self, model_path: Path, precision: str | None = None, setting: Setting | None = None):
         import openvino
 
         core = openvino.Core()
+        setting = setting or Setting()
         # pinned threads cannot move away from a core that a training run is using
         settings = {"PERFORMANCE_HINT": "LATENCY", "CACHE_DIR": str(cache_folder()), "ENABLE_CPU_PINNING": False}
         if precision:
             settings["INFERENCE_PRECISION_HINT"] = precision
+        if setting.threads:
+            settings["INFERENCE_NUM_THREADS"] = setting.threads
         model = core.read_model(model_path)
-        compiled = core.compile_model(model, "CPU", settings)
+        if model.input().partial_shape[0].is_static:
+            setting = Setting(1, setting.threads)
+        self.setting, self.batch = setting, setting.batch
+        self.slice_shape = tuple(side.get_length() for side in list(model.input().partial_shape)[1:])
+        quantised = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
+        self._requests = {}
+        for count in {1, self.batch}:
+            model.reshape([count, *self.slice_shape])
+            compiled = core.compile_model(model, "CPU", settings)
+            self._requests[count] = compiled.create_infer_request()
         precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-        self.name = f"OpenVINO {precision.replace('f32', 'float32').replace('bf16', 'bfloat16')}"
-        if any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops()):
-            self.name = "OpenVINO int8"
-        self._request = compiled.create_infer_request()
-        self._ports = [compiled.output(name) for name in output_names()]
+        named = "int8" if quantised else precision.replace("f32", "float32").replace("bf16", "bfloat16")
+        self.name = f"OpenVINO {named}"
 
     def run(self, slices: np.ndarray) -> list[np.ndarray]:
-        """Return probability, (B, H, W, 1), and the four attention maps, finest first, as float32."""
-        results = self._request.infer([slices], share_inputs=True)
-        return [results[port] for port in self._ports]
+        """Return probability, (B, H, W, 1), and the four attention maps, finest first, as float32.
+
+        The next call reuses the memory of the result where B is 1 or the engine's batch.
+        """
+        if len(slices) in self._requests:
+            results = self._requests[len(slices)].infer([slices], share_inputs=True)
+            return [results[name] for name in output_names()]
+        step = self.batch if len(slices) > self.batch else 1
+        parts = []
+        for start in range(0, len(slices), step):
+            parts.append([output.copy() for output in self.run(slices[start : start + step])])
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
 
 def output_names() -> list[str]:
@@ -123,7 +152,7 @@ def openvino_model(weights: Weights) -> Path:
 
 
 def export_openvino(model, path: Path) -> None:
-    """Write a Keras model of `attention_unet` as OpenVINO IR, its outputs named as in Keras, one slice at a time."""
+    """Write a Keras model of `attention_unet` as OpenVINO IR for any number of slices, outputs named as in Keras."""
     import openvino
 
     @_tensorflow_function(model)
@@ -131,17 +160,17 @@ def export_openvino(model, path: Path) -> None:
         outputs = model(slices, training=False)
         return [outputs[name] for name in output_names()]
 
-    converted = openvino.convert_model(forward, input=[1, *model.input_shape[1:]])
+    converted = openvino.convert_model(forward, input=[-1, *model.input_shape[1:]])
     for port, name in zip(converted.outputs, output_names(), strict=True):
         port.get_tensor().set_names({name})
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
 def _tensorflow_function(model):
-    """Return a decorator that makes a concrete function of one fixed input shape."""
+    """Return a decorator that makes a concrete function of slices of one fixed size."""
     import tensorflow as tf
 
-    spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="slices")
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="slices")
     return lambda function: tf.function(function, input_signature=[spec])
 
 

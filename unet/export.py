@@ -83,15 +83,15 @@ def overlay_pictures(result: Result) -> list[np.ndarray]:
     ]
 
 
-def to_png(pictures: list[np.ndarray], name: str) -> tuple[bytes, str]:
-    """Return a PNG, or a zip of one PNG a slice, and its file name."""
+def to_png(pictures: list[np.ndarray], name: str) -> bytes:
+    """Return a PNG, or for several slices a zip of PNGs named after `name`."""
     if len(pictures) == 1:
-        return overlay.encode_png(pictures[0]), f"{name}.png"
+        return overlay.encode_png(pictures[0])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:  # stored: PNG is compressed already
         for number, picture in enumerate(pictures, start=1):
             archive.writestr(f"{name}_{number:03d}.png", overlay.encode_png(picture))
-    return packed.getvalue(), f"{name}.zip"
+    return packed.getvalue()
 
 
 def to_nifti(result: Result) -> bytes:

@@ -162,8 +162,12 @@ def compare(volume: Volume) -> list[Finding]:
     return found
 
 
-def header_warnings(scan: Scan) -> list[str]:
-    """Return plain sentences for what the file itself says to be unlike the training set."""
+def warnings_of(findings: list[Finding], scan: Scan) -> list[str]:
+    """Return plain sentences for all that is unlike the training set: what the file says first, then the findings."""
+    return [*_header_warnings(scan), *(finding.warning for finding in findings if finding.warning)]
+
+
+def _header_warnings(scan: Scan) -> list[str]:
     warnings = []
     if scan.modality and scan.modality != "MR":
         warnings.append(f"The header says {scan.modality}, not MR: the network has only ever seen MRI.")

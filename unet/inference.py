@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model
+from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, cache_folder, openvino_model
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
+from unet.speed import fastest_setting
 from unet.weights import Weights
 
 
@@ -21,7 +22,8 @@ class SlicePrediction:
     Attributes:
         probability: (height, width) float32 in [0, 1], on the slice's own grid.
         attention: four maps, level 1 (finest) to 4, square float32 in [0, 1] on the network's grid.
-        milliseconds: time in the engine, without waiting for it; of both passes with flip averaging.
+        milliseconds: time in the engine, without waiting for it, shared out among the slices that ran together; of
+            both passes with flip averaging.
     """
 
     probability: np.ndarray
@@ -117,7 +119,7 @@ class Turns:
 
 
 class Segmenter:
-    """Trained weights, ready to run; safe to share between threads, which take turns slice by slice."""
+    """Trained weights, ready to run; safe to share between threads, which take turns pass by pass."""
 
     def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None):
         """Load the network.
@@ -138,7 +140,9 @@ class Segmenter:
         self._engine = None
         if engine != "keras":
             try:
-                self._engine = OpenVinoEngine(*self._openvino(precision))
+                path, precision = self._openvino(precision)
+                setting = fastest_setting(path, precision, cache_folder())
+                self._engine = OpenVinoEngine(path, precision, setting)
             except ImportError:
                 if engine == "openvino":
                     raise InferenceError("OpenVINO is not installed: pip install openvino") from None
@@ -158,37 +162,50 @@ class Segmenter:
         return self._engine.name
 
     @property
+    def batch(self) -> int:
+        """How many slices at once are fastest."""
+        return self._engine.batch
+
+    @property
     def waiting(self) -> int:
-        """How many slices of other threads wait for their turn."""
+        """How many passes of other threads wait for their turn."""
         return self._turns.waiting
 
     def predict(
         self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
     ) -> SlicePrediction:
-        """Run one slice.
+        """Run one slice, (height, width, 3); the rest as `predict_slices`."""
+        return self.predict_slices(image[np.newaxis], statistics, flip_averaging)[0]
+
+    def predict_slices(
+        self, images: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
+    ) -> list[SlicePrediction]:
+        """Run some slices of one volume together.
 
         Args:
-            image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
-            statistics: of the volume the slice is from; by default of the slice itself.
+            images: (slices, height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
+            statistics: of the volume the slices are from; by default of these slices themselves.
             flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
         Raises:
             ValueError: another shape, or values that are not finite.
         """
-        statistics = statistics or intensity_statistics(image[np.newaxis])
-        fit = self.fit(image.shape)
-        square = fit.forward(normalise(image, statistics))
+        statistics = statistics or intensity_statistics(images)
+        fit = self.fit(images.shape[1:])
+        squares = np.stack([fit.forward(slice_) for slice_ in normalise(images, statistics)])
         with self._turns:
             started = time.perf_counter()
-            # copies: the engine reuses its output memory for the next slice
-            probability, *attention = (output[0, ..., 0].copy() for output in self._engine.run(square[np.newaxis]))
-            milliseconds = 1000 * (time.perf_counter() - started)
-        probability = np.clip(fit.inverse(probability), 0, 1)  # resizing may round past 0 or 1
+            # copies: the engine reuses its output memory for the next pass
+            outputs = [output[..., 0].copy() for output in self._engine.run(squares)]
+            milliseconds = 1000 * (time.perf_counter() - started) / len(images)
+        predictions = [  # clipped, as resizing may round past 0 or 1
+            SlicePrediction(np.clip(fit.inverse(probability), 0, 1), tuple(attention), milliseconds)
+            for probability, *attention in zip(*outputs, strict=True)
+        ]
         if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
-            mirrored = self.predict(image[:, ::-1], statistics, flip_averaging=False)
-            probability = (probability + mirrored.probability[:, ::-1]) / 2
-            milliseconds += mirrored.milliseconds
-        return SlicePrediction(probability, tuple(attention), milliseconds)
+            mirrored = self.predict_slices(images[:, :, ::-1], statistics, flip_averaging=False)
+            predictions = [_averaged(*pair) for pair in zip(predictions, mirrored, strict=True)]
+        return predictions
 
     def segment(self, images: np.ndarray) -> Segmentation:
         """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
@@ -202,10 +219,16 @@ class Segmenter:
         return Fit(*slice_shape[:2], self.weights.size)
 
 
-class RunningSegmentation:
-    """A volume on its way through the network, slice by slice.
+def _averaged(prediction: SlicePrediction, mirrored: SlicePrediction) -> SlicePrediction:
+    """Return a prediction with the probability of both passes and the first one's attention maps."""
+    probability = (prediction.probability + mirrored.probability[:, ::-1]) / 2
+    return SlicePrediction(probability, prediction.attention, prediction.milliseconds + mirrored.milliseconds)
 
-    Several threads may advance it: each call does one more slice, so two visitors who open the same patient
+
+class RunningSegmentation:
+    """A volume on its way through the network, a few slices at a time.
+
+    Several threads may advance it: each call does the next ones, so two visitors who open the same patient
     share the work, both see it progress, and one who leaves half-way loses nothing.
     """
 
@@ -239,13 +262,18 @@ class RunningSegmentation:
         return 1.0 if self._result else len(self._slices) / len(self._images)
 
     def advance(self, near: int = 0) -> bool:
-        """Do one more slice, the one nearest to `near` that is not done; return whether all are."""
+        """Do more slices, those nearest to `near` that are not done; return whether all are.
+
+        The very first one comes alone, as someone is waiting for it, then as many together as are fastest here.
+        """
         with self._lock:
             if self._result:
                 return True
             waiting = (index for index in range(len(self._images)) if index not in self._slices)
-            index = min(waiting, key=lambda index: abs(index - near))
-            self._slices[index] = self._segmenter.predict(self._images[index], self._statistics)
+            count = self._segmenter.batch if self._slices else 1
+            indices = sorted(waiting, key=lambda index: abs(index - near))[:count]
+            predictions = self._segmenter.predict_slices(self._images[indices], self._statistics)
+            self._slices.update(zip(indices, predictions, strict=True))
             if len(self._slices) == len(self._images):
                 self._result = self._join(range(len(self._images)))
                 self._slices = {}  # float32; the result keeps half

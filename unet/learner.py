@@ -16,7 +16,7 @@ from unet.training_config import TrainingConfig
 from unet.weights import assign_arrays, variable_arrays
 
 EMA_DECAY = 0.999
-WEIGHT_DECAY, CLIP_NORM = 1e-4, 1.0
+CLIP_NORM = 1.0
 
 
 class Learner:
@@ -49,7 +49,10 @@ class Learner:
             # Keras adds up what the replicas hand in, here the same gradient from each; Adam divides by its size, so
             # that factor goes away when epsilon grows with it
             self.optimizer = keras.optimizers.AdamW(
-                config.learning_rate, weight_decay=WEIGHT_DECAY, global_clipnorm=CLIP_NORM, epsilon=1e-7 * replicas
+                config.learning_rate,
+                weight_decay=config.weight_decay,
+                global_clipnorm=CLIP_NORM,
+                epsilon=1e-7 * replicas,
             )
             if keras.config.dtype_policy().compute_dtype == "float16":  # bfloat16 has float32's range and needs none
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)

@@ -11,10 +11,12 @@ from scipy import ndimage
 
 from unet.data import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.scan import IngestError, Scan
+from unet.sequences import EXPECTED_MASK
 
 MIN_SIDE, MAX_SIDE = 16, 2048  # pixels; a slice of MRI has a few hundred
 MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
+MAX_LABELS = 16  # values of a mask, 0 included
 MIN_OVERLAP = 0.5  # of FLAIR's grid that another sequence must cover
 
 
@@ -44,6 +46,7 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
 
     Three colours are the three sequences. Otherwise names and tags decide, then the order: of three unnamed
     pictures on one grid the second is FLAIR, as in the data set; a picture that fits nowhere is taken for FLAIR.
+    Masks are no pictures, unless there is nothing else.
     """
     if not scans:
         return []
@@ -56,6 +59,8 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     mappings: list[Mapping] = [
         tuple(Channel(number, scans[number].guesses.index(name)) for name in SEQUENCE_NAMES) for number in coloured
     ]
+    if set(guesses.values()) != {EXPECTED_MASK}:
+        guesses = {channel: guess for channel, guess in guesses.items() if guess != EXPECTED_MASK}
     rest = {channel: guess for channel, guess in guesses.items() if channel.scan not in coloured}
     for flair in (channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]):
         mappings.append(tuple(_partner(scans, rest, flair, name) for name in SEQUENCE_NAMES))
@@ -64,7 +69,13 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     unnamed = [channel for channel, guess in rest.items() if guess is None]
     if len(unnamed) == 3 == len(rest) and all(same_grid(scans[unnamed[0].scan], scans[one.scan]) for one in unnamed):
         return [tuple(unnamed)]
-    return [(None, Channel(number, 0), None) for number in range(len(scans))]
+    return [(None, Channel(number, 0), None) for number in range(len(scans)) if Channel(number, 0) in guesses]
+
+
+def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
+    """Return the first channel that is named like a mask and lies on FLAIR's grid."""
+    named = (Channel(number, 0) for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses)
+    return next((one for one in named if one != flair and same_grid(scans[flair.scan], scans[one.scan])), None)
 
 
 def _partner(scans: list[Scan], guesses: dict[Channel, str | None], flair: Channel, name: str) -> Channel | None:
@@ -93,18 +104,21 @@ def fits(flair: Scan, other: Scan) -> bool:
     return same_grid(flair, other) or (flair.affine is not None and other.affine is not None)
 
 
-def build_volume(scans: list[Scan], mapping: Mapping) -> tuple[Volume, list[str]]:
+def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None = None) -> tuple[Volume, list[str]]:
     """Put three sequences on FLAIR's grid.
 
     Args:
         scans: of one upload.
         mapping: which channel is what; None is replaced by FLAIR.
+        expected: the channel with the mask that the prediction is scored against, if there is one.
 
     Returns:
-        A volume without expected masks, and plain sentences about what was replaced, resampled or shifted.
+        A volume, with expected masks if one was given, and plain sentences about what was replaced, resampled or
+        shifted.
 
     Raises:
-        IngestError: FLAIR's grid is too small or too big, or a sequence does not lie where FLAIR does.
+        IngestError: FLAIR's grid is too small or too big, a sequence does not lie where FLAIR does, or the expected
+            mask is none.
     """
     flair = scans[mapping[FLAIR].scan]
     count, height, width = flair.voxels.shape[:3]
@@ -121,13 +135,16 @@ def build_volume(scans: list[Scan], mapping: Mapping) -> tuple[Volume, list[str]
         images[..., number] = _on_grid(flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
     _make_positive(images, notes)
     images.flags.writeable = False
+    mask = np.zeros(images.shape[:3], np.uint8)
+    if expected:
+        mask = _expected_mask(flair, scans[expected.scan], expected.channel, notes)
     volume = Volume(
         patient_id="upload",
         images=images,
-        expected_mask=np.zeros(images.shape[:3], np.uint8),
-        has_mask=np.zeros(count, bool),
+        expected_mask=mask,
+        has_mask=np.full(count, expected is not None),
         slice_numbers=np.arange(1, count + 1),
-        geometry=Geometry(flair.spacing, flair.edges),
+        geometry=Geometry(flair.spacing, flair.edges, flair.plane),
     )
     return replace(volume, patient_id=f"upload_{volume.content_hash[:8]}"), notes
 
@@ -165,6 +182,26 @@ def _on_grid(flair: Scan, other: Scan, channel: Channel, name: str, notes: list[
         )
     notes.append(f"The {name} series has another grid, {_size(other)}; it was resampled onto FLAIR's {_size(flair)}.")
     return ndimage.affine_transform(np.asarray(values), *grid, order=1, cval=float(values.min()))
+
+
+def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> np.ndarray:
+    """Return a channel as a mask, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
+    if not same_grid(flair, scan):
+        raise IngestError(
+            f"{scan.name}: {_size(scan)} voxels, FLAIR has {_size(flair)}, or they lie elsewhere. An expected mask has "
+            "to be drawn on FLAIR's own grid."
+        )
+    values = scan.voxels[..., channel]
+    labels = np.unique(values)
+    if labels[0] != 0 or len(labels) > MAX_LABELS:
+        raise IngestError(
+            f"{scan.name}: {len(labels):,} different values from {labels[0]:g} to {labels[-1]:g}, which is no mask. "
+            f"Expected 0 outside the lesion and one value inside, at most {MAX_LABELS - 1} labels. Save it without "
+            "smoothing, not as JPEG."
+        )
+    if len(labels) > 2:
+        notes.append(f"The expected mask has the labels {', '.join(f'{one:g}' for one in labels[1:])}: all are lesion.")
+    return (values != 0).astype(np.uint8)
 
 
 def _size(scan: Scan) -> str:

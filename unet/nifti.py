@@ -12,7 +12,7 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
 from unet.archives import gunzip, inflate_start
 from unet.scan import MAX_CHANNELS, IngestError, Placement, Room, Scan, finished, orient, usable_affine
-from unet.sequences import guess_from_name
+from unet.sequences import guess_from_file
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (
@@ -128,7 +128,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
     version = 2 if int(header["sizeof_hdr"]) == 540 else 1
     source = {"version": version, "shape": list(shape), "header": geometry_fields}
     names = tuple(f"volume {number}" if channels > 1 else name for number in range(1, voxels.shape[3] + 1))
-    guesses = (guess_from_name(name),) if channels == 1 else (None,) * voxels.shape[3]
+    guesses = (guess_from_file(name),) if channels == 1 else (None,) * voxels.shape[3]
     return Scan(
         name, "NIfTI", voxels, names, bits, guesses, notes=tuple(notes), files=(name,), source=source, **geometry
     )

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unet.scan import MAX_PIXELS_2D, IngestError, Room, Scan, finished
-from unet.sequences import FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_name
+from unet.sequences import FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
@@ -84,7 +84,7 @@ def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, note
     ):
         stack = stack[..., :1]
     count = stack.shape[3]
-    names, guesses = (name,), (guess_from_name(name),)
+    names, guesses = (name,), (guess_from_file(name),)
     if count == 3:
         notes = [*notes, "Three colours: read as pre-contrast, FLAIR and post-contrast, as in the data set."]
         names, guesses = ("red", "green", "blue"), (PRE_CONTRAST, FLAIR, POST_CONTRAST)

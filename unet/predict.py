@@ -1,27 +1,18 @@
 """`python -m unet predict`: what the Upload page does, from the command line."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 from unet import overlay
 from unet.data import FLAIR
-from unet.export import (
-    Result,
-    can_be_dicom_seg,
-    lesion_size,
-    mask_pictures,
-    overlay_pictures,
-    to_csv,
-    to_dicom_seg,
-    to_nifti,
-)
+from unet.export import Result, can_be_dicom_seg, lesion_size
+from unet.familiarity import compare, warnings_of
+from unet.formats import FORMAT_NAMES, FORMATS
 from unet.inference import Segmenter
 from unet.mapping import build_volume, suggest
-from unet.report import to_html
 from unet.sandbox import read_upload
-from unet.scan import IngestError
-
-FORMATS = ("png", "nifti", "dicom-seg", "csv", "html")
+from unet.scan import IngestError, Scan
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -34,8 +25,8 @@ def parse_formats(text: str) -> tuple[str, ...]:
     ('png', 'csv')
     """
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not chosen or set(chosen) - set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected some of {', '.join(FORMATS)}")
+    if not chosen or set(chosen) - set(FORMAT_NAMES):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected some of {', '.join(FORMAT_NAMES)}")
     return chosen
 
 
@@ -51,13 +42,14 @@ def predict(
         segmenter: ready to run.
         paths: files, zips or folders.
         output: folder for the results; made if it is not there.
-        formats: of `FORMATS`.
+        formats: of `FORMAT_NAMES`.
         threshold: from which probability a voxel counts.
 
     Returns:
-        One line for each picture, and one for each file that could not be used.
+        One line for each picture and for each way in which it is unlike the training set, and one for each file that
+        could not be used.
     """
-    lines, problems = [], []
+    lines, problems, taken = [], [], set()
     output.mkdir(parents=True, exist_ok=True)
     for name, files in _uploads(paths, problems):
         try:
@@ -70,14 +62,20 @@ def predict(
             flair = scans[mapping[FLAIR].scan]
             try:
                 volume, notes = build_volume(scans, mapping)
-                mask = segmenter.segment(volume.images).mask(threshold)
-                result = Result(flair, volume, mask, threshold, segmenter.weights)
-                stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
-                lines += _write(result, output, stem, formats, (*flair.notes, *notes))
-                if "dicom-seg" in formats and not can_be_dicom_seg(flair):
-                    problems.append(f"{stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one")
             except IngestError as error:
                 problems.append(str(error))
+                continue
+            mask = segmenter.segment(volume.images).mask(threshold)
+            result = Result(flair, volume, mask, threshold, segmenter.weights)
+            stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
+            names = _Names.of(flair, stem, taken)
+            warnings = warnings_of(compare(volume), flair)
+            _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
+            lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
+            if "dicom-seg" in formats and not can_be_dicom_seg(flair):
+                problems.append(
+                    f"{names.stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one"
+                )
     return lines, problems
 
 
@@ -106,33 +104,54 @@ def _stem(name: str) -> str:
     return Path(name).stem if Path(name).suffix else name
 
 
-def _write(result: Result, output: Path, stem: str, formats: tuple[str, ...], notes: tuple[str, ...]) -> list[str]:
-    """Write one result in every format; return what to say of it."""
-    scan = result.scan
-    single_files = len(scan.files) == len(result.mask) and scan.file_format != "DICOM"
-    names = [_stem(file) for file in scan.files] if single_files else _numbered(stem, len(result.mask))
-    if "png" in formats:
-        for name, mask, picture in zip(names, mask_pictures(result), overlay_pictures(result), strict=True):
-            overlay.write_png(output / f"{name}_predicted_mask.png", mask)
-            overlay.write_png(output / f"{name}_overlay.png", picture)
-    if "nifti" in formats:
-        (output / f"{stem}_predicted_mask.nii.gz").write_bytes(to_nifti(result))
-    if "csv" in formats:
-        (output / f"{stem}_slices.csv").write_text(to_csv(result), encoding="utf-8")
-    if "html" in formats:
-        (output / f"{stem}_report.html").write_text(to_html(result, notes), encoding="utf-8")
-    if "dicom-seg" in formats and can_be_dicom_seg(scan):
-        (output / f"{stem}_seg.dcm").write_bytes(to_dicom_seg(result))
-    if single_files:
-        files = [Path(file).name for file in scan.files]
+def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ...], notes: tuple[str, ...]) -> None:
+    """Write one result in every format that it can have."""
+    for kind in FORMATS:
+        if kind.name not in formats or not kind.fits(result.scan):
+            continue
+        written = kind.write(result, notes)
+        if isinstance(written, list):
+            for name, picture in zip(names.slices, written, strict=True):
+                overlay.write_png(folder / (name + kind.ending), picture)
+        elif isinstance(written, str):
+            (folder / (names.stem + kind.ending)).write_text(written, encoding="utf-8")
+        else:
+            (folder / (names.stem + kind.ending)).write_bytes(written)
+
+
+def _summary(result: Result, names: "_Names") -> list[str]:
+    """Return what to say of one result: a line, or one for each of several picture files."""
+    if names.files:
         return [
             f"{file}: {int(plane.sum())} pixels at threshold {result.threshold}"
-            for file, plane in zip(files, result.mask, strict=True)
+            for file, plane in zip(names.files, result.mask, strict=True)
         ]
     voxels, millilitres = lesion_size(result)
     size = "" if millilitres is None else f", {millilitres:.2f} mL"
-    return [f"{stem}: {voxels} voxels{size} at threshold {result.threshold}"]
+    return [f"{names.stem}: {voxels} voxels{size} at threshold {result.threshold}"]
 
 
-def _numbered(stem: str, count: int) -> list[str]:
-    return [stem] if count == 1 else [f"{stem}_{number:03d}" for number in range(1, count + 1)]
+@dataclass(frozen=True)
+class _Names:
+    """How the files of one result begin, as a whole and slice by slice; `files` where each slice was a file."""
+
+    stem: str
+    slices: list[str]
+    files: list[str]
+
+    @classmethod
+    def of(cls, scan: Scan, stem: str, taken: set[str]) -> "_Names":
+        """Choose names, numbered where an earlier result of this run has taken one."""
+        count = len(scan.voxels)
+        files = [Path(file).name for file in scan.files] if scan.file_format != "DICOM" else []
+        if len(files) == count:
+            slices = [_stem(file) for file in files]
+        else:
+            files, slices = [], [stem] if count == 1 else [f"{stem}_{number:03d}" for number in range(1, count + 1)]
+        number, end = 1, ""
+        while any(name + end in taken for name in (stem, *slices)):
+            number += 1
+            end = f"_{number}"
+        names = cls(stem + end, [name + end for name in slices], files)
+        taken.update((names.stem, *names.slices))
+        return names

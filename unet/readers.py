@@ -14,18 +14,19 @@ import numpy as np
 
 from unet.archives import gunzip, inflate_start, is_junk, unzip
 from unet.scan import IngestError, Room, Scan
-from unet.sequences import guess_from_name
+from unet.sequences import EXPECTED_MASK, guess_from_name
 from unet.signatures import FORMATS, START, sniff
 
 MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size
 MIN_STACK = 4  # so many grey pictures of one size are slices; two or three are sequences
 
 
-def read_files(files: list[tuple[str, bytes]]) -> tuple[list[Scan], list[str]]:
+def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[list[Scan], list[str]]:
     """Read the files of one upload.
 
     Args:
         files: (name, content); names are only for people, for sorting and for guessing the sequence.
+        stacked: whether single pictures that look like slices become one scan.
 
     Returns:
         The scans, and one plain sentence for each file that was left out. A file that cannot be read never takes
@@ -66,7 +67,7 @@ def read_files(files: list[tuple[str, bytes]]) -> tuple[list[Scan], list[str]]:
             problems.append(_unforeseen(name, error))
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
-    return stack_pictures(scans), problems
+    return stack_pictures(scans) if stacked else scans, problems
 
 
 def _unforeseen(name: str, error: Exception) -> str:
@@ -155,19 +156,16 @@ def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
 
     Two or three grey pictures are more likely the sequences of one slice, and stay apart unless `always`; so do
     pictures whose names speak of different sequences. Pictures with three colours are slices with three sequences,
-    as in the data set, whose `_mask` files are left aside.
+    as in the data set. Masks make a stack of their own.
     """
     pictures = [scan for scan in scans if scan.file_format in ("PNG", "JPEG", "TIFF") and len(scan.voxels) == 1]
-    masks = [scan for scan in pictures if re.search(r"_mask\.\w+$", scan.name, re.IGNORECASE)]
-    if masks and len(masks) < len(pictures):
-        pictures = [scan for scan in pictures if scan not in masks]
-        scans = [scan for scan in scans if scan not in masks]
     groups: dict[tuple, list[Scan]] = defaultdict(list)
     for scan in pictures:
-        groups[PurePosixPath(scan.name).parent, scan.voxels.shape[1:], scan.file_format, scan.bit_depth].append(scan)
-    for (_, shape, _, _), group in groups.items():
+        folder, masks = PurePosixPath(scan.name).parent, EXPECTED_MASK in scan.guesses
+        groups[folder, scan.voxels.shape[1:], scan.file_format, scan.bit_depth, masks].append(scan)
+    for (_, shape, _, _, masks), group in groups.items():
         sequences = {guess_from_name(PurePosixPath(scan.name).name) for scan in group} - {None}
-        enough = len(group) >= (2 if always or shape[2] == 3 else MIN_STACK)
+        enough = len(group) >= (2 if always or masks or shape[2] == 3 else MIN_STACK)
         if enough and (shape[2] == 3 or len(sequences) < 2):
             group.sort(key=lambda scan: natural_key(scan.name))
             scans = [scan for scan in scans if scan not in group] + [_stack(group)]

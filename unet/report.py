@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 
-from unet import overlay
+from unet import metrics, overlay
 from unet.export import LABEL, PURPOSE, Result, lesion_size, overlay_pictures
 
 MAX_PICTURES = 6
@@ -55,6 +55,7 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
             else "size in millimetres unknown"
         ),
         "Orientation": _orientation(scan.edges),
+        **_score(result),
         "Threshold": f"probability of at least {result.threshold:.2f}",
         "Model": f"{result.weights.name}, <code>SHA-256 {result.weights.sha256}</code>",
         "Made on": date.today().isoformat(),
@@ -68,6 +69,16 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
         rows="".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items()),
         trained="axial MRI of low-grade glioma (Buda et al. 2019) and has seen nothing else",
     )
+
+
+def _score(result: Result) -> dict[str, str]:
+    """The row that says how well the mask fits the expected one, if there is one."""
+    expected, known = result.volume.expected_mask, result.volume.has_mask
+    if not known.any():
+        return {}
+    dice = metrics.volume_dice(result.mask, expected, known)
+    words = "both masks are empty" if np.isnan(dice) else f"{dice:.3f}"
+    return {"Volume Dice": f"{words}, against the expected mask that came with the picture"}
 
 
 def _orientation(edges: tuple[str, str, str, str] | None) -> str:

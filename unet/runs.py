@@ -5,8 +5,7 @@
     metrics.csv, curve.png   a row an epoch, and its picture
     log.txt, output.txt      lines with their time; everything the process printed
     status.json              where the run stands, with a heartbeat, and how it ended
-    preview/epoch_NNN.png    the same validation slices, predicted after each epoch
-    attention/epoch_NNN.png  attention maps on the same slices
+    preview/                 the same validation slices, predicted after each epoch: `unet.preview`
     events/                  the numbers again, for TensorBoard
     checkpoint.npz           everything a resumed run needs
     best/                    the epoch with the best validation score, as weights the app can load
@@ -31,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet import overlay
 from unet.data import PROJECT_FOLDER, DataError
+from unet.preview import Previews
 from unet.weights import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
@@ -82,6 +81,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.best = path / "best"
         self.events = path / "events"
+        self.previews = Previews(path / "preview")
         self._reserve = path / ".reserve"
 
     def write_spec(self, spec: dict) -> None:
@@ -118,10 +118,11 @@ class RunFolder:
             training_curve(self.metrics, curve)
 
     def forget_after(self, epoch: int) -> None:
-        """Drop rows written after the checkpoint, by an epoch that was cut short while it was being saved."""
+        """Drop what an epoch wrote that was cut short before its checkpoint was saved."""
         if self.metrics.exists():
             lines = self.metrics.read_text().splitlines(keepends=True)
             _replace(self.metrics, "".join(lines[: 1 + epoch]))
+        self.previews.forget_after(epoch)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """Return the rows as numbers; a last line that is just being written is left out."""
@@ -131,12 +132,6 @@ class RunFolder:
             return [{name: float(value) for name, value in row.items()} for row in rows if all(row.values())]
         except (OSError, ValueError, TypeError):
             return []
-
-    def write_preview(self, epoch: int, masks: np.ndarray, attention: np.ndarray) -> None:
-        """Write (height, width, 3) uint8 as that epoch's pictures."""
-        for name, picture in (("preview", masks), ("attention", attention)):
-            (self.path / name).mkdir(exist_ok=True)
-            overlay.write_png(self.path / name / f"epoch_{epoch:03d}.png", picture)
 
     def write_best(self, arrays: dict[str, np.ndarray], config: dict) -> None:
         """Write weights that `unet.weights.find_weights` accepts."""

@@ -26,12 +26,15 @@ _TURN = threading.BoundedSemaphore(MAX_AT_ONCE)
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
-def read_upload(files: list[tuple[str, bytes]], seconds: float = MAX_SECONDS) -> tuple[list[Scan], list[str]]:
+def read_upload(
+    files: list[tuple[str, bytes]], seconds: float = MAX_SECONDS, stacked: bool = True
+) -> tuple[list[Scan], list[str]]:
     """Read the files of one upload.
 
     Args:
         files: (name, content).
         seconds: time the child gets.
+        stacked: whether single pictures that look like slices become one scan.
 
     Returns:
         The scans, whose values stay in a file without a name that goes when they go, and one plain sentence for
@@ -44,7 +47,7 @@ def read_upload(files: list[tuple[str, bytes]], seconds: float = MAX_SECONDS) ->
     if not accepted:
         return [], problems
     with _TURN, tempfile.TemporaryDirectory(prefix="upload_", ignore_cleanup_errors=True) as folder:  # mode 0700
-        _write(Path(folder), accepted)
+        _write(Path(folder), accepted, stacked)
         _run_child(Path(folder), seconds)
         result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
         scans = [Scan.load(Path(folder), number) for number in range(result["scans"])]
@@ -67,8 +70,9 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
     return problems, accepted
 
 
-def _write(folder: Path, files: list[tuple[str, bytes]]) -> None:
-    (folder / "names.json").write_text(json.dumps([_plain(name) for name, _ in files]), encoding="utf-8")
+def _write(folder: Path, files: list[tuple[str, bytes]], stacked: bool) -> None:
+    task = {"names": [_plain(name) for name, _ in files], "stacked": stacked}
+    (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
     for number, (_, content) in enumerate(files):
         (folder / str(number)).write_bytes(content)
 
@@ -125,10 +129,11 @@ def _read_in_child(folder: Path) -> None:
     """Read what the parent wrote, and leave the result as a file."""
     from unet.readers import read_files
 
-    names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     scans, problems, error = [], [], None
     try:
-        scans, problems = read_files([(name, (folder / str(number)).read_bytes()) for number, name in enumerate(names)])
+        files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]
+        scans, problems = read_files(files, task["stacked"])
         for number, scan in enumerate(scans):
             scan.save(folder, number)
     except MemoryError:

@@ -1,13 +1,16 @@
 """Which MRI sequence is it? Guesses from names and from DICOM's acquisition values, always shown as guesses."""
 
 import re
+from pathlib import PurePosixPath
 
 PRE_CONTRAST, FLAIR, POST_CONTRAST = "pre-contrast", "FLAIR", "post-contrast"
+EXPECTED_MASK = "expected mask"  # no sequence, but what somebody drew on one
 
 _FLAIR_WORDS = r"flair|dark.?fluid|tirm"
 _PRE_WORDS = r"\bpre\b|pre.?con|native|without"
 _POST_WORDS = r"t1.?(ce|gd|post|km|\+?c\b|w.?(gd|ce|post))|post.?(con|gad|gd|t1)|gado?|\+c\b|contrast.?enh|\bpost\b"
 _T1_WORDS = r"t1|mp.?rage|spgr"
+_MASK_WORDS = r"\b(masks?|seg|segmentation|labels?|gt)\b"
 
 
 def guess_from_name(name: str) -> str | None:
@@ -26,6 +29,16 @@ def guess_from_name(name: str) -> str | None:
     if re.search(_POST_WORDS, text):
         return POST_CONTRAST
     return PRE_CONTRAST if re.search(_T1_WORDS, text) else None
+
+
+def guess_from_file(name: str) -> str | None:
+    """Return the sequence that a file's name speaks of, or `EXPECTED_MASK`, or None.
+
+    >>> guess_from_file("masks/TCGA_1_7_mask.tif"), guess_from_file("seg/BraTS_001_flair.nii.gz")
+    ('expected mask', 'FLAIR')
+    """
+    own = re.sub(r"[_.-]", " ", PurePosixPath(name).name.lower())
+    return EXPECTED_MASK if re.search(_MASK_WORDS, own) else guess_from_name(name)
 
 
 def guess_from_timing(

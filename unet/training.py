@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unet import preview
 from unet.devices import gpus, mixed_precision_policy
 from unet.events import EventFile
 from unet.learner import Learner
 from unet.metrics import volume_dice
 from unet.preprocessing import Fit, normalise
+from unet.preview import predict_slices, preview_slices
 from unet.runs import RunFolder, TrainingError, TrainingStopped
 from unet.sampling import Example, SliceSampler
 from unet.training_config import TrainingConfig, config_from_dict
@@ -120,6 +120,7 @@ class _Run:
             self._restore()
         else:
             self.folder.write_spec(self._spec())
+        self.folder.previews.write_slices(preview_slices(self.validation))
         self._events = EventFile(self.folder.events, self.progress.epoch + 1)
         already, compiled = self.progress.seconds, False
         while self._share_done() < 1:
@@ -195,8 +196,8 @@ class _Run:
         }
         self.folder.append_metrics(row, last=self._share_done() >= 1)
         self._events.add(row)
-        attention = preview.draw_attention(self.validation, self.learner.predict, size)
-        self.folder.write_preview(self.progress.epoch, preview.draw_masks(self.validation, masks), attention)
+        predictions = predict_slices(self.validation, self.learner.predict, size)
+        self.folder.previews.write_epoch(self.progress.epoch, predictions, size)
         if mean > self.progress.best:
             self.progress.best = mean
             self._save_best(size, mean)

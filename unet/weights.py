@@ -105,7 +105,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict, compress: bool = False) -> None:
     """Write arrays and a JSON-able dict so that `path` holds the old or the new content, never half of it.
 
     Written beside it, read back in full and only then moved over it: a full disk leaves the old file intact.
@@ -116,7 +116,8 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+            save = np.savez_compressed if compress else np.savez
+            save(file, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
             file.flush()
             os.fsync(file.fileno())
         load_arrays(part)

@@ -99,7 +99,8 @@ def _choose(weights, source: str) -> None:
         if st.button("Evaluate", icon=":material/play_arrow:", disabled=not files, key="own_start"):
             folder = tempfile.TemporaryDirectory(prefix="patients-")
             try:
-                problems = store_patients(((file.name, file.getvalue()) for file in files), Path(folder.name))
+                with st.spinner("Reading the files …"):
+                    problems = store_patients(((file.name, file.getvalue()) for file in files), Path(folder.name))
                 patients, more = list_patients(Path(folder.name))
             except DataError as error:
                 folder.cleanup()

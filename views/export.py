@@ -1,23 +1,13 @@
 """Take the result along: download buttons whose files are made when they are asked for."""
 
-from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
 from unet.data import Volume
-from unet.export import (
-    Result,
-    can_be_dicom_seg,
-    lesion_size,
-    mask_pictures,
-    overlay_pictures,
-    to_csv,
-    to_dicom_seg,
-    to_nifti,
-    to_png,
-)
+from unet.export import Result, lesion_size
+from unet.formats import FORMATS
 from unet.inference import Segmentation
-from unet.report import to_html
 from unet.scan import Scan
 from unet.weights import Weights
 
@@ -34,9 +24,6 @@ def show_export(
         weights: of the network.
         notes: what the report adds.
     """
-    name = volume.patient_id
-    kind = "zip" if len(volume) > 1 else "png"
-    mime = {"zip": "application/zip", "png": "image/png"}[kind]
     st.subheader("Take it along", anchor=False)
     slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
     # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
@@ -58,25 +45,17 @@ def show_export(
         "DICOM-SEG refers to its series by UID."
     )
 
-    offers: list[tuple[str, Callable[[], bytes | str], str, str]] = [
-        ("Report", lambda: to_html(chosen, notes), f"{name}_report.html", "text/html"),
-        ("Mask as NIfTI", lambda: to_nifti(chosen), f"{name}_mask.nii.gz", "application/gzip"),
-        ("Sizes as CSV", lambda: to_csv(chosen), f"{name}_slices.csv", "text/csv"),
-        ("Masks as PNG", lambda: to_png(mask_pictures(chosen), f"{name}_mask")[0], f"{name}_mask.{kind}", mime),
-        (
-            "Overlays as PNG",
-            lambda: to_png(overlay_pictures(chosen), f"{name}_overlay")[0],
-            f"{name}_overlay.{kind}",
-            mime,
-        ),
-    ]
-    if can_be_dicom_seg(scan):
-        offers.insert(1, ("Mask as DICOM-SEG", lambda: to_dicom_seg(chosen), f"{name}_seg.dcm", "application/dicom"))
     with st.container(horizontal=True):
-        for label, make, file_name, file_type in offers:
-            st.download_button(
-                label, make, file_name, file_type, icon=":material/download:", on_click="ignore", key=f"export_{label}"
-            )
+        for kind in FORMATS:
+            if kind.fits(scan):
+                st.download_button(
+                    kind.label,
+                    partial(kind.one_file, chosen, notes, volume.patient_id),
+                    *kind.one_name(chosen, volume.patient_id),
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"export_{kind.label}",
+                )
 
 
 def _viewer_threshold(default: float) -> float:

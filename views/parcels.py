@@ -11,7 +11,7 @@ import numpy as np
 
 from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
-from unet.inference import RunningSegmentation
+from unet.inference import RunningSegmentation, Segmentation
 
 PARCEL_SLICES = 4  # predicted slices in a parcel: the first picture comes soon, and a patient is some ten messages
 _ALIGNMENT = 4
@@ -74,14 +74,19 @@ def prediction_parcel(running: RunningSegmentation, first: int, volume_id: str, 
     end = min(first + PARCEL_SLICES, running.slices)
     while (part := running.part(first, end)) is None:
         running.advance((first + end) // 2)
+    return segmentation_parcel(part, first, running.slices, volume_id, model_id)
+
+
+def segmentation_parcel(part: Segmentation, first: int, slices: int, volume_id: str, model_id: str) -> bytes:
+    """Return what a network says of the slices from `first`, of a volume of so many."""
     levels = {f"attention_{level}": to_bytes(part.attention[level - 1]) for level in ATTENTION_LEVELS}
     header = {
         "kind": "prediction",
         "volume": volume_id,
         "model": model_id,
-        "shape": (running.slices, *part.probability.shape[1:]),
+        "shape": (slices, *part.probability.shape[1:]),
         "first": first,
-        "end": end,
+        "end": first + len(part.probability),
         "sides": [level.shape[-1] for level in levels.values()],
         "rule": part.post_processing.as_config(),
     }

@@ -11,8 +11,10 @@ from unet.protocol import ROWS
 from unet.weights import Weights
 from views import legend, page
 from views.charts import show_chart, to_csv
+from views.viewer import show_viewer
 
 PER_ROW = 4
+FEWER_SLICES = "This patient has fewer slices here than were scored."
 AGREEMENT = f"Expert readers agree with each other at about {results.EXPERTS} on such lesions."
 
 
@@ -128,7 +130,7 @@ def show_comparison(reports: list[dict], row: str) -> None:
 
 @st.fragment
 def show_failures(report: dict, weights: Weights) -> None:
-    """The slices with the most wrong pixels, each with a link to its place in Explore."""
+    """The slices with the most wrong pixels: a button opens each in the viewer, a link its place in Explore."""
     worst = slice_results.worst_slices(report)
     if not worst:
         return
@@ -146,13 +148,21 @@ def show_failures(report: dict, weights: Weights) -> None:
         "Show the pictures", help="Runs the network on these patients: some seconds for each, the first time."
     )
     if not here:
-        st.caption("The pictures, and the links to Explore, need these patients in the app's data folder.")
+        st.caption("The pictures, the viewer and the links to Explore need these patients in the app's data folder.")
+    chosen = st.session_state.get("failure")
     for start in range(0, len(worst), PER_ROW):
-        for column, row in zip(st.columns(PER_ROW, gap="small"), worst[start : start + PER_ROW], strict=False):
+        in_row = worst[start : start + PER_ROW]
+        for column, row in zip(st.columns(PER_ROW, gap="small"), in_row, strict=False):
             with column.container(border=True):
-                if pictures and row["patient"] in folders:
-                    _picture(folders[row["patient"]], row, weights)
+                folder = folders.get(row["patient"])
+                if pictures and folder:
+                    _picture(folder, row, weights)
                 _failure(row)
+                if folder:
+                    _choice(row, chosen)
+        for row in in_row:
+            if _place(row) == chosen and row["patient"] in folders:
+                _viewer(folders[row["patient"]], row, weights)
     if pictures:
         legend.show_legend(legend.ERRORS)
     st.download_button(
@@ -175,6 +185,39 @@ def _failure(row: dict) -> None:
     st.caption(f"{missed:,} px missed, {alarm:,} px false alarm, slice Dice {dice}")
 
 
+def _place(row: dict) -> tuple[str, int]:
+    return row["patient"], row["slice"]
+
+
+def _choice(row: dict, chosen: tuple[str, int] | None) -> None:
+    """A button that opens the slice in the viewer beneath its row, or closes it."""
+    is_open = _place(row) == chosen
+    st.button(
+        "Close" if is_open else "Look at it here",
+        key=f"failure_{row['patient']}_{row['slice']}",
+        icon=":material/close:" if is_open else ":material/neurology:",
+        width="stretch",
+        on_click=lambda: st.session_state.update(failure=None if is_open else _place(row)),
+    )
+
+
+def _viewer(folder, row: dict, weights: Weights) -> None:
+    """The patient in the slice viewer, at that slice; the network's answers are those that Explore keeps."""
+    try:
+        volume, content_hash, brain = page.volume(folder, row["patient"])
+        network = weights, page.running_segmentation(volume, content_hash, weights)
+    except page.PAGE_ERRORS as error:
+        st.error(str(error), title="This patient cannot be shown")
+        return
+    if row["slice"] > len(volume):
+        st.caption(FEWER_SLICES)
+        return
+    start = {"slice": row["slice"], "overlay": "Errors", "threshold": weights.threshold}
+    with st.container(border=True):
+        st.markdown(f"**{row['patient']}** · {weights.name}")
+        show_viewer(volume, content_hash, brain, network, start=start)
+
+
 def _picture(folder, row: dict, weights: Weights) -> None:
     """The slice with its errors; drawn from what Explore keeps, so that opening it there is quick."""
     try:
@@ -185,7 +228,7 @@ def _picture(folder, row: dict, weights: Weights) -> None:
         return
     index = row["slice"] - 1
     if index >= len(volume):
-        st.caption("This patient has fewer slices here than were scored.")
+        st.caption(FEWER_SLICES)
         return
     image = volume.images[index, ..., FLAIR]
     picture = overlay.grey_to_rgb(overlay.to_display(image, overlay.display_window(volume.images[:, ::4, ::4, FLAIR])))

@@ -20,10 +20,25 @@ CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
 OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
 STYLES = ("Fill", "Outline")
+SLICE_ORDER = {
+    "axial": "from the neck to the crown",
+    "coronal": "from the nose to the back of the head",
+    "sagittal": "from the patient's right to the left",
+    None: "in the order of the file",
+}
 MAP_OPACITY = 0.65
+VOLUME_DICE = ("Volume Dice", "Overlap over all slices of the patient: the number to compare.")
+ALL_DICE = ("Dice, all slices", "Overlap over all of these slices together.")
 
 
-def show_simple_viewer(volume: Volume, segmentation: Segmentation, brain: np.ndarray, default_threshold: float) -> None:
+def show_simple_viewer(
+    volume: Volume,
+    segmentation: Segmentation,
+    brain: np.ndarray,
+    default_threshold: float,
+    start: dict | None = None,
+    names: list[str] | None = None,
+) -> None:
     """Show pictures, controls and numbers; nothing in here runs the network.
 
     Args:
@@ -31,13 +46,18 @@ def show_simple_viewer(volume: Volume, segmentation: Segmentation, brain: np.nda
         segmentation: of that volume.
         brain: (slices, height, width) bool, estimated.
         default_threshold: the one of the weights.
+        start: slice and overlay to begin with, instead of the link's.
+        names: of the slices, where they are no volume but of several patients.
     """
+    if start:
+        _begin(volume, start)
     _set_slice(volume, segmentation, default_threshold)
     left, right = st.columns([10, 11], gap="medium")
     with right:
-        index = _pick_slice(volume)
+        index = _pick_slice(volume, names)
         strip = st.container()  # drawn below: it needs the threshold
-        channel, shown, style, opacity, threshold = _pick_overlay(default_threshold)
+        first = start["overlay"] if start else PREDICTED
+        channel, shown, style, opacity, threshold = _pick_overlay(first, default_threshold)
         predicted = segmentation.mask(threshold)
         with strip:
             _lesion_strip(volume, predicted, index)
@@ -55,7 +75,7 @@ def show_simple_viewer(volume: Volume, segmentation: Segmentation, brain: np.nda
         )
         _legend(shown)
     with right:
-        _numbers(volume, predicted, index, brain)
+        _numbers(volume, predicted, index, brain, whole=names is None)
         _downloads(volume, drawn, predicted[index], number)
     _attention(picture, segmentation, index)
 
@@ -73,6 +93,15 @@ def window(volume: Volume, channel: str) -> tuple[float, float]:
     which = CHANNELS[channel]
     images = volume.images if which is None else volume.images[..., which]
     return overlay.display_window(images[:, ::4, ::4])  # every fourth pixel says the same and keeps the slider quick
+
+
+def _begin(volume: Volume, start: dict) -> None:
+    """Go to the slice that the page names, once: afterwards the visitor decides."""
+    state = st.session_state
+    begun = volume.patient_id, start
+    if state.get("begun") != begun or "slice" not in state:
+        state.begun, state.shown_patient = begun, volume.patient_id
+        state.slice = start["slice"]
 
 
 def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> None:
@@ -100,21 +129,26 @@ def opening_slice(volume: Volume, predicted: np.ndarray) -> int:
     return len(volume) // 2
 
 
-def _pick_slice(volume: Volume) -> int:
+def _pick_slice(volume: Volume, names: list[str] | None) -> int:
     count = len(volume)
+    if names:
+        return (
+            st.select_slider(f"Slice of {count}", range(1, count + 1), key="slice", format_func=lambda n: names[n - 1])
+            - 1
+        )
     if count == 1:
-        st.caption("This patient has a single slice.")
+        st.caption("A single slice.")
         return 0
-    return st.slider(f"Slice of {count}, from the neck to the crown", 1, count, key="slice") - 1
+    return st.slider(f"Slice of {count}, {SLICE_ORDER[volume.geometry.plane]}", 1, count, key="slice") - 1
 
 
-def _pick_overlay(default_threshold: float) -> tuple[str, str, str, float, float]:
+def _pick_overlay(default_overlay: str, default_threshold: float) -> tuple[str, str, str, float, float]:
     """Show what is drawn and how; return channel, overlay, style, opacity in [0, 1] and threshold."""
     channel = st.segmented_control(
         "Channel", list(CHANNELS), default="FLAIR", key="channel", bind="query-params", required=True, width="stretch"
     )
     shown = st.pills(
-        "Overlay", OVERLAYS, default=PREDICTED, key="overlay", bind="query-params", required=True, wrap=True
+        "Overlay", OVERLAYS, default=default_overlay, key="overlay", bind="query-params", required=True, wrap=True
     )
     looks, opacity_column, threshold_column = st.columns([5, 4, 4], gap="medium")
     with looks.container(horizontal=True, vertical_alignment="bottom"):
@@ -163,7 +197,7 @@ def _legend(shown: str) -> None:
     """Say what the colours of the overlay mean, by colour and by word."""
     swatches = {
         PREDICTED: [("predicted by the network", overlay.PREDICTED_COLOUR)],
-        EXPECTED: [("expected: drawn by an expert", overlay.EXPECTED_COLOUR)],
+        EXPECTED: [("expected: what it should find", overlay.EXPECTED_COLOUR)],
         ERRORS: legend.ERRORS,
     }.get(shown)
     if swatches:
@@ -235,15 +269,20 @@ def _jump_to_clicked() -> None:
         st.session_state.slice = int(points[0]["x"])
 
 
-def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray) -> None:
-    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash."""
+def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray, whole: bool) -> None:
+    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
+
+    Args:
+        whole: whether the slices are one patient's volume.
+    """
     scored = volume.has_mask
     slice_scores = ("–",) * 4
     if scored[index]:
         pair = predicted[index], volume.expected_mask[index]
         functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
         slice_scores = tuple(_score(function(*pair)) for function in functions)
-    volume_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
+    all_name, all_meaning = VOLUME_DICE if whole else ALL_DICE
+    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
     area_text, area_meaning = f"{area:,} px", "On this slice. The file gives no millimetres."
     volume_text = ""
@@ -258,15 +297,16 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
         for column, label, value, meaning in (
             (columns[0], "Slice Dice", slice_scores[0], "Overlap with the expected mask on this slice, 0 to 1."),
             (columns[1], "Slice IoU", slice_scores[1], "Intersection over union on this slice."),
-            (columns[2], "Volume Dice", volume_dice, "Overlap over all slices of the patient: the number to compare."),
+            (columns[2], all_name, all_dice, all_meaning),
             (columns[0], "Precision", slice_scores[2], "Share of the predicted pixels that are expected, this slice."),
             (columns[1], "Recall", slice_scores[3], "Share of the expected pixels that are predicted, this slice."),
             (columns[2], "Predicted area", area_text, area_meaning),
         ):
             column.metric(label, value, help=meaning)
+        of_all = f", {_share(total, brain)} of the whole brain" if whole else ""
         st.caption(
-            f"{_share(area, brain[index])} of the brain on this slice, {_share(total, brain)} of the whole brain "
-            f"(brain estimated from FLAIR). {volume_text}"
+            f"{_share(area, brain[index])} of the brain on this slice{of_all} (brain estimated from FLAIR). "
+            + volume_text
             + ("" if scored[index] else "This slice has no expected mask, so there is nothing to score against.")
         )
 

@@ -31,7 +31,7 @@ def show_actions(run: Run) -> None:
         st.download_button(
             "Export", data=lambda: jobs.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
             icon=":material/folder_zip:", on_click="ignore", key="export",
-            help="The run folder as zip: settings, curves, pictures, weights. TensorBoard reads its events folder.",
+            help="The run folder as zip: settings, curves, predictions, weights. TensorBoard reads its events folder.",
         )  # fmt: skip
         if allowed:
             with st.popover("Delete", icon=":material/delete:"):

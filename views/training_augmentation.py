@@ -18,8 +18,11 @@ MEANINGS = {
     "rotation": "Heads lie askew in the scanner.",
     "zoom": "Heads are large and small.",
     "shift": "Nobody lies in the exact middle.",
-    "gamma": "Every scanner has its own contrast.",
+    "elastic": "No two heads have the same shape.",
+    "gamma": "Every scanner has its own grey scale.",
+    "contrast": "Every channel has its own strength.",
     "bias": "Tissue near the coil is brighter.",
+    "blur": "Some scans are soft, or moved.",
     "noise": "Quick scans are grainy.",
     "missing": "A sequence that was not taken: here FLAIR stands in the place of post-contrast.",
     "own_statistics": "Brightness measured on this slice alone, as for a single upload.",
@@ -77,8 +80,11 @@ def _statistics(folder, patient_id: str):
 def only(name: str) -> Augmentation:
     """Return an augmentation with one change alone, which is certain to happen."""
     value = asdict(Augmentation())[name]
-    sure = {"flip": 1.0, "missing": 1.0, "own_statistics": 1.0, "zoom": (1.15, 1.15), "gamma": (1.5, 1.5)}
-    return replace(NO_AUGMENTATION, **{name: sure.get(name, value)})
+    if isinstance(value, tuple):
+        value = (value[1], value[1])
+    elif name in ("flip", "missing", "own_statistics"):
+        value = 1.0
+    return replace(NO_AUGMENTATION, **{name: value})
 
 
 def draw(image, mask, statistics, settings: Augmentation, seed: int, channel: int) -> np.ndarray:

@@ -4,7 +4,8 @@ import streamlit as st
 
 from unet import run_index
 from unet.run_index import Run
-from views.training_live import show_curves, show_picture
+from views.training_live import show_curves
+from views.training_preview import show_previews
 
 MOST = 4
 
@@ -32,7 +33,8 @@ def show_comparison() -> None:
         show_curves(rows, height=420)
     with right:
         _differences(picked, rows)
-    _pictures(picked, rows)
+    st.markdown("**The same slices, side by side**")
+    st.fragment(show_previews)({name: picked[name] for name in rows})
 
 
 def _name(run: Run, chosen: list[str], runs: dict[str, Run]) -> str:
@@ -93,23 +95,3 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
         st.dataframe(table, hide_index=True, alt="Settings in which the runs differ")
     else:
         st.caption("None: the same settings, so what differs is the machine's timing.")
-
-
-def _pictures(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
-    st.markdown("**The same slices, side by side**")
-    longest = max((len(found) for found in rows.values()), default=0)
-    if not longest:
-        return
-    if st.session_state.get("compared_epoch", longest) > longest:
-        del st.session_state.compared_epoch
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        what = st.segmented_control("Show", ["Mask", "Attention"], default="Mask", key="compared_kind", required=True)
-        epoch = longest
-        if longest > 1:
-            epoch = st.slider("After epoch", 1, longest, longest, key="compared_epoch")
-    for column, (name, run) in zip(st.columns(len(rows), gap="small"), picked.items(), strict=False):
-        with column:
-            shown = min(epoch, len(rows.get(name, [])))
-            dice = rows[name][shown - 1]["validation_dice"]
-            st.markdown(f"{name}, epoch {shown}: Dice {dice:.3f}")
-            show_picture(run, shown, what)

@@ -1,4 +1,4 @@
-"""One training run: where it stands, its curves, its pictures epoch by epoch, and what can be done with it."""
+"""One training run: where it stands, its curves, its slices epoch by epoch, and what can be done with it."""
 
 import re
 
@@ -6,13 +6,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import overlay, run_index
-from unet.preview import ATTENTION_PATIENTS, LEVELS, PREVIEW_PATIENTS
 from unet.run_index import Run
 from unet.run_request import JobError
-from views import legend
 from views.training_actions import show_actions
+from views.training_preview import show_previews
 
 POLL_SECONDS = 1.0
+PREVIEW_SECONDS = 3.0  # between two looks for a new epoch's slices: more to send than a line of numbers
 STATE_COLOURS = {
     "finished": "green", "stopped": "gray", "failed": "red", "out of memory": "red", "disk full": "red",
     "interrupted": "orange", "queued": "violet",
@@ -39,6 +39,7 @@ def show_runs() -> None:
     st.query_params["run"] = run_id
     active = any(run.active for run in runs)
     st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
+    st.fragment(_show_slices, run_every=PREVIEW_SECONDS if by_id[run_id].active else None)(run_id)
 
 
 def _label(run: Run) -> str:
@@ -62,16 +63,24 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
     show_actions(run)
     if rows:
         _numbers(rows)
-        left, right = st.columns([1, 1], gap="medium")
+        left, right = st.columns([3, 2], gap="medium")
         with left:
             show_curves({run.title: rows})
-            _pace(rows)
         with right:
-            _pictures(run, len(rows))
+            _pace(rows)
     with st.expander("Log", icon=":material/subject:"):
         st.code(_log(run), language=None, height=220)
     if _phases(run_index.list_runs()) != phases:
         st.rerun()  # the list above has changed, or there is nothing to wait for any more and the page stops polling
+
+
+def _show_slices(run_id: str) -> None:
+    try:
+        run = run_index.find_run(run_id)
+    except JobError:  # said above
+        return
+    st.subheader("What it predicts, epoch by epoch", anchor=False)
+    show_previews({run.title: run}, _by_heart(run))
 
 
 def _state(run: Run, rows: list[dict]) -> None:
@@ -176,50 +185,6 @@ def _by_heart(run: Run) -> bool:
         return bool(set(spec.get("training_patients", [])) & set(spec["validation_patients"]))
     except (OSError, ValueError, KeyError):
         return False
-
-
-def _pictures(run: Run, epochs: int) -> None:
-    """The same slices after each epoch: the newest while the run goes on, or a slider through time."""
-    state, epoch = st.session_state, epochs
-    if run.active and st.toggle("Follow the run", value=True, key=f"follow_{run.id}", help="Off: scrub back and forth"):
-        state.pop("scrub_to", None)
-        st.markdown(f"After epoch **{epochs}**, the newest")
-    elif epochs > 1:
-        # a slider whose end moved on would jump out of the hand
-        last = state.setdefault("scrub_to", epochs) if run.active else epochs
-        if last > 1:
-            meaning = "Scrub back and forth through what the network has learnt."
-            epoch = st.slider("After epoch", 1, last, last, key=f"epoch_{run.id}_{last}", help=meaning)
-    what = st.segmented_control("Show", ["Mask", "Attention"], default="Mask", key="preview_kind", required=True)
-    show_picture(run, epoch, what)
-    if what == "Mask":
-        legend.show_legend(legend.ERRORS)
-    else:
-        words = ", ".join(str(level) for level in LEVELS)
-        st.caption(f"Attention of levels {words}, from the coarsest gate on the left; dark blue 0, yellow 1.")
-
-
-def show_picture(run: Run, epoch: int, what: str) -> None:
-    """Show one epoch's picture of a run, if it is there."""
-    folder = "preview" if what == "Mask" else "attention"
-    path = run.folder.path / folder / f"epoch_{int(epoch):03d}.png"
-    try:
-        content = path.read_bytes()
-    except OSError:
-        st.caption(f"No picture of epoch {epoch}.")
-        return
-    patients = _judged(run)[: PREVIEW_PATIENTS if what == "Mask" else ATTENTION_PATIENTS]
-    st.image(content, width="stretch", alt=f"{what} after epoch {epoch}: {', '.join(patients)}")
-    kind = "phantoms" if all(patient.startswith("PHANTOM") for patient in patients) else "patients"
-    kind = kind if _by_heart(run) else f"validation {kind}"
-    st.caption(f"Slice with the largest lesion of the {kind} {', '.join(patients)}")
-
-
-def _judged(run: Run) -> list[str]:
-    try:
-        return run.folder.read_spec()["validation_patients"]
-    except (OSError, ValueError, KeyError):
-        return []
 
 
 def _log(run: Run) -> str:

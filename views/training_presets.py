@@ -3,15 +3,22 @@
 from unet.weights import DEFAULT_WEIGHTS
 
 ARCHITECTURE_NAMES = {"attention-unet": "Attention U-Net", "unet": "U-Net without attention"}
-LOSS_LABELS = {"bce-dice": "Cross-entropy + Dice", "focal-tversky": "Focal Tversky"}
+LOSS_LABELS = {
+    "bce-dice": "Cross-entropy + Dice",
+    "bce-both-dice": "Cross-entropy + Dice, of the batch and slice by slice",
+    "focal-tversky": "Focal Tversky",
+}
 SIZES = ("64", "96", "128", "160", "192", "256", "128,160,192")
 AUGMENTATION_LABELS = {
     "flip": "mirror",
     "rotation": "turn",
     "zoom": "zoom",
     "shift": "shift",
+    "elastic": "bend",
     "gamma": "gamma",
+    "contrast": "contrast",
     "bias": "coil bias",
+    "blur": "blur",
     "noise": "noise",
     "missing": "missing sequence",
     "own_statistics": "own statistics",

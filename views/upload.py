@@ -3,6 +3,7 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import cv2
@@ -12,13 +13,15 @@ import streamlit as st
 
 from unet import overlay
 from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
-from unet.familiarity import compare, header_warnings
+from unet.familiarity import compare, warnings_of
 from unet.inference import RunningSegmentation, Segmentation
-from unet.mapping import Channel, Mapping, build_volume, channels, fits, suggest
+from unet.mapping import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.readers import stack_pictures
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
 from unet.scan import IngestError, Scan
+from unet.sequences import EXPECTED_MASK
+from views.viewer import forget_private
 
 STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels
 GAUGE_COLOURS = (overlay.TRUE_POSITIVE_COLOUR, overlay.PREDICTED_COLOUR)  # inside and outside the training range
@@ -47,7 +50,9 @@ def pick_files() -> Reading | None:
         key=f"upload_files_{whole_folder}",
         help="Several sequences of one examination belong together: drop them at once.",
     )
-    st.caption("A file marked red was turned away as it arrived: too big, too much together, or none of these formats.")
+    st.caption(
+        "A file marked red was turned away as it arrived: empty, too big, too much together, or none of these formats."
+    )
     if not files:
         _forget()
         return None
@@ -68,6 +73,7 @@ def _forget() -> None:
     """Drop everything about the last upload, so that nothing of it can stand beside the next one."""
     for name in ("reading", "upload_volume", "input_statistics", "segmented", "private_segmentation"):
         st.session_state.pop(name, None)
+    forget_private()
 
 
 def show_problems(reading: Reading) -> None:
@@ -75,7 +81,7 @@ def show_problems(reading: Reading) -> None:
     if reading.error:
         st.error(reading.error, title="This upload cannot be read")
     elif reading.problems and not reading.scans:
-        st.error("\n\n".join(map(_plain, reading.problems[:20])), title="Nothing here could be read")
+        st.error("\n\n".join(map(plain, reading.problems[:20])), title="Nothing here could be read")
     elif reading.problems:
         with st.expander(f"Left out: {len(reading.problems)}", icon=":material/warning:", expanded=True):
             for problem in reading.problems[:50]:
@@ -84,7 +90,7 @@ def show_problems(reading: Reading) -> None:
                 st.caption(f"and {len(reading.problems) - 50} more")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep a file's name from being read as Markdown."""
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+!|<>~$:" else letter for letter in text)
 
@@ -96,7 +102,7 @@ def show_found(scans: list[Scan]) -> list[Scan]:
         scans = joined
     for number, scan in enumerate(scans, start=1):
         with st.container(border=True):
-            st.markdown(f"**{number}. {_plain(scan.name)}** · {describe(scan)}")
+            st.markdown(f"**{number}. {plain(scan.name)}** · {describe(scan)}")
             st.image(thumbnails(scan), output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
             for note in scan.notes:
                 st.caption(note)
@@ -136,8 +142,8 @@ def thumbnails(scan: Scan) -> np.ndarray:
     return np.hstack([one if one.ndim == 3 else overlay.grey_to_rgb(one) for one in pictures])
 
 
-def pick_mapping(scans: list[Scan]) -> Mapping:
-    """Let the visitor say which sequence is what, starting from the likeliest guess."""
+def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
+    """Let the visitor say which sequence is what, and which is the expected mask, starting from the likeliest guess."""
     labels = channels(scans)
     suggested = suggest(scans)
     first = suggested[0]
@@ -149,7 +155,7 @@ def pick_mapping(scans: list[Scan]) -> Mapping:
             help="The upload holds more than one; the sequences below can be changed.",
         )
         first = suggested[number]
-    columns = st.columns(3)
+    columns = st.columns(4)
     key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
     flair = columns[FLAIR].selectbox(
         "FLAIR", list(labels), index=list(labels).index(first[FLAIR]), format_func=labels.get, key=f"map_{key}_1"
@@ -165,29 +171,59 @@ def pick_mapping(scans: list[Scan]) -> Mapping:
             key=f"map_{key}_{number}_{flair}",
         )
         chosen[number] = None if picked == MISSING else picked
-    if not any(set(scan.guesses) - {None} for scan in scans) and len(labels) > 0:
+    expected = _pick_expected_mask(columns[3], scans, tuple(chosen), f"map_{key}_mask_{flair}")
+    if not any(set(scan.guesses) - {None, EXPECTED_MASK} for scan in scans):
         st.caption("Neither names nor tags say which sequence this is: the choice above is a guess to check.")
-    return tuple(chosen)
+    return tuple(chosen), expected
 
 
-def volume_of(scans: list[Scan], mapping: Mapping) -> tuple[Volume, list[str], np.ndarray, str]:
+def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
+    """Let the visitor choose a mask on FLAIR's grid; say of one that is named so but lies elsewhere why it is not."""
+    labels, flair = channels(scans), mapping[FLAIR]
+    fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]
+    suggested = suggest_mask(scans, flair)
+    picked = column.selectbox(
+        "Expected mask",
+        [MISSING, *fitting],
+        index=1 + fitting.index(suggested) if suggested in fitting else 0,
+        format_func=lambda channel: labels.get(channel, "none"),
+        key=key,
+        help="Drop a mask together with its pictures, of the same size and place as FLAIR: 0 outside the lesion, one "
+        "value inside. It is shown beside the prediction and scored.",
+    )
+    for scan in scans:
+        if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
+            st.caption(
+                f"{plain(scan.name)} is named like a mask, but its slices are not those of FLAIR: it is not scored."
+            )
+    return None if picked == MISSING else picked
+
+
+def volume_of(
+    scans: list[Scan], mapping: Mapping, expected: Channel | None
+) -> tuple[Volume, list[str], np.ndarray, str]:
     """Return the volume, what was changed on the way, its brain mask and its content hash; built once per choice.
+
+    The hash is of the pictures and of the expected mask.
 
     Raises:
         IngestError: the sequences do not fit together, or the picture is too small or too big.
     """
-    key = st.session_state.reading.ids, mapping, len(scans)
+    key = st.session_state.reading.ids, mapping, expected, len(scans)
     kept = st.session_state.get("upload_volume")
     if kept is None or kept[0] != key:
-        volume, notes = build_volume(scans, mapping)
-        kept = st.session_state.upload_volume = key, (volume, notes, brain_mask(volume.images), volume.content_hash)
+        volume, notes = build_volume(scans, mapping, expected)
+        content_hash = volume.content_hash
+        if expected:
+            content_hash += hashlib.sha256(volume.expected_mask).hexdigest()
+        kept = st.session_state.upload_volume = key, (volume, notes, brain_mask(volume.images), content_hash)
     return kept[1]
 
 
-def show_familiarity(volume: Volume, flair: Scan) -> None:
-    """Warn in plain words where the picture is unlike the training set, and show the measures."""
+def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
+    """Warn in plain words where the picture is unlike the training set, and show the measures; return the warnings."""
     findings = compare(volume)
-    warnings = [*header_warnings(flair), *(finding.warning for finding in findings if finding.warning)]
+    warnings = warnings_of(findings, flair)
     if warnings:
         st.warning(
             "\n".join(f"- {warning}" for warning in warnings),
@@ -201,6 +237,7 @@ def show_familiarity(volume: Volume, flair: Scan) -> None:
             config={"displayModeBar": False},
             alt="; ".join(f"{one.name}: {one.value:.2f}, training {one.low:.2f} to {one.high:.2f}" for one in findings),
         )
+    return warnings
 
 
 def _gauge(findings: list) -> go.Figure:
@@ -289,4 +326,6 @@ def mirrored(volume: Volume) -> Volume:
     """Return a volume left for right, for those who look at heads from behind (neurological convention)."""
     left, right, top, bottom = volume.geometry.edges
     geometry = replace(volume.geometry, edges=(right, left, top, bottom))
-    return replace(volume, images=volume.images[:, :, ::-1], geometry=geometry)
+    images, expected = volume.images[:, :, ::-1], volume.expected_mask[:, :, ::-1]
+    name = f"{volume.patient_id}_mirrored"  # pictures saved from the viewer are left for right, and say so
+    return replace(volume, patient_id=name, images=images, expected_mask=expected, geometry=geometry)

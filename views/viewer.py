@@ -4,6 +4,7 @@ It lives in the browser (`viewer_js/`): the server sends pictures and prediction
 the view came to rest. The simple viewer in Streamlit's own widgets is a toggle away.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from unet import overlay
 from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import RunningSegmentation
+from unet.preprocessing import Fit
+from unet.scan import DISPLAYS, OPPOSITE
 from unet.weights import Weights
 from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
 from views.parcels import parcel_order, prediction_parcel, volume_parcel
@@ -20,6 +23,7 @@ from views.simple_viewer import (
     CHANNELS,
     LEVEL_MEANINGS,
     PROBABILITY_MEANING,
+    SLICE_ORDER,
     linked_slice,
     show_simple_viewer,
     window,
@@ -28,6 +32,13 @@ from views.simple_viewer import (
 _FOLDER = Path(__file__).with_name("viewer_js")
 _YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
 _ASSUMED_SPACING = (5.0, 1.0, 1.0)  # where no header says: drawn like this, never measured with
+_MAX_PRIVATE = 2  # an upload as it is, and mirrored
+_PLANES = {  # of the slices, then what cuts through their rows and what cuts through their columns
+    "axial": ("axial", "coronal", "sagittal"),
+    "coronal": ("coronal", "axial", "sagittal"),
+    "sagittal": ("sagittal", "axial", "coronal"),
+    None: ("slice", "through the rows", "through the columns"),
+}
 
 
 def _joined(*names: str) -> str:
@@ -52,6 +63,7 @@ def show_viewer(
     network: tuple[Weights, RunningSegmentation],
     other: tuple[Weights, RunningSegmentation] | None = None,
     private: bool = False,
+    start: dict | None = None,
 ) -> None:
     """Show a volume, running the network on the slices it has not seen, from the visible one outward.
 
@@ -62,14 +74,36 @@ def show_viewer(
         network: the weights, and that volume on its way through them; finished or not.
         other: a second network to put beside the first.
         private: whether the volume is the visitor's own: no cache that others share may hold it.
+        start: where to begin, in the words of a link, such as `{"slice": 14, "overlay": "Errors"}`; by default the
+            page's own address says so, and is kept such that it opens the view.
     """
     weights, running = network
-    simple = st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
-    if simple:
+    if simple_viewer_wanted():
         show_progress(running)
-        show_simple_viewer(volume, running.result(), brain, weights.threshold)
+        show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
     else:
-        _show_canvas(volume, volume_id, brain, network, other, "session" if private else "global")
+        scope = "session" if private else "global"
+        description = {
+            **VOLUME_DESCRIPTION[scope](volume_id, volume),
+            "threshold": weights.threshold,
+            "model": _model_description(*network),
+            "other": _model_description(*other) if other else None,
+            "start": start,
+            "names": None,
+        }
+        opened_at = start["slice"] - 1 if start else _opened_at(volume_id, len(volume))
+        networks = [one for one in (network, other) if one]
+        show_canvas(description, _parcels(volume, volume_id, brain, networks, opened_at, scope))
+    offer_simple_viewer()
+
+
+def simple_viewer_wanted() -> bool:
+    """Whether the visitor, or the link, asks for Streamlit's own widgets instead of the canvas."""
+    return st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
+
+
+def offer_simple_viewer() -> None:
+    """Show the toggle between the two viewers."""
     st.toggle(
         "Simple viewer",
         key="simple_viewer",
@@ -78,25 +112,30 @@ def show_viewer(
     )
 
 
-def _show_canvas(volume, volume_id, brain, network, other, scope) -> None:
-    description = {
-        **_VOLUME_DESCRIPTION[scope](volume_id, volume),
-        "threshold": network[0].threshold,
-        "model": _model_description(*network),
-        "other": _model_description(*other) if other else None,
-    }
+def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None:
+    """Show the viewer and send it what it needs.
+
+    Args:
+        description: as `VOLUME_DESCRIPTION` returns it, and which networks have looked at the volume.
+        parcels: by keys that differ; in the order in which they are to arrive.
+    """
     _viewer(key="viewer", data=description, on_view_change=lambda: None)
     with st.container(gap=None):  # parcels have no looks, and must take no room
-        _parcel(key=f"volume {volume_id}", data=_VOLUME_PARCEL[scope](volume_id, volume, brain))
-        order = parcel_order(len(volume), _opened_at(volume_id, len(volume)))
-        queue = st.empty()
-        for weights, running in filter(None, (network, other)):
-            for first in order:
-                if running.progress < 1 and running.waiting:
-                    queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
-                parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
-                _parcel(key=f"prediction {volume_id} {_model_id(weights)} {first}", data=parcel)
-        queue.empty()
+        for key, parcel in parcels:
+            _parcel(key=key, data=parcel)
+
+
+def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[tuple[str, bytes]]:
+    """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
+    yield f"volume {volume_id}", VOLUME_PARCEL[scope](volume_id, volume, brain)
+    queue = st.empty()
+    for weights, running in networks:
+        for first in parcel_order(len(volume), opened_at):
+            if running.progress < 1 and running.waiting:
+                queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
+            parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
+            yield f"prediction {volume_id} {_model_id(weights)} {first}", parcel
+    queue.empty()
 
 
 def _opened_at(volume_id: str, slices: int) -> int:
@@ -109,10 +148,10 @@ def _opened_at(volume_id: str, slices: int) -> int:
     return state.opened[1]
 
 
-def _cached(cache, function, max_entries: int) -> dict:
+def _cached(cache, function, max_entries: int, private_entries: int) -> dict:
     """The function with a cache for all visitors, and with one that lives and dies with a session."""
-    scopes = ("global", "session")
-    return {scope: cache(function, max_entries=max_entries, show_spinner=False, scope=scope) for scope in scopes}
+    scopes = {"global": max_entries, "session": private_entries}
+    return {scope: cache(function, max_entries=n, show_spinner=False, scope=scope) for scope, n in scopes.items()}
 
 
 def _volume_parcel(volume_id: str, _volume: Volume, _brain: np.ndarray) -> bytes:
@@ -128,13 +167,18 @@ def _model_id(weights: Weights) -> str:
 
 
 def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
-    cells = [running.fit.cells(weights.size >> level) for level in ATTENTION_LEVELS]
     return {
         "id": _model_id(weights),
         "name": weights.name,
         "engine": f"{weights.name}, {running.engine_name}",
-        "cells": [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells],
+        "cells": attention_cells(running.fit),
     }
+
+
+def attention_cells(fit: Fit) -> list[dict]:
+    """Return for each level in which cell of the attention map the rows and the columns of a slice are."""
+    cells = [fit.cells(fit.size >> level) for level in ATTENTION_LEVELS]
+    return [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells]
 
 
 def _volume_description(volume_id: str, _volume: Volume) -> dict:
@@ -148,6 +192,9 @@ def _volume_description(volume_id: str, _volume: Volume) -> dict:
         "spacing": volume.geometry.spacing,
         "assumed_spacing": _ASSUMED_SPACING,
         "edges": volume.geometry.edges,
+        "slice_order": SLICE_ORDER[volume.geometry.plane] if len(volume) > 1 else "",
+        "slice_ends": _slice_ends(volume.geometry.plane),
+        "planes": _PLANES[volume.geometry.plane],
         "has_expected": bool(volume.has_mask.any()),
         "windows": {"RGB" if which is None else which: window(volume, name) for name, which in CHANNELS.items()},
         "meanings": {
@@ -166,6 +213,17 @@ def _volume_description(volume_id: str, _volume: Volume) -> dict:
     }
 
 
-_VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES)
-_PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8)
-_VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES)
+def _slice_ends(plane: str | None) -> tuple[str, str] | None:
+    """Letters of what lies beyond the first and the last slice."""
+    return (OPPOSITE[DISPLAYS[plane][0]], DISPLAYS[plane][0]) if plane else None
+
+
+def forget_private() -> None:
+    """Drop what was kept for this visitor alone."""
+    for kept in (VOLUME_PARCEL, _PREDICTION_PARCEL, VOLUME_DESCRIPTION):
+        kept["session"].clear()
+
+
+VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES, _MAX_PRIVATE)
+_PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8, MAX_SEGMENTATIONS * 8)
+VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES, _MAX_PRIVATE)

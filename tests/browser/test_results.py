@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from tests.browser.viewer import probe, wait_for_view
+from tests.browser.viewer import probe, rested, wait_for_view
 from unet.data import DEMO_FOLDER
 
 ONE = "PHANTOM_ICBM_0001_20260101"
@@ -16,10 +16,17 @@ def open_results(page, address: str) -> None:
     page.get_by_text("synthetic, no person").first.wait_for()
 
 
-def test_a_failure_opens_in_explore(page, app_address):
+def test_a_failure_opens_here_and_in_explore(page, app_address):
     open_results(page, app_address)
     link = page.locator('a[href*="patient=PHANTOM"]').first
     patient, number = re.fullmatch(r"(PHANTOM\w+), slice (\d+)", link.inner_text().strip()).groups()
+    page.get_by_role("button", name="Look at it here").first.click()
+    wait_for_view(page, "viewer.data.patient === argument", patient)
+    assert probe(page, "[viewer.position[0], viewer.state.overlay]") == [int(number) - 1, "Errors"]
+    address = page.url
+    probe(page, "viewer.moveTo([20])")
+    rested(page)
+    assert page.url == address  # which is about the page
     page.goto(link.evaluate("link => link.href"))  # the link itself opens a new tab
     wait_for_view(page, "viewer.data.patient === argument", patient)
     assert probe(page, "[viewer.position[0], viewer.state.overlay]") == [int(number) - 1, "Errors"]

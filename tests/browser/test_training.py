@@ -2,9 +2,13 @@
 
 import os
 
+import numpy as np
 import pytest
 
-from unet.data import DEMO_FOLDER
+from tests.browser.viewer import native_pixels, probe, wait_for_view
+from unet import overlay
+from unet.data import DEMO_FOLDER, FLAIR
+from unet.runs import RunFolder
 from views.benchmark import running_server, wait_until_healthy
 
 SHORT = os.environ.get("TRAINING_PRESET", "short") == "short"
@@ -34,12 +38,24 @@ def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
         page.get_by_text("--epochs=2").wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
-    page.locator('img[alt^="Mask after epoch"]').wait_for(timeout=600_000)
+    page.get_by_text("What it predicts, epoch by epoch").wait_for(timeout=600_000)
+    page.locator(".viewer").wait_for(timeout=600_000)  # the first epoch, while the run goes on
+    probe(page, "(viewer.moveTo([1]), viewer.set('threshold', 0.3), viewer.set('overlay', 'Probability'))")
     page.get_by_role("button", name="Use in Explore").wait_for(timeout=600_000)
     (run,) = [path for path in runs.iterdir() if path.is_dir()]
-    previews = sorted((run / "preview").iterdir())
-    assert len(previews) >= 2
-    assert previews[0].read_bytes() != previews[-1].read_bytes()
+    wait_for_view(page, "viewer.epochs.length >= 2 && viewer.epochs[viewer.epochIndex] === viewer.epochs.at(-1)")
+    # the newest epoch came, and the view stayed
+    assert probe(page, "[viewer.position[0], viewer.state.threshold, viewer.state.overlay]") == [1, 0.3, "Probability"]
+    last = native_pixels(page)
+    page.get_by_role("slider", name="After epoch").press("Home")
+    wait_for_view(page, "viewer.epochIndex === 0")
+    previews = RunFolder(run).previews
+    slices, first = previews.read_slices(), previews.read_epoch(1, side=256)
+    grey = overlay.to_display(slices.images[1, ..., FLAIR], overlay.display_window(slices.images[1, ..., FLAIR]))
+    # the viewer's window is that of all slices, so a grey value or two may be cut off
+    drawn = overlay.draw_values(overlay.grey_to_rgb(grey), np.float32(first.probability[1]), 0.45)
+    assert np.abs(native_pixels(page).astype(int) - drawn).max() <= 3
+    assert (native_pixels(page) != last).any()
     page.get_by_role("button", name="Use in Explore").click()
-    page.get_by_text("Where the network looks").wait_for(timeout=180_000)
-    assert f"weights={run.name}" in page.url
+    page.wait_for_url(lambda url: f"weights={run.name}" in url)
+    wait_for_view(page, "!viewer.data.start")  # Explore's own view

@@ -18,7 +18,7 @@ def wait_for_view(page, condition: str = "true", argument=None) -> None:
         f"""argument => {{
             const viewer = {FIND_VIEWER};
             return viewer?.study?.shape && !viewer.follows && !viewer.frame
-                && viewer.study.arrived(viewer.data.model.id) === viewer.data.shape[0] && ({condition});
+                && viewer.study.arrived(viewer.model.id) === viewer.data.shape[0] && ({condition});
         }}""",
         arg=argument,
         timeout=120_000,

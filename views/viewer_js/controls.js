@@ -23,7 +23,8 @@ const CHOICES = {
 const DEFAULTS = { channel: "FLAIR", overlay: "Predicted", style: "Fill", opacity: 45, layout: "one", pair: "Expected | Predicted" };
 
 const HELP = [
-  ["Wheel, ↑ ↓", "one slice, up is towards the crown; Page ↑ ↓ five slices, Home and End the outermost"],
+  ["Wheel, ↑ ↓", "one slice, up is the next one; Page ↑ ↓ five slices, Home and End the outermost"],
+  ["[ ]", "where a network is still learning: one epoch back, one forth"],
   ["1 2 3 4", "FLAIR, pre-contrast, post-contrast, RGB"],
   ["H", "hide or show the overlay"],
   ["O", "mask as fill or as outline"],
@@ -49,6 +50,8 @@ const KEYS = {
   2: (viewer) => viewer.set("channel", "Pre-contrast"),
   3: (viewer) => viewer.set("channel", "Post-contrast"),
   4: (viewer) => viewer.set("channel", "RGB"),
+  "[": (viewer) => viewer.stepEpoch(-1),
+  "]": (viewer) => viewer.stepEpoch(1),
   h: (viewer) => viewer.do("hide"),
   o: (viewer) => viewer.set("style", viewer.state.style === "Fill" ? "Outline" : "Fill"),
   c: (viewer) => viewer.do("cine"),
@@ -83,6 +86,8 @@ function buildControls(viewer) {
   for (const range of root.querySelectorAll("[data-range]")) {
     range.oninput = () => viewer.set(range.dataset.range, Number(range.value));
   }
+  const epoch = root.querySelector("[data-epochs]");
+  epoch.oninput = () => viewer.goToEpoch(Number(epoch.value));
   for (const button of root.querySelectorAll("[data-do]")) button.onclick = () => viewer.do(button.dataset.do);
   root.querySelector("dialog").innerHTML =
     `<table>${HELP.map(([key, words]) => `<tr><td><kbd>${key}</kbd></td><td>${words}</td></tr>`).join("")}</table>` +
@@ -117,10 +122,12 @@ function showControls(viewer) {
   for (const group of root.querySelectorAll("[data-radio]")) {
     for (const input of group.querySelectorAll("input")) {
       input.checked = input.value === state[group.dataset.radio];
+      if (input.value === "planes") input.disabled = Boolean(data.names); // slices of several patients are no volume
       if (group.dataset.radio === "overlay") input.disabled = !data.has_expected && ["Expected", "Errors"].includes(input.value);
     }
   }
   for (const range of root.querySelectorAll("[data-range]")) range.value = state[range.dataset.range];
+  showEpochs(viewer);
   const pair = root.querySelector("[data-select=pair]");
   pair.value = state.pair;
   pair.hidden = state.layout !== "two";
@@ -136,4 +143,15 @@ function showControls(viewer) {
   for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).disabled = !viewer.outline.strokes.length;
   root.dataset.layout = state.layout;
   root.dataset.tool = state.tool;
+}
+
+/** The slider through what a network has learnt, where there is more than one epoch. */
+function showEpochs(viewer) {
+  const { root, epochs, epochIndex } = viewer;
+  const slider = root.querySelector("[data-epochs]");
+  root.querySelector(".epochs").hidden = epochs.length < 2;
+  slider.max = epochs.length - 1; // before the value, which it would cut
+  slider.value = epochIndex;
+  slider.ariaValueText = `epoch ${epochs[epochIndex]} of ${epochs.at(-1)}`;
+  root.querySelector("[data-value=epoch]").textContent = `${epochs[epochIndex]} of ${epochs.at(-1)}`;
 }

@@ -2,7 +2,7 @@
 
 const AXIAL = "axial", CORONAL = "coronal", SAGITTAL = "sagittal";
 
-/** How to walk through a volume so that a plane comes out row by row; coronal and sagittal have the crown on top. */
+/** How to walk through a volume so that a plane comes out row by row; the cuts through the slices have the last one on top. */
 function planeWalk(shape, plane, at) {
   const [slices, rows, columns] = shape;
   const slice = rows * columns;

@@ -38,7 +38,7 @@ class Pane {
     context.setTransform(1, 0, 0, 1, 0, 0);
     if (crosshair) this.drawCrosshair(context, crosshair);
     if (marks) this.drawMarks(context, marks);
-    if (data.edges && this.plane === AXIAL) this.drawLetters(context, data.edges);
+    if (data.edges) this.drawLetters(context, this.letters(data));
   }
 
   resize() {
@@ -110,6 +110,13 @@ class Pane {
     context.stroke();
     context.font = `${13 * this.ratio}px sans-serif`;
     context.fillText(distanceText(measure, spacing), to[0] + 8 * this.ratio, to[1]);
+  }
+
+  /** What lies beyond the left, right, top and bottom edge; in cuts through the slices the last slice is on top. */
+  letters({ edges: [left, right, top, bottom], slice_ends: [first, last] }) {
+    if (this.plane === CORONAL) return [left, right, last, first];
+    if (this.plane === SAGITTAL) return [top, bottom, last, first];
+    return [left, right, top, bottom];
   }
 
   drawLetters(context, [left, right, top, bottom]) {

@@ -1,20 +1,22 @@
 // What stands around the picture: lesion area by slice, numbers, legend, and the maps of the network.
 
 const DASH = "–";
+const VOLUME_DICE = ["Volume Dice", "Overlap over all slices of the patient: the number to compare."];
+const ALL_DICE = ["Dice, all slices", "Overlap over all of these slices together."]; // of several patients
 const score = (value) => (Number.isFinite(value) ? value.toFixed(3) : DASH);
 const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "unknown share");
 const rgb = (colour) => `rgb(${colour})`;
 
 /** Draw lesion area for each slice, predicted as bars and expected as a line; it is also the scroll bar. */
 function drawStrip(viewer) {
-  const { study, state, data, position } = viewer;
+  const { study, state, data, model, position } = viewer;
   const canvas = viewer.find(".strip");
   const ratio = globalThis.devicePixelRatio || 1;
   const width = (canvas.width = Math.round(canvas.clientWidth * ratio));
   const height = (canvas.height = Math.round(canvas.clientHeight * ratio));
   const context = canvas.getContext("2d");
   const slices = data.shape[0];
-  const counts = Array.from({ length: slices }, (_, z) => study.counts(data.model.id, z, state.threshold));
+  const counts = Array.from({ length: slices }, (_, z) => study.counts(model.id, z, state.threshold));
   const top = 1.08 * Math.max(1, ...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []));
   const step = width / slices;
   const style = getComputedStyle(viewer.root);
@@ -50,7 +52,7 @@ function drawStrip(viewer) {
   canvas.ariaValueNow = position[0] + 1;
   canvas.ariaValueMin = 1;
   canvas.ariaValueMax = slices;
-  canvas.ariaValueText = `slice ${position[0] + 1} of ${slices}`;
+  canvas.ariaValueText = viewer.where();
 }
 
 /** "512 px", or "1.2 cm²" where the header gives millimetres. */
@@ -67,16 +69,17 @@ function volumeText({ data }, voxels) {
 
 /** Scores where there is an expected mask, sizes always; what cannot be measured is a dash. */
 function showNumbers(viewer) {
-  const { study, state, data, position } = viewer;
+  const { study, state, data, model, position } = viewer;
   const [z] = position;
-  const counts = study.counts(data.model.id, z, state.threshold);
+  const counts = study.counts(model.id, z, state.threshold);
   const scored = counts && study.hasMask[z];
-  const totals = study.totals(data.model.id, state.threshold);
+  const totals = study.totals(model.id, state.threshold);
   const { predicted, expected, both } = counts ?? {};
+  const [all, meaning] = data.names ? ALL_DICE : VOLUME_DICE;
   const rows = [
     ["Slice Dice", scored ? score((2 * both) / (predicted + expected)) : DASH, "Overlap with the expected mask on this slice, 0 to 1."],
     ["Slice IoU", scored ? score(both / (predicted + expected - both)) : DASH, "Intersection over union on this slice."],
-    ["Volume Dice", totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, "Overlap over all slices of the patient: the number to compare."],
+    [all, totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, meaning],
     ["Precision", scored ? score(both / predicted) : DASH, "Share of the predicted pixels that are expected, on this slice."],
     ["Recall", scored ? score(both / expected) : DASH, "Share of the expected pixels that are predicted, on this slice."],
     ["Predicted area", counts ? areaText(viewer, predicted) : DASH, data.spacing ? "On this slice, by the header's spacing." : "On this slice. The file gives no millimetres."],
@@ -84,9 +87,9 @@ function showNumbers(viewer) {
   const drawn = viewer.drawnMask();
   if (drawn) {
     const offset = z * drawn.length;
-    const theirs = counts && study.predicted(data.model.id, z, state.threshold);
+    const theirs = counts && study.predicted(model.id, z, state.threshold);
     const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
-    rows.push(["Your Dice, expected", score(truth), "Your outline against the expert's, on this slice."]);
+    rows.push(["Your Dice, expected", score(truth), "Your outline against the expected mask, on this slice."]);
     rows.push(["Your Dice, network", score(theirs && diceOf(drawn, theirs)), "Your outline against the network's, on this slice."]);
     rows.push(["Your area", areaText(viewer, drawn.reduce((sum, value) => sum + value, 0)), "What you outlined on this slice."]);
   }
@@ -94,7 +97,7 @@ function showNumbers(viewer) {
   list.innerHTML = rows.map(([name, value, meaning]) => `<div title="${meaning}"><dt>${name}</dt><dd>${value}</dd></div>`).join("");
   const note = [];
   if (counts && study.brain) note.push(`${share(predicted, study.brain[z])} of the brain on this slice`);
-  if (totals && study.brain) {
+  if (totals && study.brain && !data.names) {
     const brain = study.brain.reduce((sum, pixels) => sum + pixels, 0);
     note.push(`${share(totals.everywhere, brain)} of the whole brain (estimated from FLAIR)`, volumeText(viewer, totals.everywhere));
   }
@@ -109,7 +112,7 @@ function showLegend(viewer) {
   const { palette } = viewer.data;
   const swatches = {
     Predicted: [["predicted by the network", palette.predicted]],
-    Expected: [["expected: drawn by an expert", palette.expected]],
+    Expected: [["expected: what it should find", palette.expected]],
     Errors: [["found", palette.found], ["false alarm", palette.falseAlarm], ["missed", palette.missed]],
     None: [],
   };
@@ -144,13 +147,15 @@ class Maps {
 
   draw() {
     const { viewer } = this;
-    const { study, data, position } = viewer;
-    const model = study.models.get(data.model.id);
+    const { study, position } = viewer;
+    const model = study.models.get(viewer.model.id);
     this.maps.forEach((overlay, i) => {
       const image = this.painter.paint(study, AXIAL, position[0], { ...viewer.look(), overlay, opacity: 0.65 });
-      onCanvas(image, this.buttons[i].querySelector("canvas"));
-      const side = model?.attention[Number(overlay.at(-1)) - 1]?.side;
+      const canvas = this.buttons[i].querySelector("canvas");
       const [, rows, columns] = study.shape;
+      onCanvas(image, canvas);
+      canvas.style.aspectRatio = (columns * viewer.spacing[2]) / (rows * viewer.spacing[1]);
+      const side = model?.attention[Number(overlay.at(-1)) - 1]?.side;
       this.buttons[i].querySelector(".side-length").textContent = `· ${side ? `${side} × ${side}` : `${columns} × ${rows}`}`;
     });
   }

@@ -49,6 +49,11 @@ class Study {
     for (const model of this.models.values()) this.indexReady(model);
   }
 
+  /** Forget what other networks said. */
+  keepModels(ids) {
+    for (const id of this.models.keys()) if (!ids.has(id)) this.models.delete(id);
+  }
+
   has({ kind, model, first }) {
     return kind === "volume" ? Boolean(this.shape) : Boolean(this.models.get(model)?.arrived[first]);
   }

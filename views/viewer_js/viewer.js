@@ -10,7 +10,7 @@ class Viewer {
   constructor(root) {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
-    this.state = { ...DEFAULTS, tool: "move", radius: 4, smooth: true, hidden: false };
+    this.state = { ...DEFAULTS, tool: "move", radius: 4, smooth: true, hidden: false, epoch: Infinity };
     this.linked = new URLSearchParams(location.search);
     this.outline = new Outline();
     this.cameras = { [AXIAL]: {}, [CORONAL]: {}, [SAGITTAL]: {} };
@@ -27,11 +27,15 @@ class Viewer {
   /** Take what Python says of the volume; called again whenever that, or the theme, changes. */
   update(data, tell) {
     const another = data.volume !== this.data?.volume;
+    const elsewhere = data.start && JSON.stringify(data.start) !== JSON.stringify(this.data?.start);
     this.tell = tell;
     this.data = data;
+    if (elsewhere) this.linked = new URLSearchParams(data.start);
     if (!data.other && PAIRS[this.state.pair].some((own) => own.other)) this.state.pair = DEFAULTS.pair;
     if (!this.panes) this.build();
     if (another) this.open();
+    if (data.model.epochs) this.study.keepModels(new Set(this.networks().flatMap(({ epochs }) => epochs.map(({ id }) => id))));
+    if (elsewhere && !another) this.begin();
     this.changed();
   }
 
@@ -58,22 +62,26 @@ class Viewer {
     this.observer.observe(this.root);
   }
 
-  /** Start on a volume: where the link says, else where the largest lesion is, as soon as that is known. */
   open() {
     this.study?.listeners.delete(this.redraw);
     this.study = studyOf(this.data.volume);
     this.study.listeners.add(this.redraw);
-    const [slices, rows, columns] = this.data.shape;
-    const slice = this.readLink(slices);
-    this.follows = slice === undefined;
-    this.position = [slice ?? slices >> 1, rows >> 1, columns >> 1];
+    this.begin();
     this.spacing = this.data.spacing ?? this.data.assumed_spacing;
     this.outline = new Outline();
     this.pause();
     this.reset();
   }
 
-  /** Take the view from the address, once: afterwards the visitor decides. Returns the slice it names, if any. */
+  /** Go where the link or the page says, else where the largest lesion is, as soon as that is known. */
+  begin() {
+    const [slices, rows, columns] = this.data.shape;
+    const slice = this.readLink(slices);
+    this.follows = slice === undefined;
+    this.position = [slice ?? slices >> 1, rows >> 1, columns >> 1];
+  }
+
+  /** Take the view from the link, once: afterwards the visitor decides. Returns the slice it names, if any. */
   readLink(slices) {
     const { state, linked } = this;
     for (const name of ["channel", "overlay", "style", "layout", "pair"]) {
@@ -89,11 +97,11 @@ class Viewer {
 
   /** Go to the slice with the largest predicted lesion, else the largest expected one. */
   follow() {
-    const { study, data, state } = this;
-    const counts = data.shape[0] === study.arrived(data.model.id) && study.shape;
+    const { study, data, model, state } = this;
+    const counts = data.shape[0] === study.arrived(model.id) && study.shape;
     if (!counts) return;
     this.follows = false;
-    const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(data.model.id, z, state.threshold).predicted);
+    const predicted = Array.from({ length: data.shape[0] }, (_, z) => study.counts(model.id, z, state.threshold).predicted);
     const areas = predicted.some(Boolean) ? predicted : study.expectedArea;
     const largest = areas.indexOf(Math.max(...areas));
     if (areas[largest]) this.position = [largest, ...this.middle(largest)];
@@ -103,7 +111,7 @@ class Viewer {
   /** The middle (y, x) of the lesion on a slice, so that the other planes cut through it. */
   middle(z) {
     const [, rows, columns] = this.data.shape;
-    const predicted = this.study.predicted(this.data.model.id, z, this.state.threshold);
+    const predicted = this.study.predicted(this.model.id, z, this.state.threshold);
     let count = 0, sumY = 0, sumX = 0;
     for (let i = 0, v = z * rows * columns; i < rows * columns; i++, v++) {
       if (!predicted[i] && !this.study.expected[v]) continue;
@@ -112,6 +120,45 @@ class Viewer {
       sumX += i % columns;
     }
     return [Math.round(sumY / count), Math.round(sumX / count)];
+  }
+
+  // --- networks that are still learning: one prediction for each epoch
+
+  networks() {
+    return [this.data.model, this.data.other].filter(Boolean);
+  }
+
+  /** The epochs that can be chosen, ascending; none where the networks have finished learning. */
+  get epochs() {
+    const all = this.networks().flatMap((network) => network.epochs ?? []);
+    return [...new Set(all.map(({ epoch }) => epoch))].sort((a, b) => a - b);
+  }
+
+  get epochIndex() {
+    return Math.max(0, this.epochs.findLastIndex((epoch) => epoch <= this.state.epoch));
+  }
+
+  /** The newest one is followed: the view goes on with the run. */
+  goToEpoch(index) {
+    const { epochs } = this;
+    this.state.epoch = index < epochs.length - 1 ? epochs[index] : Infinity;
+    this.changed();
+  }
+
+  stepEpoch(by) {
+    if (this.epochs.length) this.goToEpoch(clamp(this.epochIndex + by, 0, this.epochs.length - 1));
+  }
+
+  /** A network as it was after the chosen epoch, or after the last one before it that there is. */
+  atEpoch(network) {
+    if (!network?.epochs) return network;
+    const chosen = network.epochs.findLast(({ epoch }) => epoch <= this.state.epoch) ?? network.epochs[0];
+    return { ...chosen, cells: network.cells[chosen.size] };
+  }
+
+  /** The network whose prediction is shown, scored and followed. */
+  get model() {
+    return this.atEpoch(this.data.model);
   }
 
   // --- changes
@@ -232,9 +279,10 @@ class Viewer {
       const value = study.images[3 * v + channel] * study.unit[channel].scale + study.unit[channel].offset;
       return Number.isInteger(value) ? value : value.toPrecision(4);
     };
-    const probability = study.models.get(data.model.id)?.probability[v];
+    const probability = study.models.get(this.model.id)?.probability[v];
     output.textContent =
-      `x ${x}, y ${y} · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}` +
+      `x ${x}, y ${y}` +
+      (data.names ? "" : ` · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}`) + // else grey values
       (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
     if (this.state.tool === "move" && event?.buttons === 0) this.plane = this.state.layout === "planes" ? this.plane : AXIAL;
   }
@@ -254,7 +302,7 @@ class Viewer {
   }
 
   look() {
-    const { state, data } = this;
+    const { state } = this;
     return {
       channel: CHANNELS[state.channel],
       windows: this.windows,
@@ -262,27 +310,34 @@ class Viewer {
       outline: state.style === "Outline",
       opacity: state.opacity / 100,
       threshold: state.threshold,
-      model: data.model,
+      model: this.model,
     };
   }
 
   draw() {
-    const { study, state, data } = this;
+    const { study, data, model } = this;
     showControls(this);
-    const arrived = study.arrived(data.model.id);
+    const arrived = study.arrived(model.id);
     this.find(".progress").textContent = !study.shape
       ? "The slices are on their way …"
       : arrived < data.shape[0]
         ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
-        : data.model.engine;
+        : model.engine;
     if (!study.shape) return;
     if (this.follows) this.follow();
     this.drawPanes();
     drawStrip(this);
     showNumbers(this);
     showLegend(this);
-    this.find(".where").textContent = `Slice ${this.position[0] + 1} of ${data.shape[0]}, from the neck to the crown`;
+    this.find(".where").textContent = this.where();
     this.frames += 1;
+  }
+
+  where() {
+    const { names, shape, slice_order: order } = this.data;
+    const [z] = this.position;
+    if (names) return `${names[z]} (${z + 1} of ${shape[0]})`;
+    return `Slice ${z + 1} of ${shape[0]}` + (order && `, ${order}`);
   }
 
   drawPanes() {
@@ -302,7 +357,7 @@ class Viewer {
       pane.figure.hidden = !pane.figure.dataset.in.split(" ").includes(state.layout);
       if (pane.figure.hidden) return;
       const own = pair[i] ?? {};
-      const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? data.other : data.model };
+      const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? this.atEpoch(data.other) : look.model };
       if (state.hidden) paneLook.overlay = "None";
       pane.draw(paneLook, position[[AXIAL, CORONAL, SAGITTAL].indexOf(pane.plane)], {
         crosshair: state.layout === "planes" ? crosshairs[pane.plane] : undefined,
@@ -310,7 +365,7 @@ class Viewer {
       });
       const words = [own.channel ?? state.channel, paneLook.overlay === "None" ? "" : paneLook.overlay.toLowerCase()];
       if ("other" in own) words.push(paneLook.model.name);
-      pane.canvas.ariaLabel = `${data.patient}, ${pane.plane} slice ${z + 1}, ${words.filter(Boolean).join(", ")}`;
+      pane.canvas.ariaLabel = `${data.names?.[z] ?? data.patient}, ${this.planeName(pane)} slice ${z + 1}, ${words.filter(Boolean).join(", ")}`;
       pane.figure.querySelector("figcaption").textContent = this.caption(pane, words);
     });
   }
@@ -322,11 +377,17 @@ class Viewer {
     return new Set(layout === "two" ? PAIRS[pair].map((own) => own.overlay ?? overlay) : [overlay]);
   }
 
+  /** What the plane of a pane is called in the patient, as slices need not be axial. */
+  planeName(pane) {
+    return this.data.planes[[AXIAL, CORONAL, SAGITTAL].indexOf(pane.plane)];
+  }
+
   caption(pane, words) {
     if (this.state.layout === "two") return words.filter(Boolean).join(", ");
     if (this.state.layout === "one") return "";
     const known = this.data.spacing || pane.plane === AXIAL;
-    return known ? pane.plane : `${pane.plane}, distance between slices unknown: not to scale`;
+    const name = this.planeName(pane);
+    return known ? name : `${name}, distance between slices unknown: not to scale`;
   }
 
   /** When nothing has changed for a moment: the slow part of the drawing, the address, and word to Python. */
@@ -334,14 +395,14 @@ class Viewer {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       // not all has come yet: a link that names its slice does not follow the lesion, which would rest again
-      if (this.study.arrived(this.data.model.id) < this.data.shape[0]) this.rest();
+      if (this.study.arrived(this.model.id) < this.data.shape[0]) this.rest();
       if (!this.study.shape) return;
       this.maps.draw();
-      this.writeLink();
-      const { predicted } = this.study.counts(this.data.model.id, this.position[0], this.state.threshold) ?? {};
+      if (!this.data.start) this.writeLink(); // else the address is not about this view
+      const { predicted } = this.study.counts(this.model.id, this.position[0], this.state.threshold) ?? {};
       this.find("[aria-live]").textContent =
         `${this.find(".where").textContent}. ` + (predicted === undefined ? "" : `Predicted area ${areaText(this, predicted)}.`);
-      if (!this.playing && !this.follows) this.tellPython();
+      if (!this.playing && !this.follows && !this.data.start) this.tellPython();
     }, this.restMilliseconds);
   }
 
@@ -371,8 +432,8 @@ class Viewer {
   saveMask() {
     const [, rows, columns] = this.data.shape;
     const image = new ImageData(columns, rows);
-    if (!this.study.counts(this.data.model.id, this.position[0], this.state.threshold)) return; // still on its way
-    const mask = this.study.predicted(this.data.model.id, this.position[0], this.state.threshold);
+    if (!this.study.counts(this.model.id, this.position[0], this.state.threshold)) return; // still on its way
+    const mask = this.study.predicted(this.model.id, this.position[0], this.state.threshold);
     mask.forEach((value, i) => image.data.set([255 * value, 255 * value, 255 * value, 255], 4 * i));
     this.save(image, "predicted_mask");
   }
