@@ -62,6 +62,7 @@ def test_a_visitor_does_the_main_job(page, app_address, second):
 
     page.get_by_role("combobox", name="Patient").click()
     page.keyboard.type("0002")
+    page.get_by_role("option").first.filter(has_text=SECOND).wait_for()  # Enter takes what the list has come to
     page.keyboard.press("Enter")
     wait_for_view(page, "viewer.data.patient === argument", SECOND)
     largest = int(segmentation.mask(0.5).sum(axis=(1, 2)).argmax())
