@@ -138,5 +138,21 @@ def test_charts_of_a_short_report_show_dice_only():
         assert chart([SHORT]).rows == []
 
 
+def test_two_models_are_told_apart_and_a_short_report_takes_nothing_from_a_full_one(full):
+    one, other = ({**full, "protocol": {**full["protocol"], "threshold": value}} for value in (0.5, 0.6))
+    other["weights"] = "other"
+    assert [series.name for series in charts.roc([one, other]).series if series.kind == "points"] == [
+        "attention-unet-32, as published",
+        "other, as published",
+    ]
+    assert [(value, label) for value, label, *_ in charts.threshold([one, other]).verticals] == [
+        (0.5, "published, attention-unet-32"),
+        (0.6, "published, other"),
+    ]
+    assert [value for value, *_ in charts.threshold([SHORT, other]).verticals] == [0.6]
+    (point,) = (series for series in charts.roc([SHORT, other]).series if series.kind == "points")
+    assert point.y == [slice_results.slice_scores(other, "published")["sensitivity"]]
+
+
 def test_correlation_of_too_few_patients_is_unknown():
     assert np.isnan(results.disagreement_correlation(SHORT))
