@@ -175,7 +175,7 @@ def test_a_broken_patient_does_not_take_the_others(start, tmp_path):
 
 def test_a_folder_without_patients_is_an_error_with_a_remedy(start, tmp_path):
     app = start(tmp_path)
-    assert "python -m unet download" in app.error[0].value
+    assert f"python -m unet download --output {tmp_path}" in app.error[0].value
     assert not app.exception
 
 
