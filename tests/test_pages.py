@@ -131,6 +131,12 @@ def test_search_narrows_the_table(start):
     assert len(app.dataframe[0].value) == 6
     app.text_input(key="patient_search").set_value("0003").run()
     assert app.dataframe[0].value["Patient"].tolist() == ["PHANTOM_ICBM_0003_20260103"]
+    app.text_input(key="patient_search").set_value("Phantom POST-contrast").run()  # every word, in any order
+    assert app.dataframe[0].value["Patient"].tolist() == ["PHANTOM_ICBM_0004_20260104"]
+    app.text_input(key="patient_search").set_value("unknown").run()  # no phantom has a grade
+    assert len(app.dataframe[0].value) == 6
+    app.text_input(key="patient_search").set_value("None").run()  # a word of Python's, not of the table
+    assert len(app.dataframe[0].value) == 0
     app.text_input(key="patient_search").set_value("no such thing").run()
     assert len(app.dataframe[0].value) == 0
     assert not app.exception
