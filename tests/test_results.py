@@ -125,6 +125,16 @@ def test_every_chart_is_a_picture_and_a_table(full, chart):
     assert len(lines) == 1 + len(drawn.rows) and lines[0].startswith("weights,")
 
 
+def test_models_stand_beside_each_other_only_where_places_are_names(full):
+    from views.charts import _figure
+
+    modes = {}
+    for chart in ALL_CHARTS:
+        drawn = chart([full, {**full, "weights": "other"}])
+        modes[drawn.name] = _figure(drawn).layout.scattermode
+    assert [name for name, mode in modes.items() if mode == "group"] == ["dice_by_institution"]
+
+
 def test_charts_of_a_short_report_show_dice_only():
     drawn = charts.patients([SHORT], "raw", peer=True)
     assert drawn.series[0].y == ["TCGA_CS_1_1", "TCGA_DU_2_2"]

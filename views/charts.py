@@ -80,7 +80,8 @@ def _figure(chart: Chart) -> go.Figure:
         height=150 + 24 * names if names else 330,
         margin={"l": 0, "r": 10, "t": 8, "b": 0},
         bargap=0.25,
-        scattermode="group",
+        # only there: Plotly would move every line and point of the other charts aside too
+        scattermode="group" if any(series.low for series in chart.series) else "overlay",
         scattergap=0.5,
         legend={"orientation": "h", "yanchor": "top", "y": -0.22 if not names else -70 / (70 + 24 * names)},
         xaxis={"title": chart.x_title, "range": chart.x_range if not chart.log else None, "zeroline": False},
