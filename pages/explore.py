@@ -14,7 +14,6 @@ try:
     root, found, problems = page.patients()
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="No patients to show")
-    offer_download()
     st.stop()
 
 patient = pick_patient(root, found)

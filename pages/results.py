@@ -40,7 +40,13 @@ else:
     report = by_split[split]
     rows = rows_of(report)
     row = row_box.selectbox(
-        "Scored", rows, index=rows.index(headline_row(report)), format_func=ROWS.get, key=f"row_{len(rows)}"
+        "Scored",
+        rows,
+        index=rows.index(headline_row(report)),
+        format_func=ROWS.get,
+        key=f"row_{len(rows)}",
+        help="Raw: every pixel whose probability is at least 0.5. Largest component: of that mask only the largest "
+        "connected piece. Flip averaging: the mean of two passes, of the slice and of its mirror image.",
     )
     shown = [report]
     if beside and split in reports[beside] and row in rows_of(reports[beside][split]):

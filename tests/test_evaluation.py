@@ -1,6 +1,7 @@
 """Scores by patient, on volumes; and the command line that prints them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -98,6 +99,8 @@ def test_choose_patients(patients, tmp_path):
         ("[]", None, "no list of patient ids"),
         ('{"mine": []}', "yours", "expected one of mine"),
         ('["TCGA_NO_BODY_1"]', None, "the first is TCGA_NO_BODY_1"),
+        ("[[1]]", None, "no list of patient ids"),
+        (json.dumps([TWO[0], *TWO]), None, f"lists {TWO[0]} more than once"),
     ):
         listed.write_text(content)
         with pytest.raises(DataError, match=message):
@@ -115,6 +118,34 @@ def test_evaluate_command_writes_what_it_prints(tmp_path, capsys):
     assert set(result) == {"patients", "raw", "largest_component", "weights", "threshold"}
     assert result["raw"]["mean"] == pytest.approx(sum(p["raw"] for p in result["patients"].values()) / 2, abs=1e-4)
     assert f"{result['raw']['mean']:6.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("protocol", ["short", "full"])
+def test_evaluate_command_says_which_files_it_did_without(tmp_path, capsys, protocol):
+    folder = tmp_path / "data" / TWO[0]
+    shutil.copytree(DEMO_FOLDER / TWO[0], folder)
+    (folder / f"{TWO[0]}_14_mask.tif").unlink()
+    whole = (folder / f"{TWO[0]}_15.tif").read_bytes()
+    (folder / f"{TWO[0]}_15.tif").write_bytes(whole[:100])
+    assert main(["evaluate", "--data", str(tmp_path / "data"), "--protocol", protocol]) == 0
+    said = capsys.readouterr().err
+    assert f"{TWO[0]}_14_mask.tif: not there; slice 14 is shown but not scored" in said
+    assert f"{TWO[0]}_15.tif: 100 bytes that are no complete TIFF" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "--json", "no/such/folder/x.json"], "the folder no/such/folder is not there"),
+        (["evaluate", "--markdown", "no/such/folder/x.md"], "the folder no/such/folder is not there"),
+        (["predict", "x.png", "--output", "out", "--threshold", "50"], "50: expected a number from 0 to 1"),
+        (["predict", "x.png", "--output", "out", "--threshold", "nan"], "nan: expected a number from 0 to 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_work(capsys, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert message in capsys.readouterr().err
 
 
 def test_predict_command_writes_masks_and_overlays(tmp_path, capsys, patients):

@@ -131,6 +131,12 @@ def test_search_narrows_the_table(start):
     assert len(app.dataframe[0].value) == 6
     app.text_input(key="patient_search").set_value("0003").run()
     assert app.dataframe[0].value["Patient"].tolist() == ["PHANTOM_ICBM_0003_20260103"]
+    app.text_input(key="patient_search").set_value("Phantom POST-contrast").run()  # every word, in any order
+    assert app.dataframe[0].value["Patient"].tolist() == ["PHANTOM_ICBM_0004_20260104"]
+    app.text_input(key="patient_search").set_value("unknown").run()  # no phantom has a grade
+    assert len(app.dataframe[0].value) == 6
+    app.text_input(key="patient_search").set_value("None").run()  # a word of Python's, not of the table
+    assert len(app.dataframe[0].value) == 0
     app.text_input(key="patient_search").set_value("no such thing").run()
     assert len(app.dataframe[0].value) == 0
     assert not app.exception
@@ -175,7 +181,7 @@ def test_a_broken_patient_does_not_take_the_others(start, tmp_path):
 
 def test_a_folder_without_patients_is_an_error_with_a_remedy(start, tmp_path):
     app = start(tmp_path)
-    assert "python -m unet download" in app.error[0].value
+    assert f"python -m unet download --output {tmp_path}" in app.error[0].value
     assert not app.exception
 
 

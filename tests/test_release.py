@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -106,6 +107,23 @@ def test_release_on_phantoms_end_to_end(tmp_path, monkeypatch, capsys):
     assert main([*command[:-1], "training"]) == 1
     assert main(["compare", str(folder / "validation.json"), str(folder / "validation.json")]) == 0
     assert "+0.000 to +0.000 | 0 / 0 of 1 |" in capsys.readouterr().out
+
+
+def test_a_release_is_of_the_commit_that_it_began_with(tmp_path, monkeypatch):
+    """What it writes into the checkout itself must not read as a change of the code."""
+    folder = tmp_path / "mine"
+    shutil.copytree(WEIGHTS_FOLDER / "attention-unet-32", folder)
+    phantom = "PHANTOM_ICBM_0005_20260105"
+    shutil.copytree(DEMO_FOLDER / phantom, tmp_path / "demo" / phantom)
+    monkeypatch.setattr(release, "DEMO_FOLDER", tmp_path / "demo")
+    versions = iter(["abc", "abc-dirty"])
+    monkeypatch.setattr(release, "code_version", lambda: next(versions))
+    monkeypatch.setattr("sys.argv", ["unet", "release", "--data", "/private/lgg", "--note", "it's (a) note"])
+    release.release(str(folder), None, None, ["phantoms"], "auto", [], choose=False)
+    made = json.loads((folder / "phantoms.json").read_text())["protocol"]
+    assert made["commit"] == "abc"
+    words = ["release", "--data", "lgg", "--note", "it's (a) note"]
+    assert shlex.split(made["command"]) == ["python", "-m", "unet", *words]
 
 
 def test_release_of_something_that_is_no_run_is_a_plain_error(tmp_path, capsys):

@@ -125,6 +125,16 @@ def test_every_chart_is_a_picture_and_a_table(full, chart):
     assert len(lines) == 1 + len(drawn.rows) and lines[0].startswith("weights,")
 
 
+def test_models_stand_beside_each_other_only_where_places_are_names(full):
+    from views.charts import _figure
+
+    modes = {}
+    for chart in ALL_CHARTS:
+        drawn = chart([full, {**full, "weights": "other"}])
+        modes[drawn.name] = _figure(drawn).layout.scattermode
+    assert [name for name, mode in modes.items() if mode == "group"] == ["dice_by_institution"]
+
+
 def test_charts_of_a_short_report_show_dice_only():
     drawn = charts.patients([SHORT], "raw", peer=True)
     assert drawn.series[0].y == ["TCGA_CS_1_1", "TCGA_DU_2_2"]
@@ -136,6 +146,22 @@ def test_charts_of_a_short_report_show_dice_only():
     }
     for chart in ALL_CHARTS[1:]:
         assert chart([SHORT]).rows == []
+
+
+def test_two_models_are_told_apart_and_a_short_report_takes_nothing_from_a_full_one(full):
+    one, other = ({**full, "protocol": {**full["protocol"], "threshold": value}} for value in (0.5, 0.6))
+    other["weights"] = "other"
+    assert [series.name for series in charts.roc([one, other]).series if series.kind == "points"] == [
+        "attention-unet-32, as published",
+        "other, as published",
+    ]
+    assert [(value, label) for value, label, *_ in charts.threshold([one, other]).verticals] == [
+        (0.5, "published, attention-unet-32"),
+        (0.6, "published, other"),
+    ]
+    assert [value for value, *_ in charts.threshold([SHORT, other]).verticals] == [0.6]
+    (point,) = (series for series in charts.roc([SHORT, other]).series if series.kind == "points")
+    assert point.y == [slice_results.slice_scores(other, "published")["sensitivity"]]
 
 
 def test_correlation_of_too_few_patients_is_unknown():

@@ -134,6 +134,16 @@ def test_two_models_stand_side_by_side(start, weights_folder):
     assert "better in 0 and worse in 11 patients" in texts(app)
 
 
+def test_a_failure_s_link_names_weights_that_are_not_the_default(start, weights_folder):
+    other = weights_folder.with_name("other")
+    shutil.copytree(weights_folder, other)
+    app = start(weights="other")
+    app.get_by_key("split").set_value("phantoms").run()
+    assert "overlay=Errors&weights=other)" in texts(app)
+    app.selectbox(key="weights").set_value("attention-unet-32").run()
+    assert "overlay=Errors)" in texts(app) and "weights=other" not in texts(app)
+
+
 def test_a_broken_evaluation_is_one_plain_sentence(start, weights_folder):
     (weights_folder / "test.json").write_text("{")
     app = start()

@@ -1,4 +1,4 @@
-"""python -m unet: predict, evaluate, compare, tune, release, card, benchmark, download, without the app."""
+"""python -m unet: evaluate, compare, tune, release, card, predict, quantise, benchmark, download, without the app."""
 
 import argparse
 import json
@@ -33,6 +33,8 @@ def evaluate(args: argparse.Namespace) -> None:
     for score in evaluation.evaluate(segmenter, chosen):
         scores.append(score)
         print(f"{len(scores):3d}/{len(chosen)}  {score.patient_id}  {score.raw:.4f}", file=sys.stderr)
+        for problem in score.problems:
+            print(problem, file=sys.stderr)
     result = evaluation.report(scores, segmenter.weights.name)
     print(f"{segmenter.weights.name}, {segmenter.engine_name}, {len(scores)} patients, every slice, native grid")
     print(evaluation.table(result))
@@ -127,9 +129,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--data", help="folder with the patients; default: the one the app would find")
     command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
     command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
-    command.add_argument("--json", type=Path, metavar="OUT", help="write the scores here")
+    command.add_argument("--json", type=_new_file, metavar="OUT", help="write the scores here")
     command.add_argument("--protocol", choices=["short", "full"], default="short", help="full: all that is published")
-    command.add_argument("--markdown", type=Path, metavar="OUT.md", help="write the full protocol as a page")
+    command.add_argument("--markdown", type=_new_file, metavar="OUT.md", help="write the full protocol as a page")
     command.set_defaults(run=evaluate)
 
     command = commands.add_parser("tune", help="choose threshold and post-processing on the validation patients")
@@ -151,16 +153,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
     command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMAT_NAMES)}")
-    command.add_argument("--threshold", type=float, help="default: the one of the weights")
+    command.add_argument("--threshold", type=_share, help="from 0 to 1; default: the one of the weights")
     command.set_defaults(run=predict)
 
     command = commands.add_parser("quantise", help="make the int8 network, if it stays as good")
     command.add_argument("--data", help="folder with the patients; default: the one the app would find")
     command.set_defaults(run=quantise)
 
-    for command in commands.choices.values():
+    for name, command in commands.choices.items():
         command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
-        command.add_argument("--engine", default="auto", choices=["auto", "openvino", "keras"])
+        if name != "quantise":
+            command.add_argument("--engine", default="auto", choices=["auto", "openvino", "keras"])
 
     command = commands.add_parser("card", help="write a weight card from config.json and the evaluations beside it")
     command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
@@ -174,7 +177,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.set_defaults(run=compare)
 
     command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
-    command.add_argument("--json", type=Path, metavar="OUT", help="write the figures here")
+    command.add_argument("--json", type=_new_file, metavar="OUT", help="write the figures here")
     command.add_argument("--app", action="store_true", help="also the running app: cold start, scrolling, 30 visitors")
     command.set_defaults(run=benchmark)
 
@@ -182,6 +185,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--output", type=Path, metavar="DIR", help="default: the kagglehub cache")
     command.set_defaults(run=download)
     return parser.parse_args(argv)
+
+
+def _new_file(text: str) -> Path:
+    """A file to write; refused before the work is done, and not after it."""
+    if not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: the folder {Path(text).parent} is not there; make it first")
+    return Path(text)
+
+
+def _share(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 to 1, such as 0.5")
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -110,7 +110,8 @@ def roc(reports: list[dict]) -> Chart:
     """Slice-level ROC with the operating point: is there a lesion on this slice?"""
     rows = _tagged(reports, slice_results.roc)
     series = [Series("chance", [0, 1], [0, 1], dashed=True)]
-    for report, (name, part, colour) in zip(reports, _by_model(reports, rows), strict=False):
+    by_name = {report["weights"]: report for report in reports}
+    for name, part, colour in _by_model(reports, rows):
         area = slice_results.area_under_roc(part)
         series.append(
             Series(
@@ -122,10 +123,10 @@ def roc(reports: list[dict]) -> Chart:
                 ["" if r["threshold"] is None else f"threshold {r['threshold']:.2f}" for r in part],
             )
         )
-        point = slice_results.slice_scores(report, "published")
+        point = slice_results.slice_scores(by_name[name], "published")
         series.append(
             Series(
-                "as published",
+                "as published" if len(reports) == 1 else f"{name}, as published",
                 [point["false_positive_rate"]],
                 [point["sensitivity"]],
                 "points",
@@ -160,7 +161,10 @@ def threshold(reports: list[dict]) -> Chart:
         for name, part, colour in _by_model(reports, rows)
         for what in ("mean", "median")
     ]
-    published = reports[0]["protocol"]["threshold"] if rows else 0.5
+    published: dict[float, list[str]] = {}
+    for report in reports:
+        if results.is_full(report):
+            published.setdefault(report["protocol"]["threshold"], []).append(report["weights"])
     return Chart(
         "dice_by_threshold",
         "Volume Dice by threshold",
@@ -168,7 +172,10 @@ def threshold(reports: list[dict]) -> Chart:
         "volume Dice",
         series,
         rows,
-        [(published, "published", GREY, True)],
+        [
+            (value, "published" if len(published) == 1 else f"published, {' and '.join(names)}", GREY, True)
+            for value, names in published.items()
+        ],
         (0, 1),
         (0, 1),
     )

@@ -147,7 +147,8 @@ def _why_unusable(folder: Path) -> str:
         return "cannot be read: permission denied. Give yourself reading rights (chmod -R u+rX)."
     return (
         "holds no patients: expected sub-folders such as TCGA_CS_4941_19960909 with .tif slices in them. "
-        "Download the data set with `python -m unet download`."
+        f"Name the folder that has them, or download the data set into this one: "
+        f"`python -m unet download --output {folder}`."
     )
 
 

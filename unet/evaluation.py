@@ -22,11 +22,12 @@ THRESHOLD = 0.5  # "raw at 0.5" whatever threshold the weights prefer, so that s
 
 @dataclass(frozen=True)
 class PatientScore:
-    """Volume Dice of one patient, in [0, 1] or nan where neither mask has a voxel."""
+    """Volume Dice of one patient, in [0, 1] or nan where neither mask has a voxel; problems as of its `Volume`."""
 
     patient_id: str
     raw: float
     largest_component: float
+    problems: tuple[str, ...] = ()
 
 
 def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientScore]:
@@ -46,6 +47,7 @@ def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientS
             patient.patient_id,
             volume_dice(predicted, volume.expected_mask, volume.has_mask),
             volume_dice(largest_component(predicted), volume.expected_mask, volume.has_mask),
+            volume.problems,
         )
 
 
@@ -147,8 +149,10 @@ def choose_patients(patients: list[Patient], patients_file: Path | None, split: 
         if split not in wanted:
             raise DataError(f"--split {split}: expected one of {', '.join(map(str, wanted))}")
         wanted = wanted[split]
-    if not isinstance(wanted, list | tuple) or not wanted:
-        raise DataError(f"{patients_file} holds no list of patient ids")
+    if not isinstance(wanted, list | tuple) or not wanted or not all(isinstance(one, str) for one in wanted):
+        raise DataError(f"{patients_file} holds no list of patient ids, such as TCGA_CS_4941_19960909")
+    if twice := [patient_id for patient_id in set(wanted) if wanted.count(patient_id) > 1]:
+        raise DataError(f"{patients_file} lists {min(twice)} more than once; a patient counts once. Leave one out.")
     by_id = {patient.patient_id: patient for patient in patients}
     if missing := [str(patient_id) for patient_id in wanted if patient_id not in by_id]:
         raise DataError(

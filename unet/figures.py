@@ -46,23 +46,24 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
 
 def chart_png(chart: Chart) -> bytes:
     """Draw a chart of `unet.charts` and return it as PNG; safe in the threads of a server, which pyplot is not."""
-    names = {place for series in chart.series if series.kind == "bars" or series.low for place in series.y}
+    marks = [place for series in chart.series if series.kind == "bars" or series.low for place in series.y]
+    names = list(dict.fromkeys(marks))  # as they come, from below
     figure = Figure(figsize=(7, max(4.2, 1.6 + 0.28 * len(names))), layout="constrained")
     axes = figure.add_subplot()
-    several = sum(series.kind == "bars" for series in chart.series)
+    several = sum(series.kind == "bars" or bool(series.low) for series in chart.series)
     for number, series in enumerate(chart.series):
         colour, style = _fraction(series.colour), "--" if series.dashed else "-"
-        if series.kind == "bars":
-            height = 0.8 / several
-            places = np.arange(len(series.y)) + (number - (several - 1) / 2) * height
-            axes.barh(places, series.x, height, color=colour, label=series.name)
-            axes.set_yticks(range(len(series.y)), series.y, fontsize=8)
-        elif series.kind == "points":
-            if series.low:
-                gaps = np.abs(np.array([series.low, series.high]) - np.array(series.x))
-                axes.errorbar(series.x, series.y, xerr=gaps, fmt="o", capsize=3, color=colour, label=series.name)
+        if series.kind == "bars" or series.low:
+            height = (0.5 if series.low else 0.8) / several
+            places = np.array([names.index(name) for name in series.y]) + (number - (several - 1) / 2) * height
+            axes.set_yticks(range(len(names)), names, fontsize=8)
+            if series.kind == "bars":
+                axes.barh(places, series.x, height, color=colour, label=series.name)
             else:
-                axes.plot(series.x, series.y, "o", color=colour, label=series.name)
+                gaps = np.abs(np.array([series.low, series.high]) - np.array(series.x))
+                axes.errorbar(series.x, places, xerr=gaps, fmt="o", capsize=3, color=colour, label=series.name)
+        elif series.kind == "points":
+            axes.plot(series.x, series.y, "o", color=colour, label=series.name)
         else:
             axes.plot(series.x, series.y, style, color=colour, label=series.name)
     for value, label, colour, dashed in chart.verticals:

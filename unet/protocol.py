@@ -40,6 +40,7 @@ class Passes:
     Attributes:
         volume: read-only.
         direct, mirrored: (slices, height, width) float16 in [0, 1], without and with mirroring the slices.
+        averaged: their mean, taken before rounding to float16.
     """
 
     volume: Volume
@@ -54,13 +55,14 @@ class Passes:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One patient: numbers for JSON, and histograms to add up over patients."""
+    """One patient: numbers for JSON, histograms to add up over patients, and what was wrong with the files."""
 
     patient_id: str
     dice: dict[str, float]
     numbers: dict
     reliability: Reliability
     error_detection: ErrorDetection
+    problems: tuple[str, ...] = ()
 
 
 def run_network(segmenter: Segmenter, patients: list[Patient]) -> Iterator[Passes | None]:
@@ -124,7 +126,7 @@ def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measure
         ],  # fmt: skip
         "slices": _slices(passes, raw, published, probability),
     }
-    return Measurement(volume.patient_id, dice, numbers, reliability, detection)
+    return Measurement(volume.patient_id, dice, numbers, reliability, detection, volume.problems)
 
 
 def _disagreement(passes: Passes, scored: np.ndarray) -> float:

@@ -21,9 +21,17 @@ from unet.weights import INT8_NAME, WEIGHTS_FOLDER, WeightsError, find_weights
 
 
 def evaluate_full(
-    segmenter: Segmenter, patients: list[Patient], split: str | None, json_file: Path | None, page_file: Path | None
+    segmenter: Segmenter,
+    patients: list[Patient],
+    split: str | None,
+    json_file: Path | None,
+    page_file: Path | None,
+    commit: str | None = None,
 ) -> dict:
     """Evaluate by the full protocol, print it, write it where asked, and return the report.
+
+    Args:
+        commit: of the code, where it was asked for before files of the checkout were written.
 
     Raises:
         DataError: a patient cannot be scored.
@@ -33,10 +41,12 @@ def evaluate_full(
     for measurement in _with_progress(protocol.evaluate_full(segmenter, patients, records), patients):
         measurements.append(measurement)
         print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
+        for problem in measurement.problems:
+            print(problem, file=sys.stderr)
     made_by = {
         "split": split,
         "command": command_line("python -m unet"),
-        "commit": code_version(),
+        "commit": commit or code_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
     report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
@@ -110,6 +120,7 @@ def release(
     """
     if unknown := [split for split in splits if split not in results.SPLITS]:
         raise DataError(f"--splits {unknown[0]}: expected some of {', '.join(results.SPLITS)}")
+    commit = code_version()  # now: what is written from here on would make the checkout look changed
     if run_folder:
         _copy_run(run_folder, weights_name)
     if choose:
@@ -121,7 +132,7 @@ def release(
             patients = list_patients(DEMO_FOLDER)[0]
         else:
             patients = evaluation.choose_patients(list_patients(find_data_root(data))[0], None, split)
-        evaluate_full(segmenter, patients, split, folder / results.SPLITS[split], None)
+        evaluate_full(segmenter, patients, split, folder / results.SPLITS[split], None, commit)
     write_card(weights_name, run_folder, notes)
 
 

@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -216,7 +217,7 @@ def _replace(path: Path, text: str) -> None:
 
 def command_line(program: str) -> str:
     """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
-    return without_folders(" ".join([program, *sys.argv[1:]]))
+    return " ".join([program, *(shlex.quote(without_folders(word)) for word in sys.argv[1:])])
 
 
 def without_folders(command: str) -> str:

@@ -80,6 +80,9 @@ def _figure(chart: Chart) -> go.Figure:
         height=150 + 24 * names if names else 330,
         margin={"l": 0, "r": 10, "t": 8, "b": 0},
         bargap=0.25,
+        # only there: Plotly would move every line and point of the other charts aside too
+        scattermode="group" if any(series.low for series in chart.series) else "overlay",
+        scattergap=0.5,
         legend={"orientation": "h", "yanchor": "top", "y": -0.22 if not names else -70 / (70 + 24 * names)},
         xaxis={"title": chart.x_title, "range": chart.x_range if not chart.log else None, "zeroline": False},
         yaxis={"title": chart.y_title or None, "range": chart.y_range if not chart.log else None, "zeroline": False},
@@ -116,5 +119,7 @@ def _trace(series: Series):
                 "array": [high - x for high, x in zip(series.high, series.x, strict=True)],
                 "arrayminus": [x - low for low, x in zip(series.low, series.x, strict=True)],
             }
-        return go.Scatter(**common, mode="markers", marker={"color": colour, "size": 10}, error_x=gaps)
+        # models beside each other where the places are names, or one would lie on the other
+        group = {"orientation": "h", "offsetgroup": series.name} if series.low else {}
+        return go.Scatter(**common, **group, mode="markers", marker={"color": colour, "size": 10}, error_x=gaps)
     return go.Scatter(**common, mode="lines", line={"color": colour, "dash": "dot" if series.dashed else "solid"})

@@ -61,6 +61,7 @@ class _Evaluation:
                 self.problems.append(step)
             else:
                 self.measurements.append(step)
+                self.problems += step.problems
 
     def report(self) -> dict:
         """The report of the patients that are done."""
@@ -126,7 +127,11 @@ def _choose(weights, source: str) -> None:
 
 
 def _start(weights, patients, problems, folder, root: Path | None = None) -> None:
-    segmenter = page.segmenter(weights)
+    try:
+        segmenter = page.segmenter(weights)
+    except page.PAGE_ERRORS as error:
+        st.error(str(error))
+        return
     records, _ = read_clinical_table(root / "data.csv") if root else ({}, None)
     st.session_state.evaluation = _Evaluation(
         segmenter, patients, _steps(segmenter, patients, records), folder, problems=problems

@@ -39,7 +39,7 @@ def pick_patient(root: Path, found: list[Patient]) -> Patient:
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
         )
-        shown = rows[rows.apply(lambda row: search.lower() in " ".join(map(str, row)).lower(), axis=1)]
+        shown = rows[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
             shown,
             hide_index=True,
@@ -97,6 +97,12 @@ def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).astype({"Age": "Int64"})
+
+
+def _matches(row: pd.Series, search: str) -> bool:
+    """Whether every word of a search is part of what the row shows; what is not known reads `unknown` there."""
+    text = " ".join("unknown" if pd.isna(value) else str(value) for value in row).lower()
+    return all(word in text for word in search.lower().split())
 
 
 def _first(rows: pd.DataFrame) -> str:

@@ -133,7 +133,7 @@ def choose_weights() -> tuple[Weights, Weights | None]:
     def load(name: str) -> Weights:
         if name == DEFAULT_WEIGHTS:
             return default_weights()
-        return jobs.weights_of(ended[name]) if name in ended else find_weights(name)
+        return jobs.weights_of(ended[name]) if name in ended else shipped_weights()[name]
 
     _take_linked("weights", names, DEFAULT_WEIGHTS)
     _take_linked("beside", names, None)
@@ -146,6 +146,7 @@ def choose_weights() -> tuple[Weights, Weights | None]:
         [None, *names],
         key="beside",
         format_func=label,
+        placeholder="nothing",
         help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
     )
     for parameter, value, usual in (("weights", name, DEFAULT_WEIGHTS), ("beside", beside, None)):

@@ -8,7 +8,7 @@ from unet import charts, overlay, results, slice_results
 from unet.data import FLAIR, published_splits, split_of
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
-from unet.weights import Weights
+from unet.weights import DEFAULT_WEIGHTS, Weights
 from views import legend, page
 from views.charts import show_chart, to_csv
 from views.viewer import show_viewer
@@ -54,13 +54,14 @@ def show_protocol(report: dict, row: str) -> None:
         slices = slice_results.slice_scores(report, "published")
         words += (
             f"Published setting: threshold {protocol['threshold']:g}, post-processing: {rule}; chosen on the "
-            f"validation patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])}, specificity "
-            f"{_percent(slices['specificity'])}, Dice on slices with a lesion "
-            f"{_number(slices['dice_on_lesion_slices'])}. "
+            f"validation patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])} (slices with "
+            f"a lesion that are marked), specificity {_percent(slices['specificity'])} (slices without one that stay "
+            f"empty), Dice on slices with a lesion {_number(slices['dice_on_lesion_slices'])}. "
         )
     words += (
-        "Volume Dice is the overlap over all slices of a patient, on the native grid; empty slices never count as a "
-        "perfect 1. The interval is a bootstrap over patients."
+        "Volume Dice is the overlap of predicted and expected mask over all slices of a patient, 0 for none and 1 for "
+        "the same voxels, in the images' own pixels; empty slices never count as a perfect 1. The interval is a "
+        "bootstrap over patients."
     )
     if set(report["patients"]) == set(published_splits()["test"]):
         peer = results.PEER
@@ -80,10 +81,15 @@ def show_charts(reports: list[dict], row: str) -> None:
         (charts.patients(reports, row, peer=test), f"Sorted, {ROWS[row]}. " + (AGREEMENT if real else "")),
         (
             charts.volumes(reports),
-            "Below the dotted line too little was marked, above it too much. The data set ships no millimetres.",
+            "Below the dotted line too little was marked, above it too much. The data set ships no millimetres. A "
+            "patient in whom nothing was marked, or nothing is expected, is in the CSV only.",
         ),
-        (charts.roc(reports), "A slice counts as positive where its highest probability reaches the threshold."),
-        (charts.threshold(reports), "The network runs once; only the threshold moves."),
+        (
+            charts.roc(reports),
+            "A slice counts as marked where its highest probability reaches the threshold; the curve goes through all "
+            "thresholds. Area under it: 1 is perfect, 0.5 is chance.",
+        ),
+        (charts.threshold(reports), "The network runs once; only the threshold moves. Mean and median over patients."),
         (charts.reliability(reports), _calibration_words(reports[0])),
         (
             charts.breakdown(reports, "size"),
@@ -110,8 +116,9 @@ def _calibration_words(report: dict) -> str:
         return ""
     c = report["protocol"]["calibration"]
     return (
-        f"Pixels of the head, ten bins. Expected calibration error {_number(c['expected_calibration_error'])}; of the "
-        f"pixels with a probability of 0.1 or more {_number(c['expected_calibration_error_above_0.1'])}."
+        f"Pixels of the head, ten bins; on the dotted line it does. Mean distance from it (expected calibration error) "
+        f"{_number(c['expected_calibration_error'])}; of the pixels with a probability of 0.1 or more "
+        f"{_number(c['expected_calibration_error_above_0.1'])}."
     )
 
 
@@ -157,7 +164,7 @@ def show_failures(report: dict, weights: Weights) -> None:
                 folder = folders.get(row["patient"])
                 if pictures and folder:
                     _picture(folder, row, weights)
-                _failure(row)
+                _failure(row, weights)
                 if folder:
                     _choice(row, chosen)
         for row in in_row:
@@ -176,8 +183,11 @@ def show_failures(report: dict, weights: Weights) -> None:
     )
 
 
-def _failure(row: dict) -> None:
-    link = "./?" + urlencode({"patient": row["patient"], "slice": row["slice"], "overlay": "Errors"})
+def _failure(row: dict, weights: Weights) -> None:
+    place = {"patient": row["patient"], "slice": row["slice"], "overlay": "Errors"}
+    if weights.name != DEFAULT_WEIGHTS:
+        place["weights"] = weights.name
+    link = "./?" + urlencode(place)
     missed = row["expected"] - row["published_correct"]
     alarm = row["published"] - row["published_correct"]
     dice = "–" if row["published_dice"] is None else f"{row['published_dice']:.2f}"
