@@ -33,7 +33,7 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
         the others with it.
 
     Raises:
-        MemoryError, RecursionError: the limits of the process it runs in.
+        MemoryError: while archives are unpacked, under the limit of the process it runs in.
     """
     room, problems, scans = Room(), [], []
     dicom, images, rest = [], {}, []
@@ -48,21 +48,14 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
     if dicom:
         from unet.dicom import read_dicom
 
-        try:
-            found, sentences = read_dicom(dicom, room)
-            scans += found
-            problems += sentences
-        except (MemoryError, RecursionError):
-            raise
-        except Exception as error:
-            problems.append(_unforeseen(f"{len(dicom)} DICOM files", error))
+        found, sentences = read_dicom(dicom, room, _unforeseen)
+        scans += found
+        problems += sentences
     for name, content, kind in rest:
         try:
             scans.append(_read_one(name, content, kind, room, images))
         except IngestError as error:
             problems.append(str(error))
-        except (MemoryError, RecursionError):
-            raise
         except Exception as error:
             problems.append(_unforeseen(name, error))
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
@@ -72,6 +65,8 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
 
 def _unforeseen(name: str, error: Exception) -> str:
     """What to say of a file that broke its reader in a way nobody thought of; fuzzing makes this raise."""
+    if isinstance(error, MemoryError):
+        return f"{name}: reading it needs more memory than an upload gets. Upload fewer or smaller slices."
     return f"{name}: damaged in a way that breaks its reader ({type(error).__name__}). Export it again."
 
 
@@ -94,9 +89,9 @@ def _unpacked(files: list[tuple[str, bytes]], problems: list[str]):
                 problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
             for entry, data in inside:
                 if sniff(data[:START]) == "zip":
-                    problems.append(f"{entry[-60:]}: a zip inside a zip is not opened. Unpack it first.")
+                    problems.append(f"{entry}: a zip inside a zip is not opened. Unpack it first.")
                 elif not data:
-                    problems.append(f"{entry[-60:]}: the file is empty.")
+                    problems.append(f"{entry}: the file is empty.")
                 else:
                     yield from _ungzipped(entry, data, problems)
         else:
@@ -162,8 +157,9 @@ def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
     groups: dict[tuple, list[Scan]] = defaultdict(list)
     for scan in pictures:
         folder, masks = PurePosixPath(scan.name).parent, EXPECTED_MASK in scan.guesses
-        groups[folder, scan.voxels.shape[1:], scan.file_format, scan.bit_depth, masks].append(scan)
-    for (_, shape, _, _, masks), group in groups.items():
+        size = tuple((scan.source or {}).get("size", ()))
+        groups[folder, scan.voxels.shape[1:], size, scan.file_format, scan.bit_depth, masks].append(scan)
+    for (_, shape, *_, masks), group in groups.items():
         sequences = {guess_from_name(PurePosixPath(scan.name).name) for scan in group} - {None}
         enough = len(group) >= (2 if always or masks or shape[2] == 3 else MIN_STACK)
         if enough and (shape[2] == 3 or len(sequences) < 2):
