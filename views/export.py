@@ -41,7 +41,7 @@ def show_export(
     words.caption(
         f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
         + (f", {millilitres:.2f} mL" if millilitres is not None else "")
-        + ". Files are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+        + ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
         "DICOM-SEG refers to its series by UID."
     )
 
