@@ -28,7 +28,7 @@ from unet.dicom_frames import (
     uid_of,
     value_of,
 )
-from unet.scan import IngestError, Room, Scan, finished, orient, usable_affine
+from unet.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine
 from unet.sequences import guess_from_name, guess_from_timing
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
@@ -119,9 +119,7 @@ def _read_stack(
     if samples == 3 and np.array_equal(stack[..., 0], stack[..., 1]) and np.array_equal(stack[..., 1], stack[..., 2]):
         stack = stack[..., :1]
     if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
-        notes.append(
-            "The header says that text is burned into the picture. It may name the patient: look before you share."
-        )
+        notes.append(BURNED_IN)
     stack, geometry = _geometry(stack, frames, notes)
     guess = _guess(first, name)
     colours = stack.shape[3] == 3

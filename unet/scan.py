@@ -25,6 +25,7 @@ MAX_DECODED = 512 << 20  # bytes, of one upload, in the file's type and as float
 MAX_PIXELS_2D = 64_000_000
 MIN_SIDE, MAX_SIDE = 16, 2048  # pixels of a slice to segment; one of MRI has a few hundred
 MAX_CHANNELS = 8
+BURNED_IN = "The header says that text is burned into the picture. It may name the patient: look before you share."
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 
 

@@ -8,7 +8,7 @@ from unet.data import Volume
 from unet.export import Result, lesion_size
 from unet.formats import FORMATS
 from unet.inference import Segmentation
-from unet.scan import Scan
+from unet.scan import BURNED_IN, Scan
 from unet.weights import Weights
 
 
@@ -45,6 +45,8 @@ def show_export(
         "DICOM-SEG refers to its series by UID."
     )
 
+    if BURNED_IN in scan.notes:
+        st.warning(BURNED_IN, icon=":material/person_alert:")
     with st.container(horizontal=True):
         for kind in FORMATS:
             if kind.fits(scan):

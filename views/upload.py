@@ -19,7 +19,7 @@ from unet.mapping import Channel, Mapping, build_volume, channels, fits, same_gr
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.readers import stack_pictures
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
-from unet.scan import IngestError, Scan
+from unet.scan import BURNED_IN, IngestError, Scan
 from unet.sequences import EXPECTED_MASK
 from views.viewer import forget_private
 
@@ -105,7 +105,10 @@ def show_found(scans: list[Scan]) -> list[Scan]:
             st.markdown(f"**{number}. {plain(scan.name)}** · {describe(scan)}")
             st.image(thumbnails(scan), output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
             for note in scan.notes:
-                st.caption(note)
+                if note == BURNED_IN:
+                    st.warning(note, icon=":material/person_alert:")
+                else:
+                    st.caption(note)
     return scans
 
 
