@@ -42,14 +42,14 @@ for note in notes:
 warnings = upload.show_familiarity(volume, flair)
 upload.show_input(volume, weights.size)
 
-st.button(
-    "Segment",
-    type="primary",
-    icon=":material/play_arrow:",
-    key="segment",
-    on_click=lambda: st.session_state.update(segmented=content_hash),
-)
 if st.session_state.get("segmented") != content_hash:
+    st.button(
+        "Segment",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="segment",
+        on_click=lambda: st.session_state.update(segmented=content_hash),
+    )
     st.stop()
 
 try:

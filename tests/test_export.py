@@ -207,6 +207,19 @@ def test_png_is_one_picture_or_a_zip_of_them():
     assert to_png(mask_pictures(result)[:1], "m").startswith(b"\x89PNG")
 
 
+def test_the_mask_of_a_photo_that_was_scaled_down_has_the_photos_size():
+    photo = np.full((3000, 4000), 100, np.uint16)
+    photo[600:1200, 400:2000] = 1000
+    result = bright(*upload(("a.png", png_bytes(photo))))
+    assert result.mask.shape == (1, 1536, 2048)
+    [picture] = mask_pictures(result)
+    # a pixel of the smaller grid is 1.95 of the file's, so an edge is at most 2 off
+    assert picture.shape == (3000, 4000)
+    assert (picture[602:1198, 402:1998] == 255).all() and picture.sum() <= 255 * 604 * 1604
+    back = nibabel.Nifti1Image.from_bytes(gzip.decompress(to_nifti(result)))
+    np.testing.assert_array_equal(np.asarray(back.dataobj)[..., 0] * 255, picture.T[:, ::-1])
+
+
 def test_the_report_says_what_and_by_whom_and_not_who():
     planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
     report = to_html(bright(*upload(*dicom_series(planes))), ("A <note>.",))

@@ -82,6 +82,13 @@ def test_a_visit_has_a_total_and_taking_a_file_away_makes_room():
     assert put(app, nine, file="c") == 204  # the same again counts once
 
 
+def test_many_small_files_count_in_full():
+    app = UploadLimits(Server())
+    small = PNG[:900]  # less than what may come around the files
+    answers = [put(app, small, file=str(number)) for number in range(30)]
+    assert answers[:20] == [204] * 20 and answers[-1] == 413
+
+
 def test_a_file_that_streamlit_refuses_does_not_count():
     server = Server(status=400)
     app = UploadLimits(server)

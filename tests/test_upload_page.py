@@ -6,7 +6,16 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import hostile
-from tests.upload_files import dicom_study, nifti_bytes, nifti_of, png_bytes, tiff_bytes, zip_bytes
+from tests.upload_files import (
+    dicom_bytes,
+    dicom_slice,
+    dicom_study,
+    nifti_bytes,
+    nifti_of,
+    png_bytes,
+    tiff_bytes,
+    zip_bytes,
+)
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.inference import Segmenter
 
@@ -105,6 +114,24 @@ def test_one_good_file_beside_a_bad_one(page, phantom):
     app.button(key="segment").click().run()
     assert not app.exception
     assert "Orientation unknown" in texts(app)
+
+
+def test_burned_in_text_is_warned_about_where_it_is_found_and_where_it_leaves(page, phantom):
+    image = phantom[4, ..., 1].astype(np.uint16)
+    app = drop(page, ("a.dcm", dicom_bytes(dicom_slice(image, BurnedInAnnotation="YES"))))
+    assert [one.value for one in app.warning if "text is burned" in one.value] != []
+    app.button(key="segment").click().run()
+    assert len([one for one in app.warning if "text is burned" in one.value]) == 2
+
+
+def test_a_phones_photo_is_segmented(page):
+    photo = np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    app = drop(page, ("a.png", png_bytes(photo)))
+    assert not app.error
+    assert "Scaled down from 3200 × 2400 to 2048 × 1536" in texts(app)
+    assert app.warning
+    app.button(key="segment").click().run()
+    assert not app.exception and "Masks as PNG" in labels(app)
 
 
 def test_an_unlike_picture_is_warned_about(page, phantom):

@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 
-from unet.scan import IngestError
+from unet.scan import IngestError, plain_name
 
 MAX_BYTES = 512 << 20  # unpacked, of one upload
 MAX_ENTRIES = 5_000
@@ -49,7 +49,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
     _check_overlap(entries, name)
     files, problems, unpacked = [], [], 0
     for entry in entries:
-        shown = entry.filename[-60:]
+        shown = plain_name(entry.filename)
         if _leads_outside(entry.filename):
             raise IngestError(f"{name}: the entry {shown!r} points outside the archive, which no honest zip does.")
         if stat.S_ISLNK(entry.external_attr >> 16):
@@ -65,7 +65,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
                 problems.append(f"{shown}: damaged inside the zip; left out. Pack it again.")
                 continue
             unpacked += len(content)
-            files.append((entry.filename, content))
+            files.append((shown, content))
     return files, problems
 
 

@@ -7,6 +7,7 @@ Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional gro
 
 import warnings
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -27,19 +28,23 @@ from unet.dicom_frames import (
     uid_of,
     value_of,
 )
-from unet.scan import IngestError, Room, Scan, finished, orient, usable_affine
+from unet.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine
 from unet.sequences import guess_from_name, guess_from_timing
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
+MIXED = "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_dicom(files: list[tuple[str, bytes]], room: Room) -> tuple[list[Scan], list[str]]:
+def read_dicom(
+    files: list[tuple[str, bytes]], room: Room, unforeseen: Callable[[str, Exception], str]
+) -> tuple[list[Scan], list[str]]:
     """Read all DICOM files of an upload.
 
     Args:
         files: (name, content).
         room: memory that is left.
+        unforeseen: what to say of a file whose reading fails in a way of its own.
 
     Returns:
         One scan for each series and stack, and a sentence for each file or series that was left out.
@@ -56,21 +61,30 @@ def read_dicom(files: list[tuple[str, bytes]], room: Room) -> tuple[list[Scan], 
                     groups[frame.key].append(frame)
             except IngestError as error:
                 problems.append(str(error))
+            except Exception as error:
+                problems.append(unforeseen(name, error))
         scans = []
         for frames in groups.values():
-            for part, stack in enumerate(stacks := split_stacks(frames), start=1):
+            stacks = split_stacks(frames)
+            for part, stack in enumerate(stacks, start=1):
                 try:
-                    scan = _read_stack(stack, headers, files, room)
+                    scan = _read_stack(stack, headers, files, room, problems)
                     if len(stacks) > 1:
                         scan = replace(scan, name=f"{scan.name} ({part} of {len(stacks)})")
+                    if len(stacks[-1]) < len(stacks[0]):
+                        scan = replace(scan, notes=(*scan.notes, MIXED))
                     scans.append(finished(scan))
                 except IngestError as error:
                     problems.append(str(error))
+                except Exception as error:
+                    problems.append(unforeseen(f"{files[stack[0].file][0]} and its series", error))
     return scans, problems
 
 
-def _read_stack(frames: list[Frame], headers: dict, files: list[tuple[str, bytes]], room: Room) -> Scan:
-    """Decode one stack of frames, in order, and say where it lies."""
+def _read_stack(
+    frames: list[Frame], headers: dict, files: list[tuple[str, bytes]], room: Room, problems: list[str]
+) -> Scan:
+    """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
     first = headers[frames[0].file]
     name = text_of(first, "SeriesDescription") or text_of(first, "ProtocolName") or files[frames[0].file][0]
     rows, columns = int(number_of(first, "Rows")), int(number_of(first, "Columns"))
@@ -81,20 +95,31 @@ def _read_stack(frames: list[Frame], headers: dict, files: list[tuple[str, bytes
     notes: list[str] = []
     stack = np.empty((len(frames), rows, columns, samples), np.float32)
     opened: tuple[int, pydicom.Dataset] | None = None
-    for target, frame in zip(stack, frames, strict=True):
-        if opened is None or opened[0] != frame.file:
-            opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
-        target[...] = _decode(opened[1], frame, files[frame.file][0], notes).reshape(target.shape)
-    if text_of(first, "PhotometricInterpretation") == "MONOCHROME1":
+    damaged: dict[int, str] = {}
+    for number, frame in enumerate(frames):
+        try:
+            if opened is None or opened[0] != frame.file:
+                opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
+            stack[number] = _decode(opened[1], frame, files[frame.file][0], notes).reshape(stack.shape[1:])
+        except IngestError as error:
+            damaged[number] = str(error)
+            if frame.reference["frame"] is not None or len(damaged) == len(frames):
+                raise
+    if damaged:
+        problems += damaged.values()
+        stack = np.delete(stack, list(damaged), axis=0)
+        frames = [frame for number, frame in enumerate(frames) if number not in damaged]
+    inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
+    stack = _without_padding(stack, first, frames[0], inverted, notes)
+    if inverted:
         notes.append("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright.")
-        stack = stack.max() + stack.min() - stack
-    stack = _without_padding(stack, first, frames[0], notes)
+        ends = float(stack.max()) + float(stack.min())
+        stack = ends - stack
+        window = window and (ends - window[1], ends - window[0])
     if samples == 3 and np.array_equal(stack[..., 0], stack[..., 1]) and np.array_equal(stack[..., 1], stack[..., 2]):
         stack = stack[..., :1]
     if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
-        notes.append(
-            "The header says that text is burned into the picture. It may name the patient: look before you share."
-        )
+        notes.append(BURNED_IN)
     stack, geometry = _geometry(stack, frames, notes)
     guess = _guess(first, name)
     colours = stack.shape[3] == 3
@@ -106,7 +131,7 @@ def _read_stack(frames: list[Frame], headers: dict, files: list[tuple[str, bytes
         int(number_of(first, "BitsStored") or bits),
         (None,) * 3 if colours else (guess,),
         modality=modality_of(first),
-        window=_window(first),
+        window=window,
         notes=tuple(dict.fromkeys(notes)),
         files=tuple(files[frame.file][0] for frame in frames),
         source={
@@ -164,16 +189,17 @@ def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str])
     return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept
 
 
-def _without_padding(stack: np.ndarray, header, frame: Frame, notes: list[str]) -> np.ndarray:
-    """Give pixels that the scanner marked as outside the picture the lowest real value."""
+def _without_padding(stack: np.ndarray, header, frame: Frame, inverted: bool, notes: list[str]) -> np.ndarray:
+    """Give pixels that the scanner marked as outside the picture the darkest real value."""
     padding = number_of(header, "PixelPaddingValue")
     if padding is None:
         return stack
     outside = stack == np.float32(padding * (frame.slope or 1) + frame.intercept)
     if not outside.any() or outside.all():
         return stack
-    notes.append("Pixels marked as outside the picture show the lowest value inside.")
-    return np.where(outside, stack[~outside].min(), stack)
+    notes.append("Pixels marked as outside the picture show the darkest value inside.")
+    inside = stack[~outside]
+    return np.where(outside, inside.max() if inverted else inside.min(), stack)
 
 
 def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple[np.ndarray, dict]:

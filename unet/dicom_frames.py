@@ -113,7 +113,7 @@ def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | Non
 
 def text_of(dataset, keyword: str) -> str:
     value = value_of(dataset, keyword)
-    return "" if value is None else str(value)[:64]
+    return "" if value is None else "".join(one if one.isprintable() else " " for one in str(value)[:64])
 
 
 def uid_of(dataset, keyword: str) -> str:
@@ -216,11 +216,11 @@ def slice_normal(orientation: tuple[float, ...]) -> np.ndarray | None:
 
 
 def split_stacks(frames: list[Frame]) -> list[list[Frame]]:
-    """Sort a group by position; where every place was taken n times, give n stacks."""
+    """Sort a group by position; where places were taken up to n times, give n stacks, the fullest first."""
     frames = sorted(frames, key=lambda frame: (frame.number, frame.file, frame.index))
     seen, unique = set(), []
-    for frame in frames:  # the same file given twice
-        identity = frame.reference["instance"] or frame.file, frame.index
+    for frame in frames:  # the same file given twice; some tools give all slices one UID, so place and number count
+        identity = frame.reference["instance"] or frame.file, frame.index, frame.number, frame.position
         if identity not in seen:
             seen.add(identity)
             unique.append(frame)
@@ -236,7 +236,5 @@ def split_stacks(frames: list[Frame]) -> list[list[Frame]]:
             places.append((depth, [frame]))
     for _, here in places:
         here.sort(key=lambda frame: (frame.number, frame.file, frame.index))
-    layers = {len(here) for _, here in places}
-    if len(layers) == 1:
-        return [[here[layer] for _, here in places] for layer in range(layers.pop())]
-    return [[here[0] for _, here in places]]
+    layers = range(max(len(here) for _, here in places))
+    return [[here[layer] for _, here in places if layer < len(here)] for layer in layers]

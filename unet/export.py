@@ -11,6 +11,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from unet import overlay
@@ -32,7 +33,7 @@ class Result:
     Attributes:
         scan: the FLAIR scan whose grid the mask lies on.
         volume: what the network was given.
-        mask: (slices, height, width) uint8 in {0, 1}, in display order.
+        mask: (slices, height, width) uint8 in {0, 1}, in display order, on the grid of `scan.voxels`.
         threshold: from which probability a voxel counts.
         weights: of the network.
     """
@@ -69,8 +70,16 @@ def to_csv(result: Result) -> str:
 
 
 def mask_pictures(result: Result) -> list[np.ndarray]:
-    """Return each slice of the mask as (height, width) uint8, 0 or 255, as on screen."""
-    return [plane * np.uint8(255) for plane in result.mask]
+    """Return each slice of the mask as (height, width) uint8, 0 or 255, as on screen and in the size of the file."""
+    return [plane * np.uint8(255) for plane in _full_size(result)]
+
+
+def _full_size(result: Result) -> np.ndarray:
+    """Return the mask; that of a picture scaled down when it was read, in the size that the file has."""
+    height, width = (result.scan.source or {}).get("size", result.mask.shape[1:])
+    if (height, width) == result.mask.shape[1:]:
+        return result.mask
+    return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_NEAREST_EXACT) for one in result.mask])
 
 
 def overlay_pictures(result: Result) -> list[np.ndarray]:
@@ -102,7 +111,7 @@ def to_nifti(result: Result) -> bytes:
     """
     from nibabel import Nifti1Header, Nifti1Image, Nifti2Header, Nifti2Image
 
-    scan, array = result.scan, result.scan.placement.inverse(result.mask)
+    scan, array = result.scan, result.scan.placement.inverse(_full_size(result))
     source = scan.source or {}
     kinds = (Nifti2Header, Nifti2Image) if source.get("version") == 2 else (Nifti1Header, Nifti1Image)
     header = kinds[0]()

@@ -10,10 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from unet.data import FLAIR, SEQUENCE_NAMES, Geometry, Volume
-from unet.scan import IngestError, Scan
+from unet.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
 from unet.sequences import EXPECTED_MASK
 
-MIN_SIDE, MAX_SIDE = 16, 2048  # pixels; a slice of MRI has a few hundred
 MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
 MAX_LABELS = 16  # values of a mask, 0 included

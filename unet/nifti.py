@@ -5,6 +5,7 @@ Source: the NIfTI-1 standard, https://nifti.nimh.nih.gov/nifti-1; nibabel reads 
 """
 
 import io
+from contextlib import suppress
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
@@ -112,17 +113,17 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
     with np.errstate(all="ignore"):
         voxels = _scaled(array, header, notes)
     zooms = np.abs(np.float64(header["pixdim"][1:4]))
-    file_affine, unit = _affine(header, zooms, notes)
+    file_affine, zooms, known = _affine(header, zooms, notes)
     slice_axis = _slice_axis(file_affine, zooms)
     geometry: dict
     if file_affine is None:
         placement = Placement((2, 1, 0), (False, True, False))
         voxels = placement.forward(voxels)
-        spacing = tuple(float(zooms[axis]) for axis in placement.axes) if unit else None
+        spacing = tuple(float(zooms[axis]) for axis in placement.axes) if known else None
         geometry = {"placement": placement, "spacing": spacing}
         notes.append("The header does not say how the head lies: it is shown as such files usually lie.")
     else:
-        voxels, geometry = orient(voxels, file_affine, slice_axis, millimetres=unit)
+        voxels, geometry = orient(voxels, file_affine, slice_axis)
     # the numbers that place a mask on the very same grid; words of the header may name a patient and stay behind
     geometry_fields = {field: np.asarray(header[field], float).tolist() for field in GEOMETRY_FIELDS}
     version = 2 if int(header["sizeof_hdr"]) == 540 else 1
@@ -145,21 +146,24 @@ def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
     return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
 
 
-def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, bool]:
-    """Return indices to millimetres, or None where the header is silent; and whether it vouches for the unit."""
+def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
+    """Return indices to millimetres, or None where the header is silent; voxel sizes in mm, and whether they hold."""
     unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     sensible = bool(np.isfinite(zooms).all() and (zooms > 1e-4).all() and (zooms < 1e4).all())
     oriented = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
-    if not oriented:
-        return None, sensible and (unit is not None or bool((zooms != 1).any()))
-    affine = np.float64(header.get_best_affine())
-    if not usable_affine(affine):
-        notes.append("The header's orientation is impossible and was left out.")
-        return None, False
-    if unit is None:
+    known = oriented or (sensible and (unit is not None or bool((zooms != 1).any())))
+    affine = None
+    if oriented:
+        with suppress(ValueError):  # a quaternion longer than 1
+            affine = np.float64(header.get_best_affine())
+        if affine is None or not usable_affine(affine):
+            notes.append("The header's orientation is impossible and was left out.")
+            return None, zooms, False
+    if known and unit is None:
         notes.append("The header names no unit of length; read as millimetres, as is usual.")
-    affine[:3] *= unit or 1.0
-    return affine, True
+    if affine is not None:
+        affine[:3] *= unit or 1.0
+    return affine, zooms * (unit or 1.0), known
 
 
 def _slice_axis(affine: np.ndarray | None, zooms: np.ndarray) -> int:

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from PIL import Image, ImageOps
 
-from unet.scan import MAX_PIXELS_2D, IngestError, Room, Scan, finished
-from unet.sequences import FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
+from unet.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
+from unet.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
@@ -76,6 +76,9 @@ def _without_alpha(array: np.ndarray, notes: list[str]) -> np.ndarray:
 
 def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, notes: list[str]) -> Scan:
     """Grey if the colours are equal; three different colours are three sequences, as in the data set."""
+    source, size = None, stack.shape[1:3]
+    if len(stack) == 1 and max(size) > MAX_SIDE and min(size) * MAX_SIDE >= MIN_SIDE * max(size):
+        stack, source = _smaller(stack[0], guess_from_file(name) == EXPECTED_MASK, notes), {"size": size}
     stack = np.asarray(stack, np.float32)
     if (
         stack.shape[3] == 3
@@ -90,4 +93,24 @@ def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, note
         names, guesses = ("red", "green", "blue"), (PRE_CONTRAST, FLAIR, POST_CONTRAST)
     elif count > 1:
         names, guesses = tuple(f"channel {number}" for number in range(1, count + 1)), (None,) * count
-    return finished(Scan(name, file_format, stack, names, bits, guesses, notes=tuple(notes), files=(name,)))
+    return finished(
+        Scan(name, file_format, stack, names, bits, guesses, notes=tuple(notes), files=(name,), source=source)
+    )
+
+
+def _smaller(picture: np.ndarray, is_mask: bool, notes: list[str]) -> np.ndarray:
+    """Bring a phone's photo, (height, width, channels), to `MAX_SIDE`: averaged in its own type, a mask by nearest."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    shape = round(height * scale), round(width * scale)
+    if picture.dtype not in (np.uint8, np.uint16, np.float32):  # what OpenCV averages
+        picture = np.float32(picture)
+    way = cv2.INTER_NEAREST_EXACT if is_mask else cv2.INTER_AREA
+    notes.append(
+        f"Scaled down from {width} × {height} to {shape[1]} × {shape[0]} pixels, which the sizes count. Masks are "
+        "saved in the size of the file."
+    )
+    channels = (np.ascontiguousarray(one) for one in np.moveaxis(picture, -1, 0))  # OpenCV averages at most four
+    return np.stack([cv2.resize(one, shape[::-1], interpolation=way) for one in channels], axis=-1)[np.newaxis]

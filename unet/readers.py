@@ -18,6 +18,7 @@ from unet.sequences import EXPECTED_MASK, guess_from_name
 from unet.signatures import FORMATS, START, sniff
 
 MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size
+MAX_SCANS = 200  # of one upload: they are shown one by one
 MIN_STACK = 4  # so many grey pictures of one size are slices; two or three are sequences
 
 
@@ -33,7 +34,7 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
         the others with it.
 
     Raises:
-        MemoryError, RecursionError: the limits of the process it runs in.
+        MemoryError: while archives are unpacked, under the limit of the process it runs in.
     """
     room, problems, scans = Room(), [], []
     dicom, images, rest = [], {}, []
@@ -48,30 +49,28 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
     if dicom:
         from unet.dicom import read_dicom
 
-        try:
-            found, sentences = read_dicom(dicom, room)
-            scans += found
-            problems += sentences
-        except (MemoryError, RecursionError):
-            raise
-        except Exception as error:
-            problems.append(_unforeseen(f"{len(dicom)} DICOM files", error))
+        found, sentences = read_dicom(dicom, room, _unforeseen)
+        scans += found
+        problems += sentences
     for name, content, kind in rest:
         try:
             scans.append(_read_one(name, content, kind, room, images))
         except IngestError as error:
             problems.append(str(error))
-        except (MemoryError, RecursionError):
-            raise
         except Exception as error:
             problems.append(_unforeseen(name, error))
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
-    return stack_pictures(scans) if stacked else scans, problems
+    scans = stack_pictures(scans) if stacked else scans
+    if len(scans) > MAX_SCANS:
+        problems.append(f"{len(scans):,} pictures or series; the first {MAX_SCANS} are kept. Upload fewer at once.")
+    return scans[:MAX_SCANS], problems
 
 
 def _unforeseen(name: str, error: Exception) -> str:
     """What to say of a file that broke its reader in a way nobody thought of; fuzzing makes this raise."""
+    if isinstance(error, MemoryError):
+        return f"{name}: reading it needs more memory than an upload gets. Upload fewer or smaller slices."
     return f"{name}: damaged in a way that breaks its reader ({type(error).__name__}). Export it again."
 
 
@@ -94,9 +93,9 @@ def _unpacked(files: list[tuple[str, bytes]], problems: list[str]):
                 problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
             for entry, data in inside:
                 if sniff(data[:START]) == "zip":
-                    problems.append(f"{entry[-60:]}: a zip inside a zip is not opened. Unpack it first.")
+                    problems.append(f"{entry}: a zip inside a zip is not opened. Unpack it first.")
                 elif not data:
-                    problems.append(f"{entry[-60:]}: the file is empty.")
+                    problems.append(f"{entry}: the file is empty.")
                 else:
                     yield from _ungzipped(entry, data, problems)
         else:
@@ -154,19 +153,19 @@ def natural_key(name: str) -> list:
 def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
     """Join single pictures of one folder, size and depth into a stack of slices, sorted by the numbers in their names.
 
-    Two or three grey pictures are more likely the sequences of one slice, and stay apart unless `always`; so do
-    pictures whose names speak of different sequences. Pictures with three colours are slices with three sequences,
-    as in the data set. Masks make a stack of their own.
+    Two or three grey pictures are more likely the sequences of one slice, and stay apart unless `always`. Pictures
+    whose names speak of different sequences make a stack for each; pictures with three colours are slices with three
+    sequences, as in the data set. Masks make a stack of their own.
     """
     pictures = [scan for scan in scans if scan.file_format in ("PNG", "JPEG", "TIFF") and len(scan.voxels) == 1]
     groups: dict[tuple, list[Scan]] = defaultdict(list)
     for scan in pictures:
-        folder, masks = PurePosixPath(scan.name).parent, EXPECTED_MASK in scan.guesses
-        groups[folder, scan.voxels.shape[1:], scan.file_format, scan.bit_depth, masks].append(scan)
-    for (_, shape, _, _, masks), group in groups.items():
-        sequences = {guess_from_name(PurePosixPath(scan.name).name) for scan in group} - {None}
-        enough = len(group) >= (2 if always or masks or shape[2] == 3 else MIN_STACK)
-        if enough and (shape[2] == 3 or len(sequences) < 2):
+        path, shape = PurePosixPath(scan.name), scan.voxels.shape[1:]
+        size = tuple((scan.source or {}).get("size", ()))  # of the file, where it was scaled down
+        kind = EXPECTED_MASK if EXPECTED_MASK in scan.guesses else None if shape[2] == 3 else guess_from_name(path.name)
+        groups[path.parent, shape, size, scan.file_format, scan.bit_depth, kind].append(scan)
+    for (_, shape, *_, kind), group in groups.items():
+        if len(group) >= (2 if always or kind == EXPECTED_MASK or shape[2] == 3 else MIN_STACK):
             group.sort(key=lambda scan: natural_key(scan.name))
             scans = [scan for scan in scans if scan not in group] + [_stack(group)]
     return scans

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from unet.scan import IngestError, Scan
+from unet.scan import IngestError, Scan, plain_name
 
 MAX_MEMORY = 1536 << 20  # bytes of address space
 MAX_SECONDS = 20.0
@@ -71,16 +71,10 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
 
 
 def _write(folder: Path, files: list[tuple[str, bytes]], stacked: bool) -> None:
-    task = {"names": [_plain(name) for name, _ in files], "stacked": stacked}
+    task = {"names": [plain_name(name) for name, _ in files], "stacked": stacked}
     (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
     for number, (_, content) in enumerate(files):
         (folder / str(number)).write_bytes(content)
-
-
-def _plain(name: str) -> str:
-    """A name fit for a sentence: printable and short; its end, with the number, matters most."""
-    shown = "".join(letter if letter.isprintable() else "�" for letter in name)
-    return shown if len(shown) <= 80 else f"…{shown[-79:]}"
 
 
 def _run_child(folder: Path, seconds: float) -> None:

@@ -23,12 +23,26 @@ DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 MAX_DECODED = 512 << 20  # bytes, of one upload, in the file's type and as float32
 MAX_PIXELS_2D = 64_000_000
+MIN_SIDE, MAX_SIDE = 16, 2048  # pixels of a slice to segment; one of MRI has a few hundred
 MAX_CHANNELS = 8
+BURNED_IN = "The header says that text is burned into the picture. It may name the patient: look before you share."
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 
 
 class IngestError(ValueError):
     """An upload that cannot be used; the message says what was found, what was expected and what to do."""
+
+
+def plain_name(name: str) -> str:
+    """Return a file's name fit for a sentence: printable and short, alike for the files of one folder.
+
+    Of a long part the end matters most, where the number is.
+
+    >>> plain_name("z/a/b/c/d/e/scan" + 80 * "0" + "7.dcm")[:12], plain_name("a\\n.png")
+    ('a/b/c/d/e/…0', 'a�.png')
+    """
+    parts = "".join(letter if letter.isprintable() else "�" for letter in name).split("/")[-6:]
+    return "/".join(part if len(part) <= 80 else f"…{part[-79:]}" for part in parts)
 
 
 class Room:

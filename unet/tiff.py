@@ -73,6 +73,8 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
 def _check_strips(page, series, name: str, available: int) -> None:
     """Refuse dimensions that the file's own bytes cannot fill; a compressed byte makes at most about a thousand."""
     expected = int(np.prod(series.shape, dtype=object)) * series.dtype.itemsize
+    if page.bitspersample == 1:  # eight to a byte
+        expected //= 8
     ratio = 1 if page.compression == 1 else 2000
     if expected > ratio * available + 1024:
         raise IngestError(

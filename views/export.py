@@ -8,7 +8,7 @@ from unet.data import Volume
 from unet.export import Result, lesion_size
 from unet.formats import FORMATS
 from unet.inference import Segmentation
-from unet.scan import Scan
+from unet.scan import BURNED_IN, Scan
 from unet.weights import Weights
 
 
@@ -41,10 +41,12 @@ def show_export(
     words.caption(
         f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
         + (f", {millilitres:.2f} mL" if millilitres is not None else "")
-        + ". Files are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+        + ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
         "DICOM-SEG refers to its series by UID."
     )
 
+    if BURNED_IN in scan.notes:
+        st.warning(BURNED_IN, icon=":material/person_alert:")
     with st.container(horizontal=True):
         for kind in FORMATS:
             if kind.fits(scan):

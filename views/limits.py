@@ -14,7 +14,7 @@ from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.signatures import FORMATS, START, sniff
 
 MAX_FILES = 5_000  # a session; a long DICOM series has some hundred
-MULTIPART_BYTES = 64 << 10  # around the file, in one request
+MULTIPART_BYTES = 64 << 10  # that may come around the files
 _ROUTE = re.compile(r".*/_stcore/upload_file/([^/]+)/([^/]+)$")
 
 
@@ -57,9 +57,11 @@ class UploadLimits:
             if message["type"] == "http.request":
                 body = message.get("body", b"")
                 held[file] += len(body)
-                # the sum anew each time: a browser sends several files at once
-                visit = sum(held.values()) - len(held) * MULTIPART_BYTES
-                if held[file] > MAX_FILE_BYTES + MULTIPART_BYTES or visit > MAX_UPLOAD_BYTES:
+                # the sum anew each time, as a browser sends several files at once
+                if (
+                    held[file] > MAX_FILE_BYTES + MULTIPART_BYTES
+                    or sum(held.values()) > MAX_UPLOAD_BYTES + MULTIPART_BYTES
+                ):
                     raise _TooMuch(
                         413, f"At most {MAX_FILE_BYTES >> 20} MB a file, {MAX_UPLOAD_BYTES >> 20} MB a visit."
                     )

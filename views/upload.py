@@ -19,7 +19,7 @@ from unet.mapping import Channel, Mapping, build_volume, channels, fits, same_gr
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.readers import stack_pictures
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
-from unet.scan import IngestError, Scan
+from unet.scan import BURNED_IN, IngestError, Scan
 from unet.sequences import EXPECTED_MASK
 from views.viewer import forget_private
 
@@ -105,7 +105,10 @@ def show_found(scans: list[Scan]) -> list[Scan]:
             st.markdown(f"**{number}. {plain(scan.name)}** · {describe(scan)}")
             st.image(thumbnails(scan), output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
             for note in scan.notes:
-                st.caption(note)
+                if note == BURNED_IN:
+                    st.warning(note, icon=":material/person_alert:")
+                else:
+                    st.caption(note)
     return scans
 
 
@@ -134,7 +137,8 @@ def thumbnails(scan: Scan) -> np.ndarray:
     shown = max(8, min(4 * STRIP_SIDE, round(STRIP_SIDE * width * column / (height * row))))
     chosen = np.unique(np.linspace(0, count - 1, min(STRIP_SLICES, count)).round().astype(int))
     colour = scan.voxels.shape[3] == 3
-    values = np.float32(scan.voxels[chosen][..., : 3 if colour else 1])
+    step = max(1, min(height, width) // (4 * STRIP_SIDE))  # of a big picture a part will do, and saves memory
+    values = np.float32(scan.voxels[chosen, ::step, ::step, : 3 if colour else 1])
     window = scan.window or tuple(np.percentile(values, [0.5, 99.5]))
     pictures = [
         cv2.resize(overlay.to_display(one, window), (shown, STRIP_SIDE), interpolation=cv2.INTER_AREA) for one in values
