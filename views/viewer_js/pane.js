@@ -41,6 +41,14 @@ class Pane {
     if (data.edges) this.drawLetters(context, this.letters(data));
   }
 
+  /** Show no picture, and answer no pointer until there is one again. */
+  clear() {
+    this.image = undefined;
+    this.action = undefined;
+    this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.canvas.ariaLabel = "The slices are on their way";
+  }
+
   resize() {
     const ratio = globalThis.devicePixelRatio || 1;
     const width = Math.round(this.canvas.clientWidth * ratio);
@@ -167,10 +175,12 @@ class Pane {
     on("pointercancel", (event) => this.up(event));
     on("pointerleave", () => this.viewer.hover(undefined));
     on("contextmenu", (event) => event.preventDefault());
+    on("focus", () => (this.viewer.plane = this.plane));
   }
 
   wheel(event) {
     event.preventDefault();
+    if (!this.image) return;
     const delta = event.deltaMode ? event.deltaY * WHEEL_PER_SLICE : event.deltaY;
     if (event.ctrlKey || event.metaKey) return this.zoomAt(event, Math.exp(-delta / 300)); // a pinch on a trackpad, too
     if (Math.sign(delta) !== Math.sign(this.wheeled)) this.wheeled = 0;
@@ -185,6 +195,7 @@ class Pane {
   down(event) {
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
+    if (!this.image) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
     this.action = this.actionFor(event);
@@ -210,9 +221,10 @@ class Pane {
   }
 
   move(event) {
+    if (!this.image) return;
     const before = this.pointers.get(event.pointerId);
     const point = this.toImage(event);
-    this.viewer.hover(this.toVoxel(point), event);
+    this.viewer.hover(this.toVoxel(point));
     if (!before) return;
     event.preventDefault();
     const moved = [event.clientX - before.clientX, event.clientY - before.clientY];

@@ -31,12 +31,20 @@ class Viewer {
     this.tell = tell;
     this.data = data;
     if (elsewhere) this.linked = new URLSearchParams(data.start);
-    if (!data.other && PAIRS[this.state.pair].some((own) => own.other)) this.state.pair = DEFAULTS.pair;
     if (!this.panes) this.build();
     if (another) this.open();
     if (data.model.epochs) this.study.keepModels(new Set(this.networks().flatMap(({ epochs }) => epochs.map(({ id }) => id))));
     if (elsewhere && !another) this.begin();
+    this.keepToWhatThereIs();
     this.changed();
+  }
+
+  /** Leave what this volume cannot show: links and earlier volumes name it all the same. */
+  keepToWhatThereIs() {
+    const { state, data } = this;
+    if (!data.other && PAIRS[state.pair].some((own) => own.other)) state.pair = DEFAULTS.pair;
+    if (!data.has_expected && ["Expected", "Errors"].includes(state.overlay)) state.overlay = DEFAULTS.overlay;
+    if (data.names && state.layout === "planes") state.layout = DEFAULTS.layout;
   }
 
   build() {
@@ -85,7 +93,7 @@ class Viewer {
   readLink(slices) {
     const { state, linked } = this;
     for (const name of ["channel", "overlay", "style", "layout", "pair"]) {
-      if (CHOICES[name][linked.get(name)]) state[name] = linked.get(name);
+      if (Object.hasOwn(CHOICES[name], linked.get(name))) state[name] = linked.get(name);
     }
     if (Number(linked.get("opacity"))) state.opacity = clamp(Number(linked.get("opacity")), 10, 100);
     const threshold = Number(linked.get("threshold")) || state.threshold || this.data.threshold;
@@ -269,7 +277,7 @@ class Viewer {
     this.playing = undefined;
   }
 
-  hover(voxel, event) {
+  hover(voxel) {
     const output = this.find(".pixel");
     const { study, data } = this;
     if (!voxel || !study.shape) return (output.textContent = "");
@@ -284,7 +292,6 @@ class Viewer {
       `x ${x}, y ${y}` +
       (data.names ? "" : ` · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}`) + // else grey values
       (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
-    if (this.state.tool === "move" && event?.buttons === 0) this.plane = this.state.layout === "planes" ? this.plane : AXIAL;
   }
 
   // --- showing
@@ -323,7 +330,8 @@ class Viewer {
       : arrived < data.shape[0]
         ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
         : model.engine;
-    if (!study.shape) return;
+    for (const { figure } of this.panes) figure.hidden = !figure.dataset.in.split(" ").includes(this.state.layout);
+    if (!study.shape) return this.blank();
     if (this.follows) this.follow();
     this.drawPanes();
     drawStrip(this);
@@ -331,6 +339,15 @@ class Viewer {
     showLegend(this);
     this.find(".where").textContent = this.where();
     this.frames += 1;
+  }
+
+  /** Show nothing of the patient before, whose slices do not belong under this one's name. */
+  blank() {
+    for (const pane of this.panes) pane.clear();
+    for (const part of [".where", ".numbers", ".note", ".legend", ".pixel"]) this.find(part).textContent = "";
+    for (const canvas of this.root.querySelectorAll(".strip, .maps canvas")) {
+      canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    }
   }
 
   where() {
@@ -354,7 +371,6 @@ class Viewer {
     const crosshairs = { [AXIAL]: [x, y], [CORONAL]: [x, slices - 1 - z], [SAGITTAL]: [y, slices - 1 - z] };
     const pair = state.layout === "two" ? PAIRS[state.pair] : [{}, {}];
     this.panes.forEach((pane, i) => {
-      pane.figure.hidden = !pane.figure.dataset.in.split(" ").includes(state.layout);
       if (pane.figure.hidden) return;
       const own = pair[i] ?? {};
       const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? this.atEpoch(data.other) : look.model };
