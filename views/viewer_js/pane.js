@@ -88,28 +88,10 @@ class Pane {
     context.stroke();
   }
 
-  drawMarks(context, { strokes, measure, spacing, colour }) {
+  drawMarks(context, { drawn, measure, spacing, colour }) {
     context.lineWidth = 2 * this.ratio;
     context.strokeStyle = context.fillStyle = `rgb(${colour})`;
-    for (const { kind, radius, points } of strokes) {
-      context.save();
-      context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
-      context.beginPath();
-      points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-      if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
-      context.globalAlpha = 0.35;
-      context.lineWidth = 2 * radius;
-      context.lineCap = context.lineJoin = "round";
-      if (kind === "erase") context.strokeStyle = "black";
-      if (kind === "lasso") {
-        context.fill();
-        context.globalAlpha = 1;
-        context.lineWidth = (2 * this.ratio) / this.stepX;
-        context.closePath();
-      }
-      context.stroke();
-      context.restore();
-    }
+    if (drawn) this.drawMask(context, drawn, colour);
     if (!measure) return;
     const [from, to] = measure.map((point) => this.toScreen(point));
     context.beginPath();
@@ -118,6 +100,18 @@ class Pane {
     context.stroke();
     context.font = `${13 * this.ratio}px sans-serif`;
     context.fillText(distanceText(measure, spacing), to[0] + 8 * this.ratio, to[1]);
+  }
+
+  /** The visitor's mask, as it is scored: its area faint, its edge in full. */
+  drawMask(context, drawn, colour) {
+    const { width, height } = this.image;
+    const image = new ImageData(width, height);
+    drawn.forEach((inside, i) => {
+      if (inside) image.data.set([...colour, isEdge(drawn, i, width, height) ? 255 : 90], 4 * i);
+    });
+    context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
+    context.drawImage(onCanvas(image, this.native), 0, 0);
+    context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
   /** What lies beyond the left, right, top and bottom edge; in cuts through the slices the last slice is on top. */
@@ -207,7 +201,11 @@ class Pane {
   }
 
   actionFor(event) {
-    if (event.pointerType === "touch") return this.tool() === "move" ? (this.pointers.size > 1 ? "pinch" : "scroll") : this.tool();
+    if (event.pointerType === "touch") {
+      if (this.action === "outline") this.viewer.do("undo"); // that was the first of two fingers
+      if (this.pointers.size > 1) return "pinch";
+      return this.tool() === "move" ? "scroll" : this.tool();
+    }
     if (event.button === 2) return "window";
     if (event.button === 1 || event.shiftKey) return "pan";
     return { move: this.viewer.state.layout === "planes" ? "crosshair" : "pan" }[this.tool()] ?? this.tool();

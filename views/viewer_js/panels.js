@@ -46,9 +46,15 @@ function drawStrip(viewer) {
     });
     context.stroke();
   }
-  context.fillStyle = style.color;
   context.font = `${11 * ratio}px sans-serif`;
-  context.fillText(`${areaText(viewer, Math.round(top / 1.08))} lesion`, 4 * ratio, 12 * ratio);
+  const words = [[`${areaText(viewer, Math.round(top / 1.08))} lesion`, style.color], ["  ▮", rgb(data.palette.predicted)], [" predicted", style.color]];
+  if (data.has_expected) words.push(["  ━", rgb(data.palette.expected)], [" expected", style.color]);
+  let x = 4 * ratio;
+  for (const [word, colour] of words) {
+    context.fillStyle = colour;
+    context.fillText(word, x, 12 * ratio);
+    x += context.measureText(word).width;
+  }
   canvas.ariaValueNow = position[0] + 1;
   canvas.ariaValueMin = 1;
   canvas.ariaValueMax = slices;

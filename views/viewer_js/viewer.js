@@ -42,9 +42,18 @@ class Viewer {
   /** Leave what this volume cannot show: links and earlier volumes name it all the same. */
   keepToWhatThereIs() {
     const { state, data } = this;
-    if (!data.other && PAIRS[state.pair].some((own) => own.other)) state.pair = DEFAULTS.pair;
     if (!data.has_expected && ["Expected", "Errors"].includes(state.overlay)) state.overlay = DEFAULTS.overlay;
     if (data.names && state.layout === "planes") state.layout = DEFAULTS.layout;
+  }
+
+  /** What the two panes show: the chosen pair, or where that is not to be had the one that always is. */
+  get pair() {
+    return this.canShow(this.state.pair) ? this.state.pair : FREE_PAIR;
+  }
+
+  canShow(pair) {
+    const { has_expected: expected, other } = this.data;
+    return PAIRS[pair].every((own) => (other || !own.other) && (expected || own.overlay !== "Expected"));
   }
 
   build() {
@@ -175,6 +184,8 @@ class Viewer {
     if (name === "tool" && value !== "measure") this.measured = undefined;
     if (name === "layout" || name === "tool") this.plane = AXIAL;
     this.state[name] = value;
+    // what is chosen would not be seen in panes that have their own
+    if (this.state.layout === "two" && PAIRS[this.pair].some((own) => name in own)) this.state.pair = FREE_PAIR;
     if (name === "overlay" || name === "threshold") this.state.hidden = false;
     this.changed();
   }
@@ -255,7 +266,7 @@ class Viewer {
       hide: () => (this.state.hidden = !this.state.hidden),
       cine: () => (this.playing ? this.pause() : this.play()),
       reset: () => this.reset(),
-      undo: () => this.outline.undo(),
+      undo: () => this.outline.undo(this.position[0]),
       clear: () => this.outline.clear(this.position[0]),
       help: () => this.find("dialog").showModal(),
       fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
@@ -362,14 +373,14 @@ class Viewer {
     const look = this.look();
     const [z, y, x] = position;
     const marks = {
-      strokes: this.outline.strokes.filter((stroke) => stroke.slice === z),
+      drawn: this.drawnMask(),
       measure: this.measured,
       spacing: data.spacing,
       colour: data.palette.yours,
     };
     const slices = data.shape[0];
     const crosshairs = { [AXIAL]: [x, y], [CORONAL]: [x, slices - 1 - z], [SAGITTAL]: [y, slices - 1 - z] };
-    const pair = state.layout === "two" ? PAIRS[state.pair] : [{}, {}];
+    const pair = state.layout === "two" ? PAIRS[this.pair] : [{}, {}];
     this.panes.forEach((pane, i) => {
       if (pane.figure.hidden) return;
       const own = pair[i] ?? {};
@@ -388,9 +399,9 @@ class Viewer {
 
   /** What lies over the panes that are on screen. */
   overlaysShown() {
-    const { overlay, layout, pair, hidden } = this.state;
+    const { overlay, layout, hidden } = this.state;
     if (hidden) return new Set(["None"]);
-    return new Set(layout === "two" ? PAIRS[pair].map((own) => own.overlay ?? overlay) : [overlay]);
+    return new Set(layout === "two" ? PAIRS[this.pair].map((own) => own.overlay ?? overlay) : [overlay]);
   }
 
   /** What the plane of a pane is called in the patient, as slices need not be axial. */
