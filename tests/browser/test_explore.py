@@ -464,6 +464,7 @@ def test_brush_and_eraser_show_what_is_scored(page, app_address):
     area = int(number(page, "Your area").removesuffix(" px"))
     assert area == pytest.approx(40 * 8 + np.pi * 16, abs=12)
     assert number(page, "Your Dice, network") != "–"
+    assert page.locator(".legend").inner_text() == "your outline"
     page.keyboard.press("e")
     stroke((120, 90), (120, 110))
     wait_for_view(page, "viewer.outline.strokes.length === 2")
