@@ -1,5 +1,6 @@
 """The main job in a real browser: patient, slice, overlay, attention, threshold, link."""
 
+import re
 from urllib.parse import parse_qs, urlparse
 
 import cv2
@@ -216,9 +217,24 @@ def test_window_changes_the_picture_and_not_the_prediction(page, app_address):
     narrow = native_pixels(page)
     assert (narrow == 255).sum() > (before == 255).sum()
     assert number(page, "Volume Dice") == dice
+    preset = page.get_by_role("combobox", name="Window and level")
+    assert preset.input_value() == ""
+    preset.select_option("As opened")
+    wait_for_view(page, "viewer.windows[1][1] === viewer.data.windows[1][1]")
+    assert (native_pixels(page) == before).all()
+    preset.select_option("Bright parts")
+    wait_for_view(page, "viewer.windows[1][0] > 0")
+    page.get_by_role("radio", name="Pre-contrast").check()  # has a window of its own
+    wait_for_view(page, "viewer.state.channel === 'Pre-contrast'")
+    assert preset.input_value() == "As opened"
+    page.get_by_role("radio", name="FLAIR").check()
+    wait_for_view(page, "viewer.state.channel === 'FLAIR'")
+    assert preset.input_value() == "Bright parts"
+    page.locator(".pane canvas").first.click()
     page.keyboard.press(" ")
     wait_for_view(page, "viewer.windows[1][1] === viewer.data.windows[1][1]")
     assert (native_pixels(page) == before).all()
+    assert preset.input_value() == "As opened"
 
 
 def test_zoom_keeps_what_is_under_the_pointer(page, app_address):
@@ -416,6 +432,8 @@ def test_no_picture_of_the_patient_before_stands_under_a_new_name(page, app_addr
 
 def test_the_pane_that_was_clicked_takes_the_keys(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14&layout=planes")
+    page.locator(".pane canvas:visible").nth(1).hover()  # its middle is no slice that the first pane shows
+    assert re.match(r"x 12\d, y \d+, slice 1[23] · pre \d+", page.locator(".pixel").inner_text())
     for pane, axis in ((1, 1), (2, 2), (0, 0)):
         page.locator(".pane canvas:visible").nth(pane).click()
         before = probe(page, "viewer.position")

@@ -131,6 +131,7 @@ function showControls(viewer) {
   showEpochs(viewer);
   const pair = root.querySelector("[data-select=pair]");
   pair.value = viewer.pair;
+  root.querySelector("[data-select=preset]").value = viewer.presets[CHANNELS[state.channel]] ?? "As opened";
   pair.hidden = state.layout !== "two";
   for (const option of pair.options) option.hidden = !viewer.canShow(option.value);
   root.querySelector("[data-value=opacity]").textContent = `${state.opacity} %`;

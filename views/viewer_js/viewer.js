@@ -214,6 +214,7 @@ class Viewer {
     const width = Math.max(span / 100, high - low + (right * span) / 300);
     const middle = (low + high) / 2 + (down * span) / 300;
     windows[channel] = [middle - width / 2, middle + width / 2];
+    this.presets[channel] = ""; // none of them, so that each can be chosen
     this.changed();
   }
 
@@ -223,6 +224,7 @@ class Viewer {
     const span = opened[1] - opened[0];
     const middle = (opened[0] + opened[1]) / 2 + shift * span;
     windows[channel] = [middle - (span * factor) / 2, middle + (span * factor) / 2];
+    this.presets[channel] = name;
     this.changed();
   }
 
@@ -235,7 +237,7 @@ class Viewer {
     for (const camera of Object.values(this.cameras)) Object.assign(camera, { zoom: 1, x: 0.5, y: 0.5 });
     this.windows = structuredClone(this.data.windows);
     this.measured = undefined;
-    this.find("[data-select=preset]").value = "As opened";
+    this.presets = {}; // by channel, where it is not as opened
   }
 
   zoom(factor) {
@@ -301,6 +303,7 @@ class Viewer {
     const probability = study.models.get(this.model.id)?.probability[v];
     output.textContent =
       `x ${x}, y ${y}` +
+      (this.state.layout === "planes" ? `, slice ${z + 1}` : "") +
       (data.names ? "" : ` · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}`) + // else grey values
       (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
   }
