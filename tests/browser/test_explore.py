@@ -543,3 +543,19 @@ def test_fingers_scroll_zoom_and_never_leave_a_stroke_of_two(browser, app_addres
         wait_for_view(page, "viewer.cameras.axial.zoom > 4")
         assert probe(page, "viewer.outline.strokes.length") == 0
     context.close()
+
+
+def test_a_single_slice_keeps_everything_whatever_the_rule(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    slices = probe(
+        page,
+        """[1, 2].map((slices) => {
+            const one = Object.create(Object.getPrototypeOf(viewer.study));
+            Object.assign(one, { shape: [slices, 1, 2], models: new Map() });
+            const probability = new Uint16Array(2 * slices).fill(0x3b00);
+            const rule = { components: 'all', min_voxels: 9 };
+            one.models.set('m', { probability, rule, indexed: Array(slices).fill(true) });
+            return [...one.predicted('m', 0, 0.5)];
+        })""",
+    )
+    assert slices == [[1, 1], [0, 0]]
