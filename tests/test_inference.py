@@ -1,10 +1,12 @@
 """The segmenter: both engines agree, one pass gives all, volumes come back on their own grid."""
 
+import gc
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -186,6 +188,36 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
         assert (part.attention[2] == segmentation.attention[2][18:22]).all()
 
 
+def test_what_is_done_is_given_out_while_the_network_is_busy(network, phantom, monkeypatch):
+    running = RunningSegmentation(network, phantom.images)
+    running.advance(near=20)
+    begun, released = threading.Event(), threading.Event()
+    original = Segmenter.predict_slices
+    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: begun.set() or released.wait(60) and original(*args))
+    other = threading.Thread(target=running.advance)
+    other.start()
+    begun.wait(60)
+    part = running.part(20, 21)
+    assert other.is_alive()
+    assert part.probability.shape == (1, 256, 256)
+    assert running.progress == pytest.approx(1 / 24)
+    released.set()
+    other.join()
+
+
+def test_a_finished_one_lets_the_pictures_go(network, phantom):
+    images = phantom.images[:2].copy()
+    running = RunningSegmentation(network, images)
+    held = weakref.ref(images)
+    del images
+    while not running.advance():
+        pass
+    gc.collect()
+    assert held() is None
+    assert running.slices == 2
+    assert running.result().probability.shape == (2, 256, 256)
+
+
 def test_several_slices_at_once_give_the_same(weights, network, phantom, segmentation, monkeypatch):
     sizes = []
     original = Segmenter.predict_slices
@@ -250,6 +282,13 @@ def test_cache_is_keyed_by_the_weights(weights, monkeypatch, tmp_path):
     path = openvino_model(weights)
     assert path == tmp_path / f"{weights.sha256[:32]}-{weights.size}" / "model.xml"
     assert [child.name for child in tmp_path.iterdir()] == [path.parent.name]
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(weights, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UNET_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(InferenceError, match=r"file/cache cannot be written .*set UNET_CACHE"):
+        Segmenter(weights)
 
 
 def test_unknown_engine_is_refused(weights):

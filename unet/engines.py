@@ -118,6 +118,23 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "brain-mri-unet"
 
 
+def writable_cache_folder() -> Path:
+    """Return `cache_folder`, made if it is not there.
+
+    Raises:
+        InferenceError: it cannot be made or written.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InferenceError(
+            f"{folder} cannot be written ({error.strerror}); set UNET_CACHE to a folder for converted networks"
+        ) from None
+    return folder
+
+
 def openvino_model(weights: Weights) -> Path:
     """Return the converted network's `.xml`, made on first use; the cache is keyed by the weights' SHA-256.
 

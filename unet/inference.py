@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, cache_folder, openvino_model
+from unet.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model, writable_cache_folder
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
 from unet.speed import fastest_setting
@@ -131,7 +131,8 @@ class Segmenter:
                 default among the floats, which is what scores are published for.
 
         Raises:
-            InferenceError: the engine is unknown, not installed, or cannot convert the network.
+            InferenceError: the engine is unknown, not installed, or cannot convert the network; or the cache folder
+                cannot be written.
         """
         if engine not in ("auto", "openvino", "keras"):
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
@@ -140,8 +141,9 @@ class Segmenter:
         self._engine = None
         if engine != "keras":
             try:
+                cache = writable_cache_folder()
                 path, precision = self._openvino(precision)
-                setting = fastest_setting(path, precision, cache_folder())
+                setting = fastest_setting(path, precision, cache)
                 self._engine = OpenVinoEngine(path, precision, setting)
             except ImportError:
                 if engine == "openvino":
@@ -233,19 +235,20 @@ class RunningSegmentation:
     """
 
     def __init__(self, segmenter: Segmenter, images: np.ndarray):
-        self._segmenter, self._images = segmenter, images
-        self._statistics = intensity_statistics(images)
+        self._segmenter, self._shape = segmenter, images.shape
+        self._images: np.ndarray | None = images  # let go when all are done: results outlive volumes in the app
+        self._statistics: IntensityStatistics | None = None  # from the first pass on
         self._slices: dict[int, SlicePrediction] = {}
         self._result: Segmentation | None = None
         self._lock = threading.Lock()
 
     @property
     def slices(self) -> int:
-        return len(self._images)
+        return self._shape[0]
 
     @property
     def fit(self) -> Fit:
-        return self._segmenter.fit(self._images.shape[1:])
+        return self._segmenter.fit(self._shape[1:])
 
     @property
     def engine_name(self) -> str:
@@ -259,7 +262,8 @@ class RunningSegmentation:
     @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
-        return 1.0 if self._result else len(self._slices) / len(self._images)
+        done = len(self._slices)  # before the result, which empties them
+        return 1.0 if self._result else done / self.slices
 
     def advance(self, near: int = 0) -> bool:
         """Do more slices, those nearest to `near` that are not done; return whether all are.
@@ -269,27 +273,32 @@ class RunningSegmentation:
         with self._lock:
             if self._result:
                 return True
-            waiting = (index for index in range(len(self._images)) if index not in self._slices)
+            self._statistics = self._statistics or intensity_statistics(self._images)
+            waiting = (index for index in range(self.slices) if index not in self._slices)
             count = self._segmenter.batch if self._slices else 1
             indices = sorted(waiting, key=lambda index: abs(index - near))[:count]
             predictions = self._segmenter.predict_slices(self._images[indices], self._statistics)
             self._slices.update(zip(indices, predictions, strict=True))
-            if len(self._slices) == len(self._images):
-                self._result = self._join(range(len(self._images)))
+            if len(self._slices) == self.slices:
+                self._result = self._join(self._slices, range(self.slices))
                 self._slices = {}  # float32; the result keeps half
+                self._images = None
             return self._result is not None
 
     def part(self, first: int, end: int) -> Segmentation | None:
-        """Return the slices from `first` up to but not with `end`, or None while one of them is not done."""
-        with self._lock:
-            if self._result:
-                return self._result.part(first, end)
-            done = all(index in self._slices for index in range(first, end))
-            return self._join(range(first, end)) if done else None
+        """Return the slices from `first` up to but not with `end`, or None while one of them is not done.
 
-    def _join(self, indices: range) -> Segmentation:
+        Never waits: whoever looks at slices that are done need not queue for the network.
+        """
+        slices = self._slices  # before the result, which puts an empty one in its place
+        if self._result:
+            return self._result.part(first, end)
+        done = all(index in slices for index in range(first, end))
+        return self._join(slices, range(first, end)) if done else None
+
+    def _join(self, slices: dict[int, SlicePrediction], indices: range) -> Segmentation:
         rule = self._segmenter.weights.post_processing
-        return Segmentation.from_slices([self._slices[i] for i in indices], self.fit, self.engine_name, rule)
+        return Segmentation.from_slices([slices[i] for i in indices], self.fit, self.engine_name, rule)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

@@ -120,7 +120,10 @@ def cold_start(browser, query: str = "") -> dict:
 
 
 def scrolling(browser, query: str = "") -> dict:
-    """Return frames per second while every frame shows another slice, and while every frame has another threshold."""
+    """Return frames per second while every frame shows another slice or threshold, and how soon a slider is obeyed.
+
+    `slider_to_pixels_ms` is the median time from the input event of the threshold's slider to the drawn picture.
+    """
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     with running_server() as (address, server):
         wait_until_healthy(address, server)
@@ -143,7 +146,18 @@ def scrolling(browser, query: str = "") -> dict:
                     for (let i = 0; i < count; i++) {{ change(i); await frame(); }}
                     return 1000 * (viewer.frames - drawn) / (performance.now() - started);
                 }};
+                const slider = viewer.find("[data-range=threshold]");
+                const delay = async (value) => {{
+                    const drawn = viewer.frames, started = performance.now();
+                    slider.value = value;
+                    slider.dispatchEvent(new Event("input"));
+                    while (viewer.frames === drawn) await frame();
+                    return performance.now() - started;
+                }};
+                const delays = [];
+                for (let i = 0; i < 51; i++) delays.push(await delay(0.2 + i / 100));
                 return {{
+                    slider_to_pixels_ms: delays.sort((a, b) => a - b)[25],
                     slices, pane_pixels: viewer.panes[0].canvas.width,
                     scrolling_frames_per_s: await rate((i) => viewer.moveTo([i % slices])),
                     threshold_frames_per_s: await rate((i) => viewer.set("threshold", 0.05 + (i % 90) / 100)),
@@ -188,7 +202,7 @@ class Visitor(threading.Thread):
             started = time.monotonic()
             connection.send(message.SerializeToString())
             choice = self._receive(connection, started) or choice
-            turn += 7  # neighbours look at different patients, and everybody at all of them in time
+            turn += 13  # neighbours look at different patients, and everybody at all of them in time
             time.sleep(max(0.0, min(self.until - time.monotonic(), started + CHANGE_SECONDS - time.monotonic())))
 
     def _receive(self, connection, started: float):

@@ -1,5 +1,6 @@
 """The main job in a real browser: patient, slice, overlay, attention, threshold, link."""
 
+import re
 from urllib.parse import parse_qs, urlparse
 
 import cv2
@@ -216,9 +217,24 @@ def test_window_changes_the_picture_and_not_the_prediction(page, app_address):
     narrow = native_pixels(page)
     assert (narrow == 255).sum() > (before == 255).sum()
     assert number(page, "Volume Dice") == dice
+    preset = page.get_by_role("combobox", name="Window and level")
+    assert preset.input_value() == ""
+    preset.select_option("As opened")
+    wait_for_view(page, "viewer.windows[1][1] === viewer.data.windows[1][1]")
+    assert (native_pixels(page) == before).all()
+    preset.select_option("Bright parts")
+    wait_for_view(page, "viewer.windows[1][0] > 0")
+    page.get_by_role("radio", name="Pre-contrast").check()  # has a window of its own
+    wait_for_view(page, "viewer.state.channel === 'Pre-contrast'")
+    assert preset.input_value() == "As opened"
+    page.get_by_role("radio", name="FLAIR").check()
+    wait_for_view(page, "viewer.state.channel === 'FLAIR'")
+    assert preset.input_value() == "Bright parts"
+    page.locator(".pane canvas").first.click()
     page.keyboard.press(" ")
     wait_for_view(page, "viewer.windows[1][1] === viewer.data.windows[1][1]")
     assert (native_pixels(page) == before).all()
+    assert preset.input_value() == "As opened"
 
 
 def test_zoom_keeps_what_is_under_the_pointer(page, app_address):
@@ -348,3 +364,198 @@ def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address
     for threshold, mask in zip([0.3, 0.6, 0.55], found, strict=True):
         expected = PostProcessing(components, min_voxels).mask(blobs, threshold)
         assert (np.array(mask, np.uint8).reshape(6, 20, 20) == expected).all(), threshold
+
+
+@pytest.mark.parametrize(
+    ("query", "state"),
+    [
+        ("slice=-5&threshold=abc&overlay=<script>alert(1)</script>&opacity=NaN", {}),
+        ("slice=99999&channel=constructor&overlay=toString&style=valueOf&layout=constructor&pair=__proto__", {}),
+        ("layout=two&pair=This network | The other&threshold=1e99&opacity=-7", {"layout": "two", "threshold": 0.99}),
+        ("simple_viewer=banana&weights=../../x&beside=<b>", {}),
+    ],
+)
+def test_a_nonsense_link_opens_the_usual_view(page, app_address, query, state):
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_app(page, app_address, f"?patient={SECOND}&{query}")
+    usual = {"channel": "FLAIR", "overlay": "Predicted", "style": "Fill", "layout": "one", "threshold": 0.5, **state}
+    assert probe(page, "argument.map((name) => viewer.state[name])", list(usual)) == list(usual.values())
+    assert probe(page, "viewer.position[0]") == 13  # where the lesion is largest
+    assert page.get_by_test_id("stException").count() == 0
+    assert errors == []
+
+
+def test_a_nonsense_link_opens_the_simple_viewer_too(page, app_address):
+    page.goto(
+        f"{app_address}/?patient={SECOND}&simple_viewer=true&slice=-5&threshold=abc&overlay=<b>&channel=x&opacity=z"
+    )
+    page.locator(f'img[alt="{SECOND}, slice 14, FLAIR, overlay Predicted"]').wait_for(timeout=120_000)
+    assert page.get_by_test_id("stException").count() == 0
+
+
+def test_patients_changed_in_a_hurry_and_reloads_leave_no_error(page, app_address):
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_app(page, app_address, f"?patient={SECOND}")
+    box = canvas_box(page)
+    for number_ in (3, 4, 5, 6):
+        patient = f"PHANTOM_ICBM_000{number_}"
+        page.get_by_role("combobox", name="Patient").click()
+        page.keyboard.type(patient)
+        page.get_by_role("option").first.filter(has_text=patient).wait_for()
+        page.keyboard.press("Enter")
+        page.mouse.move(box["x"] + 200 + number_, box["y"] + 200)
+        page.mouse.wheel(0, 120)
+        page.mouse.click(box["x"] + 210, box["y"] + 210)
+    wait_for_view(page, "viewer.data.patient.startsWith('PHANTOM_ICBM_0006')")
+    for _ in range(3):
+        page.reload(wait_until="commit")
+        page.wait_for_timeout(200)
+    wait_for_view(page, "viewer.data.patient.startsWith('PHANTOM_ICBM_0006')")
+    assert page.get_by_test_id("stException").count() == 0
+    assert page.get_by_test_id("stAlert").count() == 0
+    assert errors == []
+
+
+def test_no_picture_of_the_patient_before_stands_under_a_new_name(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}")
+    probe(page, "viewer.update({ ...viewer.data, volume: 'on its way', patient: 'NEXT' }, viewer.tell)")
+    page.wait_for_timeout(300)
+    assert probe(page, "viewer.panes[0].canvas.getContext('2d').getImageData(200, 200, 1, 1).data[3]") == 0
+    assert page.locator(".numbers").inner_text() == ""
+    assert page.locator(".where").inner_text() == ""
+    assert "on their way" in page.locator(".progress").inner_text()
+    page.locator(".pane canvas").first.hover()
+    page.mouse.wheel(0, 120)
+
+
+def test_the_pane_that_was_clicked_takes_the_keys(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&layout=planes")
+    page.locator(".pane canvas:visible").nth(1).hover()  # its middle is no slice that the first pane shows
+    assert re.match(r"x 12\d, y \d+, slice 1[23] · pre \d+", page.locator(".pixel").inner_text())
+    for pane, axis in ((1, 1), (2, 2), (0, 0)):
+        page.locator(".pane canvas:visible").nth(pane).click()
+        before = probe(page, "viewer.position")
+        page.keyboard.press("ArrowUp")
+        before[axis] += 1
+        assert probe(page, "viewer.position") == before
+
+
+def test_what_is_chosen_is_seen_in_two_panes(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&layout=two")
+    captions = page.locator("figcaption:visible")
+    assert captions.all_inner_texts() == ["FLAIR, expected", "FLAIR, predicted"]
+    page.get_by_role("radio", name="Attention 2").check()
+    wait_for_view(page, "viewer.pair === 'Picture | Overlay'")
+    assert captions.all_inner_texts() == ["FLAIR", "FLAIR, attention 2"]
+    page.locator("[data-select=pair]").select_option("FLAIR | Post-contrast")
+    wait_for_view(page, "viewer.pair === 'FLAIR | Post-contrast'")
+    assert captions.all_inner_texts() == ["FLAIR, attention 2", "Post-contrast, attention 2"]
+    page.locator(".pane canvas").first.click()
+    page.keyboard.press("2")
+    wait_for_view(page, "viewer.pair === 'Picture | Overlay'")
+    assert captions.all_inner_texts() == ["Pre-contrast", "Pre-contrast, attention 2"]
+    # the first pane has no expected mask to show where there is none
+    probe(page, "viewer.set('pair', 'Expected | Predicted')")
+    probe(page, "viewer.update({ ...viewer.data, has_expected: false }, viewer.tell)")
+    assert probe(page, "viewer.pair") == "Picture | Overlay"
+
+
+def test_brush_and_eraser_show_what_is_scored(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14&overlay=None")
+    bare = canvas_box(page)
+    page.locator(".pane canvas").first.hover()
+    page.keyboard.press("b")
+    assert canvas_box(page) == bare  # choosing a tool does not move the picture
+    scale = bare["width"] / 256
+
+    def stroke(*points):
+        page.mouse.move(*(bare[axis] + scale * value for axis, value in zip("xy", points[0], strict=True)))
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*(bare[axis] + scale * value for axis, value in zip("xy", point, strict=True)))
+        page.mouse.up()
+
+    stroke((100, 100), (140, 100))  # radius 4
+    wait_for_view(page, "viewer.drawnMask()")
+    area = int(number(page, "Your area").removesuffix(" px"))
+    assert area == pytest.approx(40 * 8 + np.pi * 16, abs=12)
+    assert number(page, "Your Dice, network") != "–"
+    assert page.locator(".legend").inner_text() == "your outline"
+    page.keyboard.press("e")
+    stroke((120, 90), (120, 110))
+    wait_for_view(page, "viewer.outline.strokes.length === 2")
+    assert probe(page, "[100, 120, 140].map((x) => viewer.drawnMask()[100 * 256 + x])") == [1, 0, 1]
+    at = "viewer.panes[0].toScreen([argument, 100.5]).map(Math.round)"
+    yellow = (
+        "(([r, g, b]) => r > b + 30)([...viewer.panes[0].canvas.getContext('2d').getImageData(...{at}, 1, 1).data])"
+    )
+    assert [probe(page, yellow.replace("{at}", at), x + 0.5) for x in (105, 120, 135)] == [True, False, True]
+    page.keyboard.press("ArrowUp")  # another slice: nothing to take back there
+    wait_for_view(page, "viewer.position[0] === 14")
+    assert page.get_by_role("button", name="Undo").is_disabled()
+    page.keyboard.press("ArrowDown")
+    wait_for_view(page, "viewer.position[0] === 13")
+    page.get_by_role("button", name="Undo").click()
+    wait_for_view(page, "viewer.drawnMask()[100 * 256 + 120] === 1")
+
+
+def test_full_screen_and_help(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    page.locator(".pane canvas").first.hover()
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_text("one slice, up is the next one").wait_for()
+    page.keyboard.press("Escape")
+    before = canvas_box(page)["width"]
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement")
+    page.wait_for_timeout(500)
+    assert canvas_box(page)["width"] > 1.2 * before
+    page.keyboard.press("f")
+    page.wait_for_function("!document.fullscreenElement")
+
+
+def test_fingers_scroll_zoom_and_never_leave_a_stroke_of_two(browser, app_address):
+    context = browser.new_context(viewport={"width": 800, "height": 1200}, has_touch=True, device_scale_factor=2)
+    page = context.new_page()
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    box = canvas_box(page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        points = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    touch("Start", (x, y))
+    for step in range(1, 7):
+        touch("Move", (x, y - 10 * step))
+    touch("End")
+    wait_for_view(page, "viewer.position[0] === 18")  # 60 pixels, 12 for each slice
+    for tool in ("move", "lasso"):
+        probe(page, "(viewer.reset(), viewer.set('tool', argument))", tool)
+        touch("Start", (x - 20, y))
+        touch("Start", (x - 20, y), (x + 20, y))
+        for step in range(1, 9):
+            touch("Move", (x - 20 - 10 * step, y), (x + 20 + 10 * step, y))
+        touch("End")
+        wait_for_view(page, "viewer.cameras.axial.zoom > 4")
+        assert probe(page, "viewer.outline.strokes.length") == 0
+    context.close()
+
+
+def test_a_single_slice_keeps_everything_whatever_the_rule(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    slices = probe(
+        page,
+        """[1, 2].map((slices) => {
+            const one = Object.create(Object.getPrototypeOf(viewer.study));
+            Object.assign(one, { shape: [slices, 1, 2], models: new Map() });
+            const probability = new Uint16Array(2 * slices).fill(0x3b00);
+            const rule = { components: 'all', min_voxels: 9 };
+            one.models.set('m', { probability, rule, indexed: Array(slices).fill(true) });
+            return [...one.predicted('m', 0, 0.5)];
+        })""",
+    )
+    assert slices == [[1, 1], [0, 0]]

@@ -8,6 +8,7 @@ const PAIRS = {
   "FLAIR | Post-contrast": [{ channel: "FLAIR" }, { channel: "Post-contrast" }],
   "This network | The other": [{ other: false }, { other: true }], // where Python sends a second one
 };
+const FREE_PAIR = "Picture | Overlay"; // goes with every channel and overlay
 // width as a factor on the opening window, and how far its middle moves in that width
 const PRESETS = { "As opened": [1, 0], "Bright parts": [0.5, 0.25], "Dark parts": [0.5, -0.25], "Low contrast": [1.6, 0.1] };
 
@@ -129,9 +130,10 @@ function showControls(viewer) {
   for (const range of root.querySelectorAll("[data-range]")) range.value = state[range.dataset.range];
   showEpochs(viewer);
   const pair = root.querySelector("[data-select=pair]");
-  pair.value = state.pair;
+  pair.value = viewer.pair;
+  root.querySelector("[data-select=preset]").value = viewer.presets[CHANNELS[state.channel]] ?? "As opened";
   pair.hidden = state.layout !== "two";
-  for (const option of pair.options) option.hidden = !data.other && PAIRS[option.value].some((own) => own.other);
+  for (const option of pair.options) option.hidden = !viewer.canShow(option.value);
   root.querySelector("[data-value=opacity]").textContent = `${state.opacity} %`;
   root.querySelector("[data-value=threshold]").textContent = state.threshold.toFixed(2);
   const hide = root.querySelector("[data-do=hide]");
@@ -140,7 +142,7 @@ function showControls(viewer) {
   const cine = root.querySelector("[data-do=cine]");
   cine.textContent = viewer.playing ? "Pause" : "Play";
   cine.ariaPressed = Boolean(viewer.playing);
-  for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).disabled = !viewer.outline.strokes.length;
+  for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).disabled = !viewer.drawnMask();
   root.dataset.layout = state.layout;
   root.dataset.tool = state.tool;
 }

@@ -20,9 +20,11 @@ class Outline {
     this.masks.delete(stroke.slice);
   }
 
-  undo() {
-    const stroke = this.strokes.pop();
-    if (stroke) this.masks.delete(stroke.slice);
+  /** Take back the last stroke on a slice. */
+  undo(slice) {
+    const last = this.strokes.findLastIndex((stroke) => stroke.slice === slice);
+    if (last >= 0) this.strokes.splice(last, 1);
+    this.masks.delete(slice);
   }
 
   clear(slice) {

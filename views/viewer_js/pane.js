@@ -41,6 +41,14 @@ class Pane {
     if (data.edges) this.drawLetters(context, this.letters(data));
   }
 
+  /** Show no picture, and answer no pointer until there is one again. */
+  clear() {
+    this.image = undefined;
+    this.action = undefined;
+    this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
+    this.canvas.ariaLabel = "The slices are on their way";
+  }
+
   resize() {
     const ratio = globalThis.devicePixelRatio || 1;
     const width = Math.round(this.canvas.clientWidth * ratio);
@@ -80,28 +88,10 @@ class Pane {
     context.stroke();
   }
 
-  drawMarks(context, { strokes, measure, spacing, colour }) {
+  drawMarks(context, { drawn, measure, spacing, colour }) {
     context.lineWidth = 2 * this.ratio;
     context.strokeStyle = context.fillStyle = `rgb(${colour})`;
-    for (const { kind, radius, points } of strokes) {
-      context.save();
-      context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
-      context.beginPath();
-      points.forEach(([x, y], i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
-      if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
-      context.globalAlpha = 0.35;
-      context.lineWidth = 2 * radius;
-      context.lineCap = context.lineJoin = "round";
-      if (kind === "erase") context.strokeStyle = "black";
-      if (kind === "lasso") {
-        context.fill();
-        context.globalAlpha = 1;
-        context.lineWidth = (2 * this.ratio) / this.stepX;
-        context.closePath();
-      }
-      context.stroke();
-      context.restore();
-    }
+    if (drawn) this.drawMask(context, drawn, colour);
     if (!measure) return;
     const [from, to] = measure.map((point) => this.toScreen(point));
     context.beginPath();
@@ -110,6 +100,18 @@ class Pane {
     context.stroke();
     context.font = `${13 * this.ratio}px sans-serif`;
     context.fillText(distanceText(measure, spacing), to[0] + 8 * this.ratio, to[1]);
+  }
+
+  /** The visitor's mask, as it is scored: its area faint, its edge in full. */
+  drawMask(context, drawn, colour) {
+    const { width, height } = this.image;
+    const image = new ImageData(width, height);
+    drawn.forEach((inside, i) => {
+      if (inside) image.data.set([...colour, isEdge(drawn, i, width, height) ? 255 : 90], 4 * i);
+    });
+    context.setTransform(this.stepX, 0, 0, this.stepY, this.left, this.top);
+    context.drawImage(onCanvas(image, this.native), 0, 0);
+    context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
   /** What lies beyond the left, right, top and bottom edge; in cuts through the slices the last slice is on top. */
@@ -167,10 +169,12 @@ class Pane {
     on("pointercancel", (event) => this.up(event));
     on("pointerleave", () => this.viewer.hover(undefined));
     on("contextmenu", (event) => event.preventDefault());
+    on("focus", () => (this.viewer.plane = this.plane));
   }
 
   wheel(event) {
     event.preventDefault();
+    if (!this.image) return;
     const delta = event.deltaMode ? event.deltaY * WHEEL_PER_SLICE : event.deltaY;
     if (event.ctrlKey || event.metaKey) return this.zoomAt(event, Math.exp(-delta / 300)); // a pinch on a trackpad, too
     if (Math.sign(delta) !== Math.sign(this.wheeled)) this.wheeled = 0;
@@ -185,6 +189,7 @@ class Pane {
   down(event) {
     event.preventDefault();
     this.canvas.focus({ preventScroll: true });
+    if (!this.image) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
     this.action = this.actionFor(event);
@@ -196,7 +201,11 @@ class Pane {
   }
 
   actionFor(event) {
-    if (event.pointerType === "touch") return this.tool() === "move" ? (this.pointers.size > 1 ? "pinch" : "scroll") : this.tool();
+    if (event.pointerType === "touch") {
+      if (this.action === "outline") this.viewer.do("undo"); // that was the first of two fingers
+      if (this.pointers.size > 1) return "pinch";
+      return this.tool() === "move" ? "scroll" : this.tool();
+    }
     if (event.button === 2) return "window";
     if (event.button === 1 || event.shiftKey) return "pan";
     return { move: this.viewer.state.layout === "planes" ? "crosshair" : "pan" }[this.tool()] ?? this.tool();
@@ -210,9 +219,10 @@ class Pane {
   }
 
   move(event) {
+    if (!this.image) return;
     const before = this.pointers.get(event.pointerId);
     const point = this.toImage(event);
-    this.viewer.hover(this.toVoxel(point), event);
+    this.viewer.hover(this.toVoxel(point));
     if (!before) return;
     event.preventDefault();
     const moved = [event.clientX - before.clientX, event.clientY - before.clientY];

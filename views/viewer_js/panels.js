@@ -18,6 +18,7 @@ function drawStrip(viewer) {
   const slices = data.shape[0];
   const counts = Array.from({ length: slices }, (_, z) => study.counts(model.id, z, state.threshold));
   const top = 1.08 * Math.max(1, ...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []));
+  const room = height - 16 * ratio; // below the words
   const step = width / slices;
   const style = getComputedStyle(viewer.root);
   context.fillStyle = style.getPropertyValue("--st-secondary-background-color");
@@ -26,7 +27,7 @@ function drawStrip(viewer) {
   context.fillRect(position[0] * step, 0, step, height);
   context.fillStyle = rgb(data.palette.predicted);
   counts.forEach((c, z) => {
-    const bar = ((c?.predicted ?? 0) / top) * height;
+    const bar = ((c?.predicted ?? 0) / top) * room;
     context.fillRect(z * step + step * 0.08, height - bar, step * 0.84, bar);
     if (!c) context.fillRect(z * step + step * 0.4, height - 2 * ratio, step * 0.2, 2 * ratio); // still to come
   });
@@ -36,7 +37,7 @@ function drawStrip(viewer) {
     context.beginPath();
     let pen = false;
     study.expectedArea.forEach((area, z) => {
-      const y = height - (area / top) * height;
+      const y = height - (area / top) * room;
       if (study.hasMask[z]) {
         if (pen) context.lineTo(z * step, y);
         else context.moveTo(z * step, y);
@@ -46,9 +47,15 @@ function drawStrip(viewer) {
     });
     context.stroke();
   }
-  context.fillStyle = style.color;
   context.font = `${11 * ratio}px sans-serif`;
-  context.fillText(`${areaText(viewer, Math.round(top / 1.08))} lesion`, 4 * ratio, 12 * ratio);
+  const words = [[`${areaText(viewer, Math.round(top / 1.08))} lesion`, style.color], ["  ▮", rgb(data.palette.predicted)], [" predicted", style.color]];
+  if (data.has_expected) words.push(["  ━", rgb(data.palette.expected)], [" expected", style.color]);
+  let x = 4 * ratio;
+  for (const [word, colour] of words) {
+    context.fillStyle = colour;
+    context.fillText(word, x, 12 * ratio);
+    x += context.measureText(word).width;
+  }
   canvas.ariaValueNow = position[0] + 1;
   canvas.ariaValueMin = 1;
   canvas.ariaValueMax = slices;
@@ -116,10 +123,12 @@ function showLegend(viewer) {
     Errors: [["found", palette.found], ["false alarm", palette.falseAlarm], ["missed", palette.missed]],
     None: [],
   };
+  const swatch = ([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`;
   const scale = `<span>0<i class="scale" style="background:${scaleGradient(palette.scale)}"></i>1</span>`;
   const parts = [...viewer.overlaysShown()].map((overlay) =>
-    swatches[overlay] ? swatches[overlay].map(([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`).join("") : scale,
+    swatches[overlay] ? swatches[overlay].map(swatch).join("") : scale,
   );
+  if (viewer.drawnMask()) parts.push(swatch(["your outline", palette.yours]));
   viewer.find(".legend").innerHTML = parts.join("");
 }
 

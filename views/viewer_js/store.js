@@ -108,10 +108,13 @@ class Study {
     return total;
   }
 
-  /** The mask after the weights' own rule, as soon as every slice is there; undefined where there is no such rule. */
+  /**
+   * The mask after the weights' own rule, as soon as every slice is there; undefined where there is no such rule, or
+   * only one slice, which cannot tell how large a lesion is.
+   */
   filtered(modelId, threshold) {
     const model = this.models.get(modelId);
-    if (!model || !LesionFilter.isNeeded(model.rule) || !model.indexed.every(Boolean)) return undefined;
+    if (!model || this.shape[0] === 1 || !LesionFilter.isNeeded(model.rule) || !model.indexed.every(Boolean)) return undefined;
     model.filter ??= new LesionFilter(model.probability, this.shape, model.rule);
     return model.filter.at(threshold);
   }

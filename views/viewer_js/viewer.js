@@ -31,12 +31,29 @@ class Viewer {
     this.tell = tell;
     this.data = data;
     if (elsewhere) this.linked = new URLSearchParams(data.start);
-    if (!data.other && PAIRS[this.state.pair].some((own) => own.other)) this.state.pair = DEFAULTS.pair;
     if (!this.panes) this.build();
     if (another) this.open();
     if (data.model.epochs) this.study.keepModels(new Set(this.networks().flatMap(({ epochs }) => epochs.map(({ id }) => id))));
     if (elsewhere && !another) this.begin();
+    this.keepToWhatThereIs();
     this.changed();
+  }
+
+  /** Leave what this volume cannot show: links and earlier volumes name it all the same. */
+  keepToWhatThereIs() {
+    const { state, data } = this;
+    if (!data.has_expected && ["Expected", "Errors"].includes(state.overlay)) state.overlay = DEFAULTS.overlay;
+    if (data.names && state.layout === "planes") state.layout = DEFAULTS.layout;
+  }
+
+  /** What the two panes show: the chosen pair, or where that is not to be had the one that always is. */
+  get pair() {
+    return this.canShow(this.state.pair) ? this.state.pair : FREE_PAIR;
+  }
+
+  canShow(pair) {
+    const { has_expected: expected, other } = this.data;
+    return PAIRS[pair].every((own) => (other || !own.other) && (expected || own.overlay !== "Expected"));
   }
 
   build() {
@@ -85,7 +102,7 @@ class Viewer {
   readLink(slices) {
     const { state, linked } = this;
     for (const name of ["channel", "overlay", "style", "layout", "pair"]) {
-      if (CHOICES[name][linked.get(name)]) state[name] = linked.get(name);
+      if (Object.hasOwn(CHOICES[name], linked.get(name))) state[name] = linked.get(name);
     }
     if (Number(linked.get("opacity"))) state.opacity = clamp(Number(linked.get("opacity")), 10, 100);
     const threshold = Number(linked.get("threshold")) || state.threshold || this.data.threshold;
@@ -167,6 +184,8 @@ class Viewer {
     if (name === "tool" && value !== "measure") this.measured = undefined;
     if (name === "layout" || name === "tool") this.plane = AXIAL;
     this.state[name] = value;
+    // what is chosen would not be seen in panes that have their own
+    if (this.state.layout === "two" && PAIRS[this.pair].some((own) => name in own)) this.state.pair = FREE_PAIR;
     if (name === "overlay" || name === "threshold") this.state.hidden = false;
     this.changed();
   }
@@ -195,6 +214,7 @@ class Viewer {
     const width = Math.max(span / 100, high - low + (right * span) / 300);
     const middle = (low + high) / 2 + (down * span) / 300;
     windows[channel] = [middle - width / 2, middle + width / 2];
+    this.presets[channel] = ""; // none of them, so that each can be chosen
     this.changed();
   }
 
@@ -204,6 +224,7 @@ class Viewer {
     const span = opened[1] - opened[0];
     const middle = (opened[0] + opened[1]) / 2 + shift * span;
     windows[channel] = [middle - (span * factor) / 2, middle + (span * factor) / 2];
+    this.presets[channel] = name;
     this.changed();
   }
 
@@ -216,7 +237,7 @@ class Viewer {
     for (const camera of Object.values(this.cameras)) Object.assign(camera, { zoom: 1, x: 0.5, y: 0.5 });
     this.windows = structuredClone(this.data.windows);
     this.measured = undefined;
-    this.find("[data-select=preset]").value = "As opened";
+    this.presets = {}; // by channel, where it is not as opened
   }
 
   zoom(factor) {
@@ -247,7 +268,7 @@ class Viewer {
       hide: () => (this.state.hidden = !this.state.hidden),
       cine: () => (this.playing ? this.pause() : this.play()),
       reset: () => this.reset(),
-      undo: () => this.outline.undo(),
+      undo: () => this.outline.undo(this.position[0]),
       clear: () => this.outline.clear(this.position[0]),
       help: () => this.find("dialog").showModal(),
       fullscreen: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
@@ -269,7 +290,7 @@ class Viewer {
     this.playing = undefined;
   }
 
-  hover(voxel, event) {
+  hover(voxel) {
     const output = this.find(".pixel");
     const { study, data } = this;
     if (!voxel || !study.shape) return (output.textContent = "");
@@ -282,9 +303,9 @@ class Viewer {
     const probability = study.models.get(this.model.id)?.probability[v];
     output.textContent =
       `x ${x}, y ${y}` +
+      (this.state.layout === "planes" ? `, slice ${z + 1}` : "") +
       (data.names ? "" : ` · pre ${intensity(0)}, FLAIR ${intensity(1)}, post ${intensity(2)}`) + // else grey values
       (probability === undefined ? "" : ` · probability ${HALF_VALUES[probability].toFixed(3)}`);
-    if (this.state.tool === "move" && event?.buttons === 0) this.plane = this.state.layout === "planes" ? this.plane : AXIAL;
   }
 
   // --- showing
@@ -323,7 +344,8 @@ class Viewer {
       : arrived < data.shape[0]
         ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
         : model.engine;
-    if (!study.shape) return;
+    for (const { figure } of this.panes) figure.hidden = !figure.dataset.in.split(" ").includes(this.state.layout);
+    if (!study.shape) return this.blank();
     if (this.follows) this.follow();
     this.drawPanes();
     drawStrip(this);
@@ -331,6 +353,15 @@ class Viewer {
     showLegend(this);
     this.find(".where").textContent = this.where();
     this.frames += 1;
+  }
+
+  /** Show nothing of the patient before, whose slices do not belong under this one's name. */
+  blank() {
+    for (const pane of this.panes) pane.clear();
+    for (const part of [".where", ".numbers", ".note", ".legend", ".pixel"]) this.find(part).textContent = "";
+    for (const canvas of this.root.querySelectorAll(".strip, .maps canvas")) {
+      canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+    }
   }
 
   where() {
@@ -345,16 +376,15 @@ class Viewer {
     const look = this.look();
     const [z, y, x] = position;
     const marks = {
-      strokes: this.outline.strokes.filter((stroke) => stroke.slice === z),
+      drawn: this.drawnMask(),
       measure: this.measured,
       spacing: data.spacing,
       colour: data.palette.yours,
     };
     const slices = data.shape[0];
     const crosshairs = { [AXIAL]: [x, y], [CORONAL]: [x, slices - 1 - z], [SAGITTAL]: [y, slices - 1 - z] };
-    const pair = state.layout === "two" ? PAIRS[state.pair] : [{}, {}];
+    const pair = state.layout === "two" ? PAIRS[this.pair] : [{}, {}];
     this.panes.forEach((pane, i) => {
-      pane.figure.hidden = !pane.figure.dataset.in.split(" ").includes(state.layout);
       if (pane.figure.hidden) return;
       const own = pair[i] ?? {};
       const paneLook = { ...look, ...own, channel: CHANNELS[own.channel ?? state.channel], model: own.other ? this.atEpoch(data.other) : look.model };
@@ -372,9 +402,9 @@ class Viewer {
 
   /** What lies over the panes that are on screen. */
   overlaysShown() {
-    const { overlay, layout, pair, hidden } = this.state;
+    const { overlay, layout, hidden } = this.state;
     if (hidden) return new Set(["None"]);
-    return new Set(layout === "two" ? PAIRS[pair].map((own) => own.overlay ?? overlay) : [overlay]);
+    return new Set(layout === "two" ? PAIRS[this.pair].map((own) => own.overlay ?? overlay) : [overlay]);
   }
 
   /** What the plane of a pane is called in the patient, as slices need not be axial. */
