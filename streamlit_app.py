@@ -4,6 +4,9 @@ The server imports this file once and finds `app`, Streamlit with the limits of 
 visit, Streamlit runs the file as `__main__` and gets the pages.
 """
 
+import threading
+from importlib import import_module
+
 import streamlit as st
 
 if __name__ != "__main__":
@@ -14,6 +17,8 @@ if __name__ != "__main__":
 
     # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
     PagesManager.uses_pages_directory = False
+    # what every page needs is imported while the first visitor's browser still loads Streamlit itself
+    threading.Thread(target=lambda: [import_module(name) for name in ("unet.jobs", "pandas")], daemon=True).start()
     app = st.App(__file__, middleware=[Middleware(UploadLimits)])
 else:
     st.navigation(

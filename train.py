@@ -21,7 +21,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from unet import jobs
 from unet.data import DataError, find_data_root, list_patients
 from unet.runners import RayRunner, RunnerError, run_in_background
-from unet.runs import RunFolder, TrainingError, TrainingStopped
+from unet.runs import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.sampling import load_examples, overfit_subset, split_patients
 from unet.training_config import (
     ARCHITECTURES,
@@ -29,7 +29,6 @@ from unet.training_config import (
     SCHEDULES,
     TrainingConfig,
     augmentation_without,
-    config_from_dict,
     overfit_config,
 )
 from unet.weights import WeightsError, find_weights, load_arrays
@@ -137,13 +136,7 @@ def choose_kernels(config: TrainingConfig) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say, in this process."""
-    if args.resume:
-        try:
-            config = config_from_dict(RunFolder(args.run_dir).read_spec()["config"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{args.run_dir} holds no run to resume: spec.json {error!r}") from None
-    else:
-        config = make_config(args)
+    config = read_config(args.run_dir) if args.resume else make_config(args)
     learn, judge = choose_patients(args)
     start = None
     if config.from_weights and not args.resume:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -278,6 +279,47 @@ def test_delete(root, monkeypatch):
         jobs.delete(run_index.find_run(run_id))
 
 
+def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    seen = run_index.find_run(dead_run(root).path.name)  # as a page showed it a moment ago
+    jobs.resume(seen)
+    with pytest.raises(JobError, match="stop it first"):
+        jobs.delete(seen)
+    assert run_index.find_run(seen.id).active
+
+
+def test_a_run_without_a_checkpoint_starts_over(root, monkeypatch):
+    monkeypatch.setenv("STAND_IN_SECONDS", "0")
+    folder = dead_run(root)
+    folder.previews.path.mkdir()
+    for file in (folder.metrics, folder.previews.epoch(1)):
+        file.touch()
+    jobs.resume(run_index.find_run(folder.path.name))
+    assert not folder.metrics.exists()
+    assert folder.previews.epochs() == []
+    wait_for(lambda: ended(folder.path.name))
+
+
+def test_a_stop_that_a_restarted_server_forgot_can_be_asked_for_again(root):
+    run = run_index.find_run(dead_run(root).path.name)
+    assert not jobs.is_stopping(run)
+    jobs.stop(run)
+    assert jobs.is_stopping(run)
+    long_ago = time.time() - 10
+    os.utime(run.folder.path / "stop", (long_ago, long_ago))
+    assert not jobs.is_stopping(run)
+
+
+def test_several_who_find_the_same_dead_run_write_one_verdict(root):
+    folder = dead_run(root)
+    with ThreadPoolExecutor(8) as pool:
+        states = list(
+            pool.map(lambda _: (folder.write_status({"state": "training"}), state_of(folder.path.name))[1], range(200))
+        )
+    assert set(states) == {"interrupted"}
+    assert not list(folder.path.glob(".*.part"))
+
+
 def test_a_path_is_no_run(root):
     dead_run(root)
     for name in ("..", "../runs", "/etc", "", ".", "20260101-000000-abcd/best"):
@@ -375,6 +417,13 @@ def test_full_queue_and_full_disk_are_refused(root, monkeypatch):
     monkeypatch.setenv("UNET_TRAINING_QUEUE", "5")
     monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
     with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
+        jobs.start(REQUEST)
+
+
+def test_runs_that_cannot_be_written_are_refused_in_words(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("UNET_RUNS", str(tmp_path / "file" / "runs"))
+    with pytest.raises(JobError, match=r"Runs cannot be written to their folder \(Not a directory\)"):
         jobs.start(REQUEST)
 
 

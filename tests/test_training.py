@@ -25,7 +25,7 @@ from unet.learner import Learner
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, LEVELS, attention_unet
 from unet.preprocessing import IntensityStatistics, intensity_statistics
-from unet.runs import RunFolder, TrainingStopped
+from unet.runs import RunFolder, TrainingStopped, read_config
 from unet.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
 from unet.training import TrainingError, train
 from unet.training_config import ARCHITECTURES as NETWORKS
@@ -311,7 +311,7 @@ def test_run_says_what_it_was(whole_run):
     spec = json.loads((whole_run / "spec.json").read_text())
     assert (len(spec["training_patients"]), len(spec["validation_patients"]), spec["training_slices"]) == (3, 2, 12)
     assert set(spec["versions"]) == {"tensorflow", "keras", "numpy"}
-    assert training.read_config(whole_run) == TINY
+    assert read_config(whole_run) == TINY
 
 
 def test_status_is_finished(whole_run):
@@ -352,7 +352,7 @@ def resumed_run(runs) -> Path:
     with (folder / "metrics.csv").open("a") as file:
         file.write("3,12,32,0.1,9.9,0.9,0.9,0.9,1.0,1.0\r\n")  # an epoch whose checkpoint was never saved
     said = []
-    train(training.read_config(folder), LEARN, JUDGE, folder, resume=True, say=said.append)
+    train(read_config(folder), LEARN, JUDGE, folder, resume=True, say=said.append)
     assert said[0] == "resumed after epoch 2" and len(said) == 3
     return folder
 
@@ -393,7 +393,7 @@ def test_resuming_nothing_raises(tmp_path):
     with pytest.raises(TrainingError, match=r"checkpoint\.npz is not there; nothing to resume"):
         train(TINY, LEARN, JUDGE, tmp_path, resume=True, say=quiet)
     with pytest.raises(TrainingError, match="holds no run to resume"):
-        training.read_config(tmp_path)
+        read_config(tmp_path)
 
 
 @pytest.mark.parametrize(

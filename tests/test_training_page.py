@@ -11,9 +11,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
-from unet import run_index, runners
+from unet import run_index, runners, sandbox
 from unet.augmentation import Augmentation
-from unet.data import DEMO_FOLDER, DataError
+from unet.data import DEMO_FOLDER, DataError, list_patients, load_volume
 from unet.preprocessing import intensity_statistics
 from unet.preview import PreviewSlices
 from unet.runs import RunFolder
@@ -200,20 +200,95 @@ def encoded(array: np.ndarray, form: str = "TIFF") -> bytes:
     return buffer.getvalue()
 
 
-def test_upload_is_decoded_after_a_look_at_its_header():
+def uploaded(name: str, content: bytes):
+    return type("File", (), {"name": name, "getvalue": lambda self: content})()
+
+
+def test_upload_is_decoded_in_a_child_process(monkeypatch):
     from views.training_upload import decode
 
     picture = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
-    assert (decode(encoded(picture), "A_1.tif") == picture).all()
-    assert decode(encoded(picture[..., 0], "PNG"), "A_1_mask.png").shape == (32, 48, 3)
-    with pytest.raises(DataError, match="2000×16 pixels; expected 16 to 1024"):
-        decode(encoded(np.zeros((16, 2000, 3), np.uint8)), "A_1.tif")
-    with pytest.raises(DataError, match="is no complete TIFF or PNG"):
-        decode(encoded(picture)[:100], "A_1.tif")
-    with pytest.raises(DataError, match="is no complete TIFF or PNG"):
-        decode(encoded(picture, "JPEG"), "A_1.tif")
-    with pytest.raises(DataError, match="expected 8 bits"):
-        decode(encoded(np.zeros((32, 32), np.uint16)), "A_1.tif")
+    found = decode([uploaded("A_1.tif", encoded(picture)), uploaded("A_1_mask.png", encoded(picture[..., 0], "PNG"))])
+    assert (found["A_1.tif"] == picture).all()
+    assert (found["A_1_mask.png"] == picture[..., :1]).all()
+    monkeypatch.setattr(sandbox, "_run_child", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        decode([uploaded("A_1.tif", encoded(picture))])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (encoded(np.zeros((16, 2000, 3), np.uint8)), "A_1.tif: 2000×16 pixels, a slice has at most 1024×1024"),
+        (encoded(np.zeros((32, 32, 3), np.uint8))[:100], "A_1.tif"),
+        (encoded(np.zeros((32, 32, 3), np.uint8), "JPEG"), "expected a TIFF or PNG of one"),
+        (encoded(np.zeros((32, 32), np.uint16)), "16 bits; expected one or three of 8"),
+    ],
+)
+def test_upload_that_is_no_slice_is_refused_in_words(content, words):
+    from views.training_upload import decode
+
+    with pytest.raises(DataError, match=words):
+        decode([uploaded("A_1.tif", content)])
+
+
+def test_own_slices_from_upload_to_run(start):
+    app = start()
+    app.selectbox(key="train_data").set_value("upload").run()
+    assert not app.exception
+    assert button(app, "Start").disabled
+    picture, mask = np.full((32, 48, 3), 9, np.uint8), np.zeros((32, 48), np.uint8)
+    mask[4:9, 4:9] = 255
+    files = {
+        f"{name}_1{suffix}": encoded(array)
+        for name in "AB"
+        for suffix, array in ((".tif", picture), ("_mask.tif", mask))
+    }
+    app.file_uploader[0].set_value([(name, content, "image/tiff") for name, content in files.items()]).run()
+    assert not app.exception
+    assert app.number_input(key="train_minutes").value == 0.75  # the preset's, as before the upload
+    button(app, "Start").click().run()
+    assert not app.exception
+    (run,) = run_index.list_runs()
+    assert {"--training-patients=1", "--validation-patients=1"} <= set(run.request["arguments"])
+    assert f"--data={run.folder.path / 'data'}" in run.request["arguments"]
+    (first, second), problems = list_patients(run.folder.path / "data")
+    assert (first.patient_id, second.patient_id, problems) == ("A", "B", [])
+    assert load_volume(first).expected_mask.sum() == 25
+    app.selectbox(key="train_data").set_value("demo").run()
+    assert app.number_input(key="train_training").value == 4  # all of them, not as many as were uploaded
+    wait_for(lambda: not run_index.find_run(run.id).active)
+
+
+def test_settings_survive_a_look_at_another_view(start):
+    app = start()
+    app.get_by_key("preset").set_value("Overfit one patient").run()
+    app.number_input(key="train_batch").set_value(4).run()
+    for view in ("Compare", "Train"):
+        app.segmented_control(key="view").set_value(view).run()
+    assert not app.exception
+    assert (app.get_by_key("preset").value, app.number_input(key="train_batch").value) == ("Overfit one patient", 4)
+
+
+def test_an_estimate_stays_as_long_as_its_settings(start, monkeypatch):
+    found = {"epoch_seconds": [2.0], "epochs": 30, "minutes": 1.25, "memory_mb": 900}
+    monkeypatch.setattr("views.training_form.estimate", lambda request, runs: found)
+    app = start()
+    button(app, "Measure time and memory").click().run()
+    assert "About **1.2 minutes** for 30 epochs" in app.info[0].value
+    app.run()
+    assert "About **1.2 minutes** for 30 epochs" in app.info[0].value
+    app.number_input(key="train_batch").set_value(4).run()
+    assert "minutes" not in app.info[0].value
+
+
+def test_what_a_visitor_cannot_do_any_more_is_said(start):
+    folder = fake_run("20260101-000000-abcd", "mine", 8, [0.1])
+    app = start(run="20260101-000000-abcd")
+    (folder.best / "weights.npz").write_bytes(b"cut off")
+    button(app, "Evaluate").click().run()
+    assert not app.exception
+    assert "holds no weights of this project, or is truncated" in app.toast[0].value
 
 
 def test_upload_becomes_patients_by_name():

@@ -5,7 +5,6 @@ at a lock of the operating system, which is freed however its holder ends, so th
 """
 
 import io
-import json
 import os
 import secrets
 import shutil
@@ -13,7 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from unet.data import Patient, list_patients
 from unet.run_index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, runner_of
-from unet.runs import FINISHED, RunFolder, TrainingStopped
+from unet.runs import FINISHED, RunFolder, TrainingStopped, write_json
 from unet.training_config import TrainingConfig, disk_need
 from unet.weights import Weights, WeightsError, find_weights
 
@@ -33,11 +32,19 @@ LEFT_OUT = ("data", "checkpoint.npz", "process.json")  # of an exported run
 
 
 def new_folder(root: Path | None = None) -> Path:
-    """Make the folder of a new run; its name is its id."""
+    """Make the folder of a new run; its name is its id.
+
+    Raises:
+        JobError: runs cannot be written there.
+    """
     root = root or runs_folder()
-    root.mkdir(parents=True, exist_ok=True)
     path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    path.mkdir()
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise JobError(
+            f"Runs cannot be written to their folder ({error.strerror}); the host has to name another in UNET_RUNS."
+        ) from None
     return path
 
 
@@ -48,25 +55,25 @@ def start(request: Request, folder: Path | None = None) -> str:
         folder: from `new_folder`, if something was put into it before.
 
     Raises:
-        JobError: the host does not allow it, the queue or the disk is full.
+        JobError: the host does not allow it, the queue or the disk is full, or runs cannot be written.
     """
     try:
         limits = Limits.from_environment()
         limits.check(request)
         root = folder.parent if folder else runs_folder()
-        root.mkdir(parents=True, exist_ok=True)
         waiting = sum(run.active for run in list_runs(root))
         if waiting > limits.waiting:
             raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
+        folder = folder or new_folder(root)
         _check_disk(root, request.config)
     except JobError:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    folder = folder or new_folder(root)
     _make_room(root, limits.runs)
+    RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
     content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
-    (folder / "request.json").write_text(json.dumps(content, indent=1))
+    write_json(folder / "request.json", content)
     _launch(folder, request.arguments())
     return folder.name
 
@@ -80,8 +87,7 @@ def resume(run: Run) -> None:
     if not Limits.from_environment().allowed:
         raise JobError("Training is switched off on this server.")
     path, again = run.folder.path, []
-    with FileLock(path.parent / ".resume.lock"):  # two visitors may ask at once
-        run = read_run(path)
+    with _alone(path) as run:
         if run.active or run.state == FINISHED:
             raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
         if "arguments" not in run.request:
@@ -91,8 +97,16 @@ def resume(run: Run) -> None:
         else:
             for leftover in ("metrics.csv", "spec.json", "curve.png"):
                 (path / leftover).unlink(missing_ok=True)
+            run.folder.previews.forget_after(0)
         (path / "stop").unlink(missing_ok=True)
         _launch(path, [*run.request["arguments"], *again])
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Run]:
+    """Yield a run as it is now: two visitors may act at once, each on what their page showed a moment ago."""
+    with FileLock(path.parent / ".resume.lock"):
+        yield read_run(path)
 
 
 def _launch(path: Path, arguments: list[str]) -> None:
@@ -128,15 +142,25 @@ def stop(run: Run) -> threading.Thread:
     return thread
 
 
+def is_stopping(run: Run) -> bool:
+    """Return whether a stop is under way; after all its seconds it can be asked for again, by another server too."""
+    try:
+        asked = (run.folder.path / "stop").stat().st_mtime
+    except OSError:
+        return False
+    return time.time() - asked < ASK_SECONDS + 2 * TERMINATE_SECONDS
+
+
 def delete(run: Run) -> None:
     """Remove a run and all it wrote.
 
     Raises:
         JobError: it is still running.
     """
-    if run.active:
-        raise JobError(f"{run.title} is {run.state}; stop it first.")
-    shutil.rmtree(run.folder.path, ignore_errors=True)
+    with _alone(run.folder.path) as run:
+        if run.active:
+            raise JobError(f"{run.title} is {run.state}; stop it first.")
+        shutil.rmtree(run.folder.path, ignore_errors=True)
 
 
 def weights_of(run: Run) -> Weights:
@@ -195,7 +219,8 @@ def _make_room(root: Path, kept: int | None) -> None:
     """Remove the oldest ended runs above the host's limit."""
     if kept is not None:
         for run in [run for run in list_runs(root) if not run.active][kept:]:
-            delete(run)
+            with suppress(JobError):  # somebody has just resumed it
+                delete(run)
 
 
 # --- inside the process of a run

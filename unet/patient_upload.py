@@ -47,7 +47,7 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
             try:
                 if match is None or match[1] != patient_id:
                     raise DataError("came out of an archive; expected the TIFF itself")
-                picture = _as_in_the_data_set(scan)
+                picture = as_in_the_data_set(scan, ("TIFF",))
             except DataError as error:
                 problems.append(f"{scan.name}: {error}; left out.")
                 continue
@@ -85,11 +85,15 @@ def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tupl
     return patients, problems
 
 
-def _as_in_the_data_set(scan: Scan) -> np.ndarray:
-    """Return (height, width, 3) uint8; equal colours, which the reader gives as one, are three again."""
+def as_in_the_data_set(scan: Scan, formats: tuple[str, ...]) -> np.ndarray:
+    """Return (height, width, 3) uint8; equal colours, which the reader gives as one, are three again.
+
+    Raises:
+        DataError: another format, several pictures, not 8 bits, or larger than 1024 pixels.
+    """
     count, height, width, channels = scan.voxels.shape
-    if scan.file_format != "TIFF" or count > 1:
-        raise DataError(f"{scan.file_format} of {count} pictures; expected a TIFF of one")
+    if scan.file_format not in formats or count > 1:
+        raise DataError(f"{scan.file_format} of {count} pictures; expected a {' or '.join(formats)} of one")
     if max(height, width) > MAX_SIDE:
         raise DataError(f"{width}×{height} pixels, a slice has at most {MAX_SIDE}×{MAX_SIDE}")
     if scan.bit_depth not in (1, 8) or channels not in (1, 3):

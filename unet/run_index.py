@@ -124,8 +124,9 @@ def _cause_of_death(folder: RunFolder) -> tuple[str, str]:
         return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
     if oom_kills() > folder.read_process().get("oom_kills", oom_kills()) or "bad_alloc" in tail(folder.path):
         return OUT_OF_MEMORY, "The system ran out of memory and ended it; choose fewer filters or a smaller size."
-    if shutil.disk_usage(folder.path).free < 1_000_000:
-        return DISK_FULL, "The disk is full; the checkpoint from before is intact. Free space and resume."
+    with suppress(OSError):  # the folder is being deleted
+        if shutil.disk_usage(folder.path).free < 1_000_000:
+            return DISK_FULL, "The disk is full; the checkpoint from before is intact. Free space and resume."
     return INTERRUPTED, "Its process is gone: the machine or the server's container was restarted, or it was killed."
 
 

@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shlex
 import subprocess
 import sys
@@ -33,6 +34,7 @@ import numpy as np
 
 from unet.data import PROJECT_FOLDER, DataError
 from unet.preview import Previews
+from unet.training_config import TrainingConfig, config_from_dict
 from unet.weights import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
@@ -204,15 +206,31 @@ class RunFolder:
             file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {line}\n")
 
 
+def read_config(run_folder: Path) -> TrainingConfig:
+    """Return the settings in a run's `spec.json`, to resume it.
+
+    Raises:
+        TrainingError: there is no run in the folder.
+    """
+    try:
+        return config_from_dict(RunFolder(run_folder).read_spec()["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dict so that a reader sees the old or the new file, never half of one."""
     _replace(path, json.dumps(content, indent=1))
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    part.replace(path)
+    # a name of its own: the run, the server and other runs may all write down that a process has died
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_text(text)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def command_line(program: str) -> str:

@@ -20,7 +20,7 @@ from unet.preprocessing import Fit, normalise
 from unet.preview import predict_slices, preview_slices
 from unet.runs import RunFolder, TrainingError, TrainingStopped
 from unet.sampling import Example, SliceSampler
-from unet.training_config import TrainingConfig, config_from_dict
+from unet.training_config import TrainingConfig
 from unet.weights import half_precision, load_arrays, save_arrays, variable_arrays
 
 NORM_BATCHES = 40  # training batches for the average's batch-norm statistics, after each epoch; fewer in short ones
@@ -292,15 +292,3 @@ class _Run:
     def _log(self, line: str) -> None:
         self._say(line)
         self.folder.write_log(line)
-
-
-def read_config(run_folder: Path) -> TrainingConfig:
-    """Return the settings in a run's `spec.json`, to resume it.
-
-    Raises:
-        TrainingError: there is no run in the folder.
-    """
-    try:
-        return config_from_dict(RunFolder(run_folder).read_spec()["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from unet import jobs
+from unet.data import DataError
 from unet.evaluation import evaluate, report
 from unet.run_index import Run
 from unet.run_request import JobError, Limits
@@ -13,7 +14,7 @@ def show_actions(run: Run) -> None:
     """Show the buttons that make sense in the state of the run."""
     with st.container(horizontal=True):
         if run.active:
-            stopping = run.folder.stop_requested()
+            stopping = jobs.is_stopping(run)
             if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
                 jobs.stop(run)
                 st.rerun(scope="app")
@@ -25,9 +26,9 @@ def show_actions(run: Run) -> None:
                 st.rerun()  # the whole page, which polls again from now on
         if run.has_weights:
             if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
-                st.switch_page("pages/explore.py", query_params={"weights": run.id})
+                st.switch_page("pages/explore.py", query_params={"weights": run.id, **_judged_by(run)})
             if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
-                st.session_state.evaluated = (run.id, _evaluate(run))
+                _act(_evaluate, run)
         st.download_button(
             "Export", data=lambda: jobs.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
             icon=":material/folder_zip:", on_click="ignore", key="export",
@@ -38,11 +39,19 @@ def show_actions(run: Run) -> None:
                 st.write("Deletes the run, its weights and pictures, for everyone.")
                 if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(jobs.delete, run)):
                     st.rerun()
-    found = st.session_state.get("evaluated")
-    if found and found[0] == run.id and found[1]:
-        _show_evaluation(found[1])
-    if problem := st.session_state.pop("action_problem", None):
-        st.error(problem)
+    evaluated, result = st.session_state.get("evaluated", (None, None))
+    if evaluated == run.id:
+        _show_evaluation(result)
+
+
+def _judged_by(run: Run) -> dict[str, str]:
+    """The link's part for a patient that the run was judged by, if Explore has one."""
+    try:
+        judged, (_, here, _) = run.folder.read_spec()["validation_patients"], page.patients()
+    except (OSError, ValueError, KeyError, DataError):
+        return {}
+    known = {patient.patient_id for patient in here}
+    return next(({"patient": id_} for id_ in judged if id_ in known), {})
 
 
 def _training_allowed() -> bool:
@@ -53,26 +62,23 @@ def _training_allowed() -> bool:
 
 
 def _act(action, run: Run) -> None:
+    """Do it; what went wrong is said beside the page, whose run is drawn anew every second."""
     try:
         action(run)
-    except JobError as error:
-        st.session_state.action_problem = str(error)
-
-
-def _evaluate(run: Run) -> dict | None:
-    """Score the best weights on the run's own validation patients, every slice."""
-    try:
-        patients = jobs.validation_patients(run)
-        segmenter = page.segmenter(jobs.weights_of(run))
-        bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
-        for score in evaluate(segmenter, patients):
-            scores.append(score)
-            bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
-        bar.empty()
-        return report(scores, run.id)
     except (*page.PAGE_ERRORS, JobError) as error:
-        st.error(str(error), title="It could not be evaluated")
-        return None
+        st.toast(str(error), icon=":material/error:", duration="long")
+
+
+def _evaluate(run: Run) -> None:
+    """Score the best weights on the run's own validation patients, every slice."""
+    patients = jobs.validation_patients(run)
+    segmenter = page.segmenter(jobs.weights_of(run))
+    bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
+    for score in evaluate(segmenter, patients):
+        scores.append(score)
+        bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
+    bar.empty()
+    st.session_state.evaluated = run.id, report(scores, run.id)
 
 
 def _show_evaluation(result: dict) -> None:

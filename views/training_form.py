@@ -36,14 +36,13 @@ def show_form() -> None:
     if not limits.allowed:
         st.info("Whoever runs this server has switched training off. Finished runs can still be looked at.")
         return
-    preset = st.pills(
-        "Start with", list(PRESETS), default=next(iter(PRESETS)), key="preset", required=True, wrap=True,
-        on_change=_take_preset,
-    )  # fmt: skip
-    if "train_data" not in st.session_state:
+    _recall_settings()
+    if "preset" not in st.session_state:
+        st.session_state.preset = next(iter(PRESETS))
         _take_preset()
+    preset = st.pills("Start with", list(PRESETS), key="preset", required=True, wrap=True, on_change=_take_preset)
     st.caption(PRESETS[preset]["explanation"])
-    settings = st.expander("Settings", icon=":material/tune:")
+    settings = st.expander("Settings", icon=":material/tune:", key="settings", on_change="rerun")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     with settings:
         request = _settings(limits)
@@ -60,8 +59,9 @@ def show_form() -> None:
         disabled=not ready,
         help="Does two steps of this very run in a process of its own, before you start it.",
     ):
-        _show_estimate(request, limits)
-    if ready:
+        _measure(request, limits)
+    _show_estimate(request)
+    if ready and settings.open:  # code brings 1.5 MB of JavaScript with it
         with settings:
             st.caption("The same on the command line:")
             words = replace(request, data=_shown(request.data)).arguments()
@@ -73,17 +73,33 @@ def _shown(folder: Path) -> Path:
     return folder.relative_to(PROJECT_FOLDER) if folder.is_relative_to(PROJECT_FOLDER) else Path(folder.name)
 
 
+def _recall_settings() -> None:
+    """Put back what Streamlit forgets: the value of every widget that the last run of the page did not draw."""
+    state = st.session_state
+    kept = state.setdefault("settings_kept", {})
+    for key in ("preset", *(f"train_{name}" for name in FIRST)):
+        if key in state:
+            kept[key] = state[key]
+        elif key in kept:
+            state[key] = kept[key]
+
+
 def _take_preset() -> None:
     state = st.session_state
-    preset = PRESETS[state.get("preset") or next(iter(PRESETS))]
+    preset = PRESETS[state.preset]
     for name, value in {**FIRST, **preset["values"]}.items():
         state[f"train_{name}"] = value
     sources = _sources()
     if state.train_data == "best":  # the real patients where there are any
         state.train_data = next(iter(sources))
     state.train_data = state.train_data if state.train_data in sources else "demo"
-    for name in ("train_training", "train_validation"):  # all of what the data holds
-        state.pop(name, None)
+    _forget_counts()
+
+
+def _forget_counts() -> None:
+    """Take all patients of the data chosen now."""
+    for name in ("train_training", "train_validation"):
+        st.session_state.pop(name, None)
 
 
 @st.cache_data(ttl="1m", show_spinner=False)
@@ -115,7 +131,10 @@ def _settings(limits: Limits) -> Request | None:
     state, sources = st.session_state, _sources()
     left, middle, right = st.columns(3, gap="medium")
     with left:
-        source = st.selectbox("Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0])
+        source = st.selectbox(
+            "Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0],
+            on_change=_forget_counts,
+        )  # fmt: skip
         try:
             patients = take_upload() if source == UPLOAD else _patients_in(sources[source][1])
         except DataError as error:
@@ -157,7 +176,11 @@ def _settings(limits: Limits) -> Request | None:
             "Learning rate, peak", 1e-6, 1e-1, key="train_rate", format="%.5f", step=1e-4, help="With AdamW"
         )
         schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
-        loss = st.selectbox("Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get)
+        loss = st.selectbox(
+            "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
+            help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
+            "focal Tversky counts a missed pixel more than a false alarm.",
+        )  # fmt: skip
         batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
         slices = st.number_input(
             "Slices in an epoch", 0, 100_000, key="train_epoch_slices", step=32, help="0 takes as many as there are."
@@ -293,17 +316,26 @@ def _start(request: Request, preset: str, limits: Limits) -> None:
     st.rerun()
 
 
-def _show_estimate(request: Request, limits: Limits) -> None:
+def _measure(request: Request, limits: Limits) -> None:
+    """Time two steps and keep what was found with the very settings it was found for."""
+    measured = request
     if st.session_state.train_data == UPLOAD:
-        st.info("Uploaded slices are measured like phantoms of the same number.")
-        request = replace(request, data=DEMO_FOLDER, training_patients=1, validation_patients=1, overfit_patient=None)
+        people = {"training_patients": 1, "validation_patients": 1, "overfit_patient": None}
+        measured = replace(request, data=DEMO_FOLDER, **people)
     with st.spinner("Two steps of this run are being timed …"):
         try:
             limits.check(request)
-            found = estimate(request, run_index.runs_folder())
+            st.session_state.estimate = request, estimate(measured, run_index.runs_folder())
         except JobError as error:
             st.error(str(error), title="It could not be measured")
-            return
+
+
+def _show_estimate(request: Request | None) -> None:
+    measured, found = st.session_state.get("estimate", (None, None))
+    if not found or measured != request:
+        return
+    if st.session_state.train_data == UPLOAD:
+        st.caption("Measured on two phantoms: uploaded slices are read when the run starts.")
     seconds = " → ".join(f"{value:.1f}" for value in found["epoch_seconds"])
     st.info(
         f"About **{found['minutes']:.1f} minutes** for {found['epochs']} epochs of {seconds} s, and "

@@ -35,6 +35,7 @@ def show_runs() -> None:
         state.run = linked
     if state.run not in by_id:
         state.run = next((run.id for run in runs if run.active), runs[0].id)
+    state.run = state.run  # assigned, so that the box shows the label of now and not the one it was chosen by
     run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
     st.query_params["run"] = run_id
     active = any(run.active for run in runs)
@@ -68,8 +69,9 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
             show_curves({run.title: rows})
         with right:
             _pace(rows)
-    with st.expander("Log", icon=":material/subject:"):
-        st.code(_log(run), language=None, height=220)
+    log = st.expander("Log", icon=":material/subject:", key="log", on_change="rerun")
+    if log.open:  # code brings 1.5 MB of JavaScript with it
+        log.code(_log(run), language=None, height=220)
     if _phases(run_index.list_runs()) != phases:
         st.rerun()  # the list above has changed, or there is nothing to wait for any more and the page stops polling
 
@@ -112,7 +114,7 @@ def _numbers(rows: list[dict]) -> None:
         (columns[0], "Loss", f"{last['loss']:.3f}", "Mean of the last epoch, on augmented training slices."),
         (columns[1], "Dice", f"{last['validation_dice']:.3f}", "Volume Dice, mean over the validation patients."),
         (columns[2], "Average", f"{last['moving_average']:.3f}", "Moving average of the Dice: 0.8 old + 0.2 new."),
-        (columns[3], "Rate", f"{last['learning_rate']:.1e}", "Learning rate of the last step."),
+        (columns[3], "Rate", f"{last['learning_rate']:.2g}", "Learning rate of the last step."),
         (columns[4], "s/epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
     ):
         column.metric(label, value, help=meaning)
@@ -172,7 +174,14 @@ def _pace(rows: list[dict]) -> None:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={"title": "epoch"},
         yaxis={"rangemode": "tozero", "exponentformat": "power", "nticks": 4},
-        yaxis2={"rangemode": "tozero", "overlaying": "y", "side": "right", "showgrid": False, "nticks": 4},
+        yaxis2={
+            "rangemode": "tozero",
+            "overlaying": "y",
+            "side": "right",
+            "tickmode": "auto",
+            "showgrid": False,
+            "nticks": 4,
+        },
         uirevision="keep",
     )
     alt = "Learning rate and seconds per epoch"

@@ -1,6 +1,5 @@
-"""Take slices with masks from a visitor, for a run of their own: checked by header, decoded, written anew."""
+"""Take slices with masks from a visitor, for a run of their own: decoded in a child process, written anew."""
 
-import io
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -8,13 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import streamlit as st
-from PIL import Image, UnidentifiedImageError
 
 from unet.data import DataError, Patient
+from unet.patient_upload import as_in_the_data_set
+from unet.sandbox import read_upload
+from unet.scan import IngestError
 
 UPLOAD = "upload"
-MAX_FILES, MAX_SIDE = 2000, 1024
-_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,80}?)_(\d{1,5})(_mask)?\.(?:tiff?|png)", re.IGNORECASE)
+MAX_FILES = 2000
+# shorter than what the child cuts off, so that a name comes back as it went
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,59}?)_([0-9]{1,4})(_mask)?\.(?:tiff?|png)", re.IGNORECASE | re.ASCII)
 
 
 def take_upload(destination: Path | None = None):
@@ -24,7 +26,7 @@ def take_upload(destination: Path | None = None):
         destination: folder to write to, in the layout of the data set; None only lists the patients.
 
     Raises:
-        DataError: a file is no picture, too large, or no slice has a mask.
+        DataError: a file is no picture of 8 bits, too large, or no slice has a mask.
     """
     if destination is None:
         files = st.file_uploader(
@@ -46,8 +48,9 @@ def take_upload(destination: Path | None = None):
         ]
     for name, slices in by_patient.items():
         (destination / name).mkdir(parents=True)
+        pictures = decode([file for pair in slices.values() for file in pair])
         for number, (image, mask) in slices.items():
-            picture, drawn = decode(image.getvalue(), image.name), decode(mask.getvalue(), mask.name)
+            picture, drawn = pictures[image.name], pictures[mask.name]
             if picture.shape != drawn.shape:
                 raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
             stem = str(destination / name / f"{name}_{number}")
@@ -76,20 +79,22 @@ def _by_patient(files) -> dict[str, dict[int, tuple]]:
     return pairs
 
 
-def decode(content: bytes, name: str) -> np.ndarray:
-    """Return (height, width, 3) uint8; the header is read first and nothing large is decoded.
+def decode(files) -> dict[str, np.ndarray]:
+    """Return (height, width, 3) uint8 by file name.
 
     Raises:
-        DataError: it is no TIFF or PNG of 8 bits, or larger than 1024 pixels.
+        DataError: one of them is no TIFF or PNG of 8 bits, or larger than 1024 pixels.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("TIFF", "PNG")) as picture:
-            if max(picture.size) > MAX_SIDE or min(picture.size) < 16:
-                raise DataError(f"{name[:80]}: {picture.size[0]}×{picture.size[1]} pixels; expected 16 to {MAX_SIDE}.")
-            if picture.mode not in ("1", "L", "P", "RGB", "RGBA"):
-                raise DataError(f"{name[:80]}: {picture.mode} pixels; expected 8 bits for each of three channels.")
-            return np.array(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{name[:80]} is no complete TIFF or PNG. Save it again.") from None
+        scans, problems = read_upload([(file.name, file.getvalue()) for file in files], stacked=False)
+    except IngestError as error:
+        raise DataError(str(error)) from None
+    if problems:
+        raise DataError(problems[0])
+    pictures = {}
+    for scan in scans:
+        try:
+            pictures[scan.name] = as_in_the_data_set(scan, ("TIFF", "PNG"))
+        except DataError as error:
+            raise DataError(f"{scan.name}: {error}.") from None
+    return pictures
