@@ -55,7 +55,6 @@ _viewer = st.components.v2.component(
 _parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
 
 
-@st.fragment
 def show_viewer(
     volume: Volume,
     volume_id: str,
@@ -66,6 +65,9 @@ def show_viewer(
     start: dict | None = None,
 ) -> None:
     """Show a volume, running the network on the slices it has not seen, from the visible one outward.
+
+    No fragment: the canvas speaks up by itself when the view has come to rest. Where that falls together with a choice
+    elsewhere on the page, Streamlit's browser side runs the fragment alone, and the choice is lost.
 
     Args:
         volume: read-only.
@@ -79,8 +81,7 @@ def show_viewer(
     """
     weights, running = network
     if simple_viewer_wanted():
-        show_progress(running)
-        show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
+        _show_simple_viewer(volume, brain, network, start)
     else:
         scope = "session" if private else "global"
         description = {
@@ -95,6 +96,15 @@ def show_viewer(
         networks = [one for one in (network, other) if one]
         show_canvas(description, _parcels(volume, volume_id, brain, networks, opened_at, scope))
     offer_simple_viewer()
+
+
+@st.fragment  # its widgets are many, and speak only when somebody touches them
+def _show_simple_viewer(
+    volume: Volume, brain: np.ndarray, network: tuple[Weights, RunningSegmentation], start: dict | None
+) -> None:
+    weights, running = network
+    show_progress(running)
+    show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
 
 
 def simple_viewer_wanted() -> bool:

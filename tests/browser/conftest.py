@@ -23,10 +23,17 @@ def browser():
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def page(browser):
+@pytest.fixture(scope="session")
+def context(browser):
+    """One for all tests: Streamlit's scripts are 10 MB, and a context of its own would load them for each."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context):
     page = context.new_page()
     page.set_default_timeout(60_000)
     yield page
-    context.close()
+    page.close()

@@ -1,5 +1,7 @@
 """What tests know of the viewer in the page: its state, its pixels and when it has come to rest."""
 
+import base64
+
 import numpy as np
 
 from unet import overlay
@@ -39,11 +41,15 @@ def native_pixels(page, pane: int = 0) -> np.ndarray:
     """Return what a pane paints before it is scaled to the screen, (height, width, 3) RGB."""
     width, height, data = probe(
         page,
-        "[viewer.panes[argument].image.width, viewer.panes[argument].image.height, "
-        "[...viewer.panes[argument].image.data]]",
+        """(() => {
+            const { width, height, data } = viewer.panes[argument].image;
+            let bytes = "";
+            for (let i = 0; i < data.length; i += 32768) bytes += String.fromCharCode(...data.subarray(i, i + 32768));
+            return [width, height, btoa(bytes)];
+        })()""",
         pane,
     )
-    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+    return np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3]
 
 
 def flair_of(volume, index: int) -> np.ndarray:

@@ -88,6 +88,7 @@ class Viewer {
     this.outline = new Outline();
     this.pause();
     this.reset();
+    this.blank(); // before the next frame is drawn the pointer may move, over pictures that are no more
   }
 
   /** Go where the link or the page says, else where the largest lesion is, as soon as that is known. */
