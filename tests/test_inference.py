@@ -14,10 +14,9 @@ import pytest
 
 from unet import inference
 from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.engines import InferenceError, openvino_model
+from unet.engines import InferenceError, Setting, openvino_model
 from unet.inference import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
-from unet.speed import Setting
 from unet.weights import WeightsError, find_weights
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from unet import inference
 from unet.data import DEMO_FOLDER, Volume, list_patients, load_volume
+from unet.engines import Setting
 from unet.inference import RunningSegmentation, Segmenter
-from unet.speed import Setting
 from unet.weights import find_weights
 from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel
 

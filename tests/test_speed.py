@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from unet import speed
-from unet.engines import OpenVinoEngine, export_openvino
+from unet.engines import OpenVinoEngine, Setting, export_openvino
 from unet.model import attention_unet
-from unet.speed import Setting, available_cores, candidates, fastest_setting
+from unet.speed import available_cores, candidates, fastest_setting
 
 pytest.importorskip("openvino")
 

@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unet.data import PROJECT_FOLDER
-from unet.speed import Setting
 from unet.weights import Weights, assign_arrays, load_arrays
 
 ATTENTION_LEVELS = (1, 2, 3, 4)  # finest to coarsest
@@ -38,6 +38,19 @@ class KerasEngine:
         """Return probability, (B, H, W, 1), and the four attention maps, finest first, as float32."""
         outputs = self._model(slices, training=False)
         return [np.asarray(outputs[name]) for name in output_names()]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the network is run.
+
+    Attributes:
+        batch: slices at once, where that many wait.
+        threads: 0 leaves it to OpenVINO, which takes every core.
+    """
+
+    batch: int = 1
+    threads: int = 0
 
 
 class OpenVinoEngine:

@@ -8,27 +8,16 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from unet.engines import OpenVinoEngine, Setting
+
 BATCH = 4  # slices at once that are tried: the first part of a volume should not wait for many
 GAIN = 0.9  # share of the plain setting's time that another must stay below; less may be chance
 ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How the network is run.
-
-    Attributes:
-        batch: slices at once, where that many wait.
-        threads: 0 leaves it to OpenVINO, which takes every core.
-    """
-
-    batch: int = 1
-    threads: int = 0
 
 
 def fastest_setting(model_path: Path, precision: str | None, remember_in: Path) -> Setting:
@@ -82,8 +71,6 @@ def milliseconds_per_slice(model_path: Path, precision: str | None, settings: li
 
     A network that was converted for one slice at a time is not tried with more.
     """
-    from unet.engines import OpenVinoEngine
-
     engines = {setting: OpenVinoEngine(model_path, precision, setting) for setting in settings}
     seconds = {setting: [] for setting, engine in engines.items() if engine.setting == setting}
     for round_ in range(1 + ROUNDS):
