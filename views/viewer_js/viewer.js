@@ -339,12 +339,7 @@ class Viewer {
   draw() {
     const { study, data, model } = this;
     showControls(this);
-    const arrived = study.arrived(model.id);
-    this.find(".progress").textContent = !study.shape
-      ? "The slices are on their way …"
-      : arrived < data.shape[0]
-        ? `The network looks at every slice: ${arrived} of ${data.shape[0]}`
-        : model.engine;
+    this.find(".progress").textContent = this.progress();
     for (const { figure } of this.panes) figure.hidden = !figure.dataset.in.split(" ").includes(this.state.layout);
     if (!study.shape) return this.blank();
     if (this.follows) this.follow();
@@ -354,6 +349,18 @@ class Viewer {
     showLegend(this);
     this.find(".where").textContent = this.where();
     this.frames += 1;
+  }
+
+  /** How far the networks are; when they are done, what ran. */
+  progress() {
+    const { study, data, model } = this;
+    if (!study.shape) return "The slices are on their way …";
+    const other = data.other && this.atEpoch(data.other);
+    for (const [network, who] of [[model, "The network"], [other, other?.name]]) {
+      const arrived = network ? study.arrived(network.id) : data.shape[0];
+      if (arrived < data.shape[0]) return `${who} looks at every slice: ${arrived} of ${data.shape[0]}`;
+    }
+    return model.engine;
   }
 
   /** Show nothing of the patient before, whose slices do not belong under this one's name. */
