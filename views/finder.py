@@ -34,7 +34,7 @@ def pick_patient(root: Path, found: list[Patient]) -> Patient:
     title.subheader("Brain MRI through an Attention U-Net", anchor=False)
     patient_id = box.selectbox("Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_))
     # written here and not bound to the box, so that the link names the patient from the first moment
-    st.query_params["patient"] = patient_id
+    page.keep_in_link("patient", patient_id)
     with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"

@@ -150,11 +150,21 @@ def choose_weights() -> tuple[Weights, Weights | None]:
         help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
     )
     for parameter, value, usual in (("weights", name, DEFAULT_WEIGHTS), ("beside", beside, None)):
-        if value == usual:
-            st.query_params.pop(parameter, None)
-        else:
-            st.query_params[parameter] = value
+        keep_in_link(parameter, None if value == usual else value)
     return load(name), load(beside) if beside not in (None, name) else None
+
+
+def keep_in_link(parameter: str, value: str | None) -> None:
+    """Write a choice into the page's address, or take it out; only where it changed.
+
+    Each write sends the address as the server knows it, and the viewer, which writes there too, may be ahead of it.
+    """
+    if value == st.query_params.get(parameter):
+        return
+    if value is None:
+        del st.query_params[parameter]
+    else:
+        st.query_params[parameter] = value
 
 
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
