@@ -125,10 +125,10 @@ def test_burned_in_text_is_warned_about_where_it_is_found_and_where_it_leaves(pa
 
 
 def test_a_phones_photo_is_segmented(page):
-    photo = np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    photo = np.random.default_rng(0).integers(0, 255, (128, 640, 3), np.uint8).repeat(4, 0).repeat(4, 1)
     app = drop(page, ("a.png", png_bytes(photo)))
     assert not app.error
-    assert "Scaled down from 3200 × 2400 to 2048 × 1536" in texts(app)
+    assert "Scaled down from 2560 × 512 to 2048 × 410" in texts(app)
     assert app.warning
     app.button(key="segment").click().run()
     assert not app.exception and "Masks as PNG" in labels(app)
