@@ -8,6 +8,7 @@ import streamlit as st
 from unet import overlay, run_index
 from unet.run_index import Run
 from unet.run_request import JobError
+from views import page
 from views.training_actions import show_actions
 from views.training_preview import show_previews
 
@@ -37,7 +38,7 @@ def show_runs() -> None:
         state.run = next((run.id for run in runs if run.active), runs[0].id)
     state.run = state.run  # assigned, so that the box shows the label of now and not the one it was chosen by
     run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
-    st.query_params["run"] = run_id
+    page.keep_in_link("run", run_id)
     active = any(run.active for run in runs)
     st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
     st.fragment(_show_slices, run_every=PREVIEW_SECONDS if by_id[run_id].active else None)(run_id)
