@@ -7,27 +7,26 @@ Speed does not depend on the weights' values, so `synthetic_network` serves for 
 counted with the weights that ship, on every slice of the phantoms, and on the synthetic slice where a width ships none.
 """
 
-import json
 import os
 import platform
 import tempfile
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from unet.benchmark_engines import LOADERS, OPENVINO_FILE, peak_memory_mb, write_networks
 from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.engines import OpenVinoEngine, export_openvino, output_names
+from unet.engines import OpenVinoEngine
 from unet.inference import Segmenter
 from unet.speed import available_cores
 from unet.weights import Weights, find_weights, shipped_names
 
 SEED = 0
-ENGINES = ("keras_predict", "tf_function", "openvino", "openvino_fp32")
-EXTRA_ENGINES = ("openvino_int8", "onnxruntime", "pytorch", "pytorch_bfloat16")  # where their packages are installed
-VOLUME_SLICES, VOLUME_ROUNDS = 30, 2
+VOLUME_SLICES = 30
 MATRIX_SIDE = 3072  # large enough to keep every core busy, 58 GFLOP
 LESION_SHARE = 0.05  # of the slice's area
 FIT_STEPS = 200
@@ -37,19 +36,16 @@ BAR_BFLOAT16, BAR_FLOAT32 = 0.38, 0.85
 AGREEMENT_BAR = 0.999
 
 
-def run_benchmark(
-    json_path: Path | None = None, rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256
-) -> dict:
+def run_benchmark(rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256) -> dict:
     """Time one slice and one volume in each engine and compare their answers; prints a table of ratios.
 
     Args:
-        json_path: where to write the figures; None writes nothing.
         rounds: each runs every engine once; the median counts.
         widths: `filters` of the networks; the first one decides the bar.
         size: side of the slice in pixels, divisible by 16.
 
     Returns:
-        What is written as JSON: `machine`, with the GFLOP/s of a plain matrix product as its limit; per width the
+        `machine`, with the GFLOP/s of a plain matrix product as its limit; per width the
         figures of `measure`; and `bar`: the `ratio` and `mask_agreement` to reach at the first width, and whether
         they were `met`.
 
@@ -65,16 +61,14 @@ def run_benchmark(
         figures = result[str(filters)] = measure(filters, size, rounds)
         if weights := shipped_weights(filters):
             figures |= phantom_agreement(weights)
-    first, flags = result[str(widths[0])], result["machine"]["cpu_flags"]
-    ratio = BAR_BFLOAT16 if {"avx512_bf16", "amx_bf16"} & set(flags) else BAR_FLOAT32
+    first = result[str(widths[0])]
+    ratio = BAR_BFLOAT16 if has_bfloat16() else BAR_FLOAT32
     result["bar"] = {
         "ratio": ratio,
         "mask_agreement": AGREEMENT_BAR,
         "met": first["ratio"] <= ratio and first["mask_agreement"] >= AGREEMENT_BAR,
     }
     print(table(result))
-    if json_path:
-        json_path.write_text(json.dumps(result, indent=1) + "\n")
     return result
 
 
@@ -82,95 +76,47 @@ def measure(filters: int, size: int, rounds: int) -> dict:
     """Return the figures of one width.
 
     Returns:
-        `<engine>_ms`; `ratio`, `tf_function_ratio`, `openvino_fp32_ratio` to `keras_predict_ms`, and the same of
-        the extra engines whose packages are installed, the others named in `left_out`; `gflop`, the work of one
-        slice; `gflops`, GFLOP/s per engine; `volume_s`, seconds for a volume, `keras.predict` taking all its slices
-        at once; `openvino_name` with the precision it chose; and between OpenVINO at that precision and Keras:
-        the figures of `agreement_figures` on the synthetic slice, `max_probability_difference` and
+        Per engine of `LOADERS`: `<engine>_ms`, one slice, its ratio to `keras_predict_ms` in `ratios`, GFLOP/s in
+        `gflops`, seconds for a volume in `volume_s`, the memory of a process of its own in `memory_mb`; those that
+        cannot run here in `left_out`, with the reason. `ratio`, that of OpenVINO at the precision it chose, the
+        one for the bar; `gflop`, the work of one slice; `openvino_name` with the precision; and between that and
+        Keras: the figures of `agreement_figures` on the synthetic slice, `max_probability_difference` and
         `attention_max_difference`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
-
     slices, lesion = synthetic_slice(size)
     model = synthetic_network(filters, slices, lesion)
-    forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "model.xml")
-        export_openvino(model, path)
-        openvino, openvino_fp32 = OpenVinoEngine(path), OpenVinoEngine(path, "f32")
-        calls = {
-            "keras_predict": lambda: model.predict(slices, verbose=0),  # as everyone writes it
-            "tf_function": lambda: {name: value.numpy() for name, value in forward(slices).items()},
-            "openvino": lambda: openvino.run(slices),
-            "openvino_fp32": lambda: openvino_fp32.run(slices),
-        }
-        extra, left_out = extra_calls(model, path, slices)
-        milliseconds = median_milliseconds({**calls, **extra}, rounds)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        left_out = write_networks(model, slices, folder)
+        if not has_bfloat16():  # PyTorch would emulate it, at a tenth of the speed of float32
+            left_out.setdefault("pytorch_bfloat16", "the processor has no instructions for bfloat16")
+        engines = [engine for engine in LOADERS if engine not in left_out]
+        memory = {engine: peak_memory_mb(engine, folder, slices) for engine in engines}
+        runs = {engine: LOADERS[engine](folder) for engine in engines}
+        milliseconds = median_milliseconds({engine: partial(run, slices) for engine, run in runs.items()}, rounds)
         volume = np.repeat(slices, VOLUME_SLICES, axis=0)
-        volume_calls = {
-            "keras_predict": lambda: model.predict(volume, verbose=0),
-            "openvino": lambda: openvino.run(volume),
-        }
-        volume_milliseconds = median_milliseconds(volume_calls, VOLUME_ROUNDS, warm_up=0)
-        expected = [model.predict(slices, verbose=0)[name] for name in output_names()]
-        found = openvino.run(slices)
-        name = openvino.name
+        volume_calls = {engine: partial(run, volume) for engine, run in runs.items()}
+        volume_milliseconds = median_milliseconds(volume_calls, 1, warm_up=0)
+        expected, found = runs["keras_predict"](slices), runs["openvino"](slices)
+        openvino_name = OpenVinoEngine(folder / OPENVINO_FILE).name
 
     gflop = convolution_flop(model) / 1e9
-    baseline = milliseconds["keras_predict"]
+    ratios = {engine: round(value / milliseconds["keras_predict"], 4) for engine, value in milliseconds.items()}
     return {
         **{f"{engine}_ms": round(value, 3) for engine, value in milliseconds.items()},
-        "ratio": round(milliseconds["openvino"] / baseline, 4),
-        "tf_function_ratio": round(milliseconds["tf_function"] / baseline, 4),
-        "openvino_fp32_ratio": round(milliseconds["openvino_fp32"] / baseline, 4),
-        **{f"{engine}_ratio": round(milliseconds[engine] / baseline, 4) for engine in extra},
+        "ratio": ratios["openvino"],
+        "ratios": ratios,
         "left_out": left_out,
         "volume_s": {engine: round(value / 1000, 3) for engine, value in volume_milliseconds.items()},
+        "memory_mb": memory,
         "gflop": round(gflop, 6),
         "gflops": {engine: round(1000 * gflop / value, 6) for engine, value in milliseconds.items()},
-        "openvino_name": name,
+        "openvino_name": openvino_name,
         **agreement_figures([found[0] >= 0.5], [expected[0] >= 0.5], "the synthetic slice"),
         "max_probability_difference": _largest_difference(found[:1], expected[:1]),
         "attention_max_difference": _largest_difference(found[1:], expected[1:]),
     }
-
-
-def extra_calls(model, path: Path, slices: np.ndarray) -> tuple[dict, dict[str, str]]:
-    """Return calls of the engines that are not installed with the app, and why the others are left out.
-
-    Args:
-        model: the Keras network.
-        path: of the same network as OpenVINO IR.
-        slices: (1, size, size, 3), normalised.
-    """
-    calls, left_out = {}, {}
-    try:
-        calls["openvino_int8"] = _int8_call(path, slices)
-    except ImportError as error:
-        left_out["openvino_int8"] = str(error)
-    try:
-        from unet import benchmark_peers
-
-        port = benchmark_peers.torch_network(model)
-        calls["pytorch"] = benchmark_peers.torch_call(port, slices, bfloat16=False)
-        calls["pytorch_bfloat16"] = benchmark_peers.torch_call(port, slices, bfloat16=True)
-        calls["onnxruntime"] = benchmark_peers.onnx_call(port, slices)
-    except ImportError as error:
-        left_out |= {engine: str(error) for engine in EXTRA_ENGINES[1:] if engine not in calls}
-    return calls, left_out
-
-
-def _int8_call(path: Path, slices: np.ndarray):
-    """Return a call of the network in int8, calibrated on its one slice: good for time, not for answers."""
-    import nncf
-    import openvino
-
-    model = nncf.quantize(openvino.Core().read_model(path), nncf.Dataset([slices]), subset_size=1)
-    int8_path = path.with_name("int8.xml")
-    openvino.save_model(model, int8_path)
-    engine = OpenVinoEngine(int8_path)
-    return lambda: engine.run(slices)
 
 
 def matrix_product_rate(precision: str, side: int) -> float:
@@ -322,6 +268,11 @@ def describe_machine() -> dict:
     }
 
 
+def has_bfloat16() -> bool:
+    """Return whether the processor has instructions for bfloat16; no where Linux is not there to say."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
+
+
 def cpu_flags() -> list[str]:
     """Return which of the instruction sets that matter here the processor has; empty where Linux is not there to say.
 
@@ -335,28 +286,27 @@ def cpu_flags() -> list[str]:
 
 
 def table(result: dict) -> str:
-    """Return the figures of `run_benchmark` as text for people."""
+    """Return the figures of `run_benchmark` as text for people; ratios are to `keras.predict`."""
     bar = result["bar"]
     limits = result["machine"]["matrix_product_gflops"]
     lines = [
         "a matrix product: " + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in limits.items()),
-        f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  ratio to keras.predict",
+        f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  {'ratio':>5}  {'30 slices':>9}  {'ratio':>5}  {'MB':>6}",
     ]
     for filters, figures in result.items():
         if filters in ("machine", "bar"):
             continue
+        volume_s, memory_mb = figures["volume_s"], figures["memory_mb"]
         for engine, rate in figures["gflops"].items():
-            milliseconds = figures[f"{engine}_ms"]
-            ratio = milliseconds / figures["keras_predict_ms"]
-            lines.append(f"{filters:>7}  {engine:16}  {milliseconds:8.1f}  {rate:8.0f}  {ratio:.2f}")
+            volume_ratio = volume_s[engine] / volume_s["keras_predict"]
+            memory = "-" if memory_mb[engine] is None else f"{memory_mb[engine]:.0f}"
+            lines.append(
+                f"{filters:>7}  {engine:16}  {figures[f'{engine}_ms']:8.1f}  {rate:8.0f}  {figures['ratios'][engine]:5.2f}"
+                f"  {volume_s[engine]:7.1f} s  {volume_ratio:5.2f}  {memory:>6}"
+            )
         precision = figures["openvino_name"].split()[-1]
         share = figures["gflops"]["openvino"] / limits[precision]
-        volume = figures["volume_s"]
         lines.append(f"{'':7}  {figures['openvino_name']} reaches {share:.0%} of the matrix product's rate")
-        lines.append(
-            f"{'':7}  {VOLUME_SLICES} slices: keras.predict {volume['keras_predict']:.1f} s, OpenVINO "
-            f"{volume['openvino']:.1f} s, ratio {volume['openvino'] / volume['keras_predict']:.2f}"
-        )
         for engine, reason in figures["left_out"].items():
             lines.append(f"{'':7}  {engine} is left out: {reason}")
         lines.append(
