@@ -20,10 +20,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from unet import jobs
 from unet.data import DataError, find_data_root, list_patients
-from unet.runners import RayRunner, RunnerError, run_in_background
-from unet.runs import RunFolder, TrainingError, TrainingStopped, read_config
-from unet.sampling import load_examples, overfit_subset, split_patients
-from unet.training_config import (
+from unet.learning.config import (
     ARCHITECTURES,
     LOSS_NAMES,
     SCHEDULES,
@@ -31,6 +28,9 @@ from unet.training_config import (
     augmentation_without,
     overfit_config,
 )
+from unet.learning.sampling import load_examples, overfit_subset, split_patients
+from unet.runners import RayRunner, RunnerError, run_in_background
+from unet.runs import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.weights import WeightsError, find_weights, load_arrays
 
 
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> None:
         if args.strategy == "multi-worker":
             if not config.epochs or config.minutes:
                 raise ValueError("several machines need --epochs and no --minutes: their clocks differ")
-            from unet.devices import worker_index
+            from unet.learning.devices import worker_index
 
             worker = worker_index()
         if worker:  # computes the same and writes it down beside the run, where nobody looks
@@ -164,7 +164,8 @@ def run(args: argparse.Namespace) -> None:
 
         choose_kernels(config)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
-        from unet import devices, training
+        from unet import training
+        from unet.learning import devices
 
         if threads:
             devices.limit_threads(threads)
@@ -175,8 +176,8 @@ def run(args: argparse.Namespace) -> None:
             print_estimate(config, learn, judge)
             return
         if start and config.filters != weights.filters:
+            from unet.learning.widening import widen
             from unet.model import ARCHITECTURES as BUILDERS
-            from unet.widening import widen
 
             start = widen(start, BUILDERS[config.architecture](config.filters, (None, None, 3)), config.seed)
         learn = load_examples(learn[: args.overfit])

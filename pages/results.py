@@ -4,7 +4,7 @@ import streamlit as st
 
 from unet.data import DataError
 from unet.protocol import ROWS
-from unet.results import headline_row, rows_of
+from unet.reports.results import headline_row, rows_of
 from views import page, results
 from views.evaluation import own_report, show_own_evaluation, show_own_problems
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from unet import jobs, run_index
 from unet.augmentation import NO_AUGMENTATION
 from unet.data import DEMO_FOLDER, find_data_root, list_patients, load_volume
+from unet.learning.config import TrainingConfig
 from unet.run_request import Request
-from unet.training_config import TrainingConfig
 from unet.weights import find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ def overfit(args) -> None:
     """Run the preset "Overfit one patient" and report when its Dice passes 0.9."""
     root = find_data_root()
     patients, _ = list_patients(root)
-    from unet.sampling import split_patients
+    from unet.learning.sampling import split_patients
 
     patient = split_patients(patients, 0)[0][0].patient_id
     config = TrainingConfig(
@@ -165,10 +165,10 @@ import os, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import sys, keras, tensorflow as tf
 from unet.data import DEMO_FOLDER, list_patients
-from unet.devices import mixed_precision_policy
-from unet.learner import Learner
-from unet.sampling import SliceSampler, load_examples
-from unet.training_config import TrainingConfig
+from unet.learning.devices import mixed_precision_policy
+from unet.learning.learner import Learner
+from unet.learning.sampling import SliceSampler, load_examples
+from unet.learning.config import TrainingConfig
 from concurrent.futures import ThreadPoolExecutor
 keras.config.set_dtype_policy(mixed_precision_policy())
 config = TrainingConfig(filters={filters}, sizes=({size},), epochs=1, batch_size={batch})

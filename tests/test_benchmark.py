@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unet import benchmark
-from unet.benchmark_engines import LOADERS, write_networks
+from unet.benchmark_engines import LOADERS, memory_mb, write_networks
 from unet.engines import output_names
 
 pytest.importorskip("openvino")
@@ -12,7 +12,7 @@ pytest.importorskip("openvino")
 
 @pytest.fixture(scope="module")
 def result():
-    return benchmark.run_benchmark(rounds=2, widths=(2,), size=32)
+    return benchmark.run_benchmark(rounds=2, widths=(2,), size=32, with_memory=False)
 
 
 def test_convolution_flop_of_a_network_counted_by_hand():
@@ -48,8 +48,7 @@ def test_figures_of_a_width_belong_together(result):
     )
     run = set(LOADERS) - set(figures["left_out"])
     assert {"keras_predict", "tf_function", "openvino", "openvino_fp32"} <= run
-    assert set(figures["gflops"]) == set(figures["ratios"]) == set(figures["volume_s"]) == set(figures["memory_mb"]) == run
-    assert figures["memory_mb"]["openvino"] < figures["memory_mb"]["keras_predict"]  # no TensorFlow in the process
+    assert set(figures["gflops"]) == set(figures["ratios"]) == set(figures["volume_s"]) == run
     seconds = figures["keras_predict_ms"] / 1000
     assert figures["gflops"]["keras_predict"] == pytest.approx(figures["gflop"] / seconds, rel=0.05)
     assert 0 <= figures["mask_agreement"] <= 1
@@ -115,6 +114,7 @@ def test_every_engine_gives_the_same_answers_whatever_the_number_of_slices(tmp_p
     slices, lesion = benchmark.synthetic_slice(32)
     model = benchmark.synthetic_network(4, slices, lesion)
     left_out = write_networks(model, slices, tmp_path)
+    assert 50 < memory_mb("openvino", tmp_path, slices) < 500  # a process of its own, without TensorFlow
     two = np.concatenate([slices, slices[:, ::-1]])
     expected = model(two, training=False)
     for engine in {"keras_predict", "tf_function", "openvino_fp32", "pytorch", "onnxruntime"} - set(left_out):

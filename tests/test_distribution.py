@@ -87,8 +87,8 @@ def test_several_machines_need_a_length_in_epochs(tmp_path):
 
 
 def test_batches_that_cannot_be_shared_evenly_are_refused():
-    from unet.learner import Learner
-    from unet.training_config import TrainingConfig
+    from unet.learning.config import TrainingConfig
+    from unet.learning.learner import Learner
 
     class Three:
         num_replicas_in_sync = 3

@@ -24,7 +24,7 @@ from unet.inference import Segmenter
 from unet.mapping import build_volume, suggest
 from unet.metrics import dice_score
 from unet.readers import read_files
-from unet.report import to_html
+from unet.reports.sheet import to_html
 from unet.scan import IngestError
 from unet.weights import find_weights
 

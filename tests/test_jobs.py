@@ -20,9 +20,9 @@ import pytest
 
 from unet import jobs, run_index, runners
 from unet.data import DEMO_FOLDER
+from unet.learning.config import TrainingConfig
 from unet.run_request import JobError, Limits, Request, offered_folders
 from unet.runs import RunFolder
-from unet.training_config import TrainingConfig
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = TrainingConfig(filters=4, sizes=(64,), epochs=2)
@@ -345,7 +345,7 @@ def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     program = (
         "import sys; from pathlib import Path; from unet import jobs, runners\n"
-        "from unet.run_request import Request; from unet.training_config import TrainingConfig\n"
+        "from unet.run_request import Request; from unet.learning.config import TrainingConfig\n"
         f"runners.COMMAND = {runners.COMMAND!r}\n"
         f"print(jobs.start(Request('t', TrainingConfig(epochs=1), Path({str(DEMO_FOLDER)!r}))), flush=True)\n"
         "import time; time.sleep(60)\n"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unet.data import Volume
-from unet.preprocessing import intensity_statistics
-from unet.preview import (
+from unet.learning.config import disk_need, parameters
+from unet.learning.preview import (
     MAX_EPOCHS,
     SLICES,
     Previews,
@@ -15,8 +15,8 @@ from unet.preview import (
     predict_slices,
     preview_slices,
 )
-from unet.sampling import Example
-from unet.training_config import disk_need, parameters
+from unet.learning.sampling import Example
+from unet.preprocessing import intensity_statistics
 from unet.weights import WeightsError
 
 

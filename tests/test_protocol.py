@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unet import protocol, results, slice_results
+from unet import protocol
 from unet.__main__ import main
 from unet.clinical import ClinicalRecord
 from unet.data import DEMO_FOLDER, DataError, list_patients
 from unet.postprocessing import PLAIN, PostProcessing
+from unet.reports import results, slice_results
 
 ONE = "PHANTOM_ICBM_0001_20260101"
 

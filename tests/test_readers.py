@@ -458,7 +458,7 @@ def test_one_file_that_needs_too_much_memory_does_not_take_the_others_along(monk
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr("unet.tiff.read_tiff", exhausted)
+    monkeypatch.setattr("unet.reading.tiff.read_tiff", exhausted)
     [scan], [problem] = read_files([("a.tif", tiff_bytes(RAMP)), ("b.png", png_bytes(slice_image()))])
     assert scan.name == "b.png"
     assert problem == "a.tif: reading it needs more memory than an upload gets. Upload fewer or smaller slices."

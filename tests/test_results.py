@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from unet import charts, results, slice_results
 from unet.data import DataError
-from unet.figures import chart_png
+from unet.reports import charts, results, slice_results
+from unet.reports.figures import chart_png
 from unet.weights import WEIGHTS_FOLDER
 
 SHORT = {

@@ -19,17 +19,9 @@ import train as command_line
 from unet import training
 from unet.augmentation import NO_AUGMENTATION, Augmentation
 from unet.data import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
-from unet.devices import mixed_precision_policy
 from unet.estimate import estimate
-from unet.learner import Learner
-from unet.losses import LOSSES
-from unet.model import ARCHITECTURES, LEVELS, attention_unet
-from unet.preprocessing import IntensityStatistics, intensity_statistics
-from unet.runs import RunFolder, TrainingStopped, read_config
-from unet.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
-from unet.training import TrainingError, train
-from unet.training_config import ARCHITECTURES as NETWORKS
-from unet.training_config import (
+from unet.learning.config import ARCHITECTURES as NETWORKS
+from unet.learning.config import (
     LOSS_NAMES,
     SIDE_MULTIPLE,
     TrainingConfig,
@@ -37,6 +29,14 @@ from unet.training_config import (
     learning_rate_at,
     parameters,
 )
+from unet.learning.devices import mixed_precision_policy
+from unet.learning.learner import Learner
+from unet.learning.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
+from unet.losses import LOSSES
+from unet.model import ARCHITECTURES, LEVELS, attention_unet
+from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.runs import RunFolder, TrainingStopped, read_config
+from unet.training import TrainingError, train
 from unet.weights import assign_arrays, find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from tests.test_jobs import PROJECT, STAND_IN, wait_for
 from unet import run_index, runners, sandbox
 from unet.augmentation import Augmentation
 from unet.data import DEMO_FOLDER, DataError, list_patients, load_volume
+from unet.learning.preview import PreviewSlices
 from unet.preprocessing import intensity_statistics
-from unet.preview import PreviewSlices
 from unet.runs import RunFolder
 from unet.weights import WEIGHTS_FOLDER
 

@@ -55,7 +55,7 @@ def card(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    from unet import markdown, results
+    from unet.reports import markdown, results
 
     print(markdown.comparison(results.read_report(args.first), results.read_report(args.second)))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unet.benchmark_engines import LOADERS, OPENVINO_FILE, peak_memory_mb, write_networks
+from unet.benchmark_engines import LOADERS, OPENVINO_FILE, memory_mb, write_networks
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.engines import OpenVinoEngine
 from unet.inference import Segmenter
@@ -36,13 +36,16 @@ BAR_BFLOAT16, BAR_FLOAT32 = 0.38, 0.85
 AGREEMENT_BAR = 0.999
 
 
-def run_benchmark(rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256) -> dict:
+def run_benchmark(
+    rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256, with_memory: bool = True
+) -> dict:
     """Time one slice and one volume in each engine and compare their answers; prints a table of ratios.
 
     Args:
         rounds: each runs every engine once; the median counts.
         widths: `filters` of the networks; the first one decides the bar.
         size: side of the slice in pixels, divisible by 16.
+        with_memory: starts a process for each engine to see how large it gets.
 
     Returns:
         `machine`, with the GFLOP/s of a plain matrix product as its limit; per width the
@@ -58,7 +61,7 @@ def run_benchmark(rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: in
         precision: round(matrix_product_rate(precision, side), 1) for precision in ("float32", "bfloat16")
     }
     for filters in widths:
-        figures = result[str(filters)] = measure(filters, size, rounds)
+        figures = result[str(filters)] = measure(filters, size, rounds, with_memory)
         if weights := shipped_weights(filters):
             figures |= phantom_agreement(weights)
     first = result[str(widths[0])]
@@ -72,16 +75,16 @@ def run_benchmark(rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: in
     return result
 
 
-def measure(filters: int, size: int, rounds: int) -> dict:
+def measure(filters: int, size: int, rounds: int, with_memory: bool) -> dict:
     """Return the figures of one width.
 
     Returns:
-        Per engine of `LOADERS`: `<engine>_ms`, one slice, its ratio to `keras_predict_ms` in `ratios`, GFLOP/s in
-        `gflops`, seconds for a volume in `volume_s`, the memory of a process of its own in `memory_mb`; those that
-        cannot run here in `left_out`, with the reason. `ratio`, that of OpenVINO at the precision it chose, the
-        one for the bar; `gflop`, the work of one slice; `openvino_name` with the precision; and between that and
-        Keras: the figures of `agreement_figures` on the synthetic slice, `max_probability_difference` and
-        `attention_max_difference`.
+        Per engine of `LOADERS`: `<engine>_ms`, one slice; its ratio to `keras_predict_ms` in `ratios`; GFLOP/s in
+        `gflops`; seconds for a volume in `volume_s`; the memory of a process of its own in `memory_mb`, empty without
+        `with_memory`. Those that cannot run here are in `left_out`, with the reason. `ratio`, that of OpenVINO at the
+        precision it chose, is the one for the bar; `gflop` the work of one slice; `openvino_name` tells the precision.
+        Between that and Keras: the figures of `agreement_figures` on the synthetic slice,
+        `max_probability_difference` and `attention_max_difference`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     slices, lesion = synthetic_slice(size)
@@ -92,7 +95,7 @@ def measure(filters: int, size: int, rounds: int) -> dict:
         if not has_bfloat16():  # PyTorch would emulate it, at a tenth of the speed of float32
             left_out.setdefault("pytorch_bfloat16", "the processor has no instructions for bfloat16")
         engines = [engine for engine in LOADERS if engine not in left_out]
-        memory = {engine: peak_memory_mb(engine, folder, slices) for engine in engines}
+        memory = {engine: memory_mb(engine, folder, slices) for engine in engines if with_memory}
         runs = {engine: LOADERS[engine](folder) for engine in engines}
         milliseconds = median_milliseconds({engine: partial(run, slices) for engine, run in runs.items()}, rounds)
         volume = np.repeat(slices, VOLUME_SLICES, axis=0)
@@ -291,18 +294,18 @@ def table(result: dict) -> str:
     limits = result["machine"]["matrix_product_gflops"]
     lines = [
         "a matrix product: " + ", ".join(f"{rate:.0f} GFLOP/s in {precision}" for precision, rate in limits.items()),
-        f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  {'ratio':>5}  {'30 slices':>9}  {'ratio':>5}  {'MB':>6}",
+        f"{'filters':>7}  {'engine':16}  {'ms':>8}  {'GFLOP/s':>8}  ratio  {'30 slices':>9}  ratio  {'MB':>6}",
     ]
     for filters, figures in result.items():
         if filters in ("machine", "bar"):
             continue
-        volume_s, memory_mb = figures["volume_s"], figures["memory_mb"]
-        for engine, rate in figures["gflops"].items():
+        volume_s, memory = figures["volume_s"], figures["memory_mb"]
+        for engine, ratio in figures["ratios"].items():
+            milliseconds, rate = figures[f"{engine}_ms"], figures["gflops"][engine]
             volume_ratio = volume_s[engine] / volume_s["keras_predict"]
-            memory = "-" if memory_mb[engine] is None else f"{memory_mb[engine]:.0f}"
             lines.append(
-                f"{filters:>7}  {engine:16}  {figures[f'{engine}_ms']:8.1f}  {rate:8.0f}  {figures['ratios'][engine]:5.2f}"
-                f"  {volume_s[engine]:7.1f} s  {volume_ratio:5.2f}  {memory:>6}"
+                f"{filters:>7}  {engine:16}  {milliseconds:8.1f}  {rate:8.0f}  {ratio:5.2f}"
+                f"  {volume_s[engine]:7.1f} s  {volume_ratio:5.2f}  {memory.get(engine, '-'):>6}"
             )
         precision = figures["openvino_name"].split()[-1]
         share = figures["gflops"]["openvino"] / limits[precision]

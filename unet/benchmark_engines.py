@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from unet.data import PROJECT_FOLDER
 from unet.engines import OpenVinoEngine, export_openvino, output_names
-from unet.model import LEVELS
 
 KERAS_FILE, OPENVINO_FILE, INT8_FILE = "model.keras", "model.xml", "int8.xml"
-PYTORCH_FILE, ONNX_FILE = "model.pt2", "model.onnx"
+PYTORCH_FILE, ONNX_FILE = "model.pt", "model.onnx"
 Run = Callable[[np.ndarray], list[np.ndarray]]  # (B, H, W, 3) to probability and the four attention maps, (B, h, w, 1)
 
 
@@ -46,7 +46,8 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
 
         port = torch_network(model)
         batch = (torch.from_numpy(np.ascontiguousarray(slices.transpose(0, 3, 1, 2))),)
-        torch.export.save(torch.export.export(port, batch), folder / PYTORCH_FILE)
+        # TorchScript, as torch.export brings a second LLVM into the process, which ends it beside TensorFlow's
+        torch.jit.trace(port, batch).save(folder / PYTORCH_FILE)
     except ImportError as error:
         return left_out | {engine: str(error) for engine in ("pytorch", "pytorch_bfloat16", "onnxruntime")}
     try:
@@ -103,7 +104,7 @@ def pytorch(folder: Path, bfloat16: bool = False) -> Run:
     """The port, channels last, a slice at a time."""
     import torch
 
-    network = torch.export.load(folder / PYTORCH_FILE).module().to(memory_format=torch.channels_last)
+    network = torch.jit.load(folder / PYTORCH_FILE).to(memory_format=torch.channels_last)
 
     def run(slices: np.ndarray) -> list[np.ndarray]:
         batch = torch.from_numpy(slices).permute(0, 3, 1, 2)  # the memory of channels last
@@ -147,8 +148,8 @@ LOADERS = {
 }
 
 
-def peak_memory_mb(engine: str, folder: Path, slices: np.ndarray) -> float | None:
-    """Return the most memory, in MB, of a process that loads one engine and runs it once; None on Windows.
+def memory_mb(engine: str, folder: Path, slices: np.ndarray) -> int:
+    """Return the resident memory, in MB, of a process that has loaded one engine and run it once.
 
     Args:
         engine: a name of `LOADERS`.
@@ -158,13 +159,11 @@ def peak_memory_mb(engine: str, folder: Path, slices: np.ndarray) -> float | Non
     Raises:
         subprocess.CalledProcessError: the process failed.
     """
-    if sys.platform == "win32":
-        return None
     path = folder / "slices.npy"
     np.save(path, slices)
     command = [sys.executable, "-m", "unet.benchmark_engines", engine, str(folder), str(path)]
     done = subprocess.run(command, cwd=PROJECT_FOLDER, check=True, capture_output=True, text=True)
-    return float(done.stdout.split()[-1])
+    return int(done.stdout.split()[-1])
 
 
 def _in_order(outputs: dict) -> list[np.ndarray]:
@@ -180,6 +179,8 @@ def torch_network(model):
     import torch
     from torch import nn
     from torch.nn import functional
+
+    from unet.model import LEVELS  # here, as it brings TensorFlow, whose memory only its own engines should show
 
     class Port(nn.Module):
         def __init__(self):
@@ -240,8 +241,6 @@ def _ported(layer, nn, torch):
 
 
 if __name__ == "__main__":
-    import resource
-
-    LOADERS[sys.argv[1]](Path(sys.argv[2]))(np.load(sys.argv[3]))
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes, Linux kilobytes
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+    run = LOADERS[sys.argv[1]](Path(sys.argv[2]))  # kept: what it holds counts
+    run(np.load(sys.argv[3]))
+    print(round(psutil.Process().memory_info().rss / 1e6))

@@ -4,11 +4,11 @@ import csv
 import json
 from pathlib import Path
 
-from unet import markdown, results
 from unet.data import published_splits
-from unet.markdown import table
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
+from unet.reports import markdown, results
+from unet.reports.markdown import table
 from unet.runs import RunFolder, without_folders
 from unet.weights import INT8_NAME, find_weights, load_arrays
 

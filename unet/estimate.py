@@ -9,11 +9,11 @@ import psutil
 import tensorflow as tf
 
 from unet.data import Patient
-from unet.devices import mixed_precision_policy
-from unet.learner import Learner
-from unet.sampling import SliceSampler, load_examples
+from unet.learning.config import TrainingConfig
+from unet.learning.devices import mixed_precision_policy
+from unet.learning.learner import Learner
+from unet.learning.sampling import SliceSampler, load_examples
 from unet.training import NORM_BATCHES, VALIDATION_SLICES
-from unet.training_config import TrainingConfig
 
 TIMED_STEPS = 2
 

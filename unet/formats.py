@@ -15,7 +15,7 @@ from unet.export import (
     to_nifti,
     to_png,
 )
-from unet.report import to_html
+from unet.reports.sheet import to_html
 from unet.scan import Scan
 
 

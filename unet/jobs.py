@@ -19,11 +19,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unet.data import Patient, list_patients
+from unet.learning.config import TrainingConfig, disk_need
 from unet.run_index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, runner_of
 from unet.runs import FINISHED, RunFolder, TrainingStopped, write_json
-from unet.training_config import TrainingConfig, disk_need
 from unet.weights import Weights, WeightsError, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed

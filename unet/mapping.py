@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from unet.data import FLAIR, SEQUENCE_NAMES, Geometry, Volume
+from unet.reading.sequences import EXPECTED_MASK
 from unet.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
-from unet.sequences import EXPECTED_MASK
 
 MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid

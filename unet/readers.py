@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from unet.archives import gunzip, inflate_start, is_junk, unzip
+from unet.reading.archives import gunzip, inflate_start, is_junk, unzip
+from unet.reading.sequences import EXPECTED_MASK, guess_from_name
+from unet.reading.signatures import FORMATS, START, sniff
 from unet.scan import IngestError, Room, Scan
-from unet.sequences import EXPECTED_MASK, guess_from_name
-from unet.signatures import FORMATS, START, sniff
 
 MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size
 MAX_SCANS = 200  # of one upload: they are shown one by one
@@ -47,7 +47,7 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
         else:
             rest.append((name, content, kind))
     if dicom:
-        from unet.dicom import read_dicom
+        from unet.reading.dicom import read_dicom
 
         found, sentences = read_dicom(dicom, room, _unforeseen)
         scans += found
@@ -122,15 +122,15 @@ def _ungzipped(name: str, content: bytes, problems: list[str]):
 def _read_one(name: str, content: bytes, kind: str | None, room: Room, images: dict[str, bytes]) -> Scan:
     """Read a file that is a scan by itself."""
     if kind in ("nifti", "gzip"):
-        from unet.nifti import read_nifti
+        from unet.reading.nifti import read_nifti
 
         return read_nifti(content, name, room, images.get(_stem(name)))
     if kind in ("png", "jpeg"):
-        from unet.pictures import read_picture
+        from unet.reading.pictures import read_picture
 
         return read_picture(content, name, room)
     if kind == "tiff":
-        from unet.tiff import read_tiff
+        from unet.reading.tiff import read_tiff
 
         return read_tiff(content, name, room)
     raise IngestError(f"{name}: begins with none of the marks of {FORMATS}. Export it as one of these.")

@@ -12,10 +12,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unet import cards, evaluation, markdown, protocol, results, tuning
+from unet import cards, evaluation, protocol, tuning
 from unet.clinical import read_clinical_table
 from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
 from unet.inference import Segmenter
+from unet.reports import markdown, results
 from unet.runs import code_version, command_line, write_json
 from unet.weights import INT8_NAME, WEIGHTS_FOLDER, WeightsError, find_weights
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unet.data import PROJECT_FOLDER
-from unet.training_config import TrainingConfig
+from unet.learning.config import TrainingConfig
 
 ESTIMATE_SECONDS = 180
 

@@ -5,7 +5,7 @@
     metrics.csv, curve.png   a row an epoch, and its picture
     log.txt, output.txt      lines with their time; everything the process printed
     status.json              where the run stands, with a heartbeat, and how it ended
-    preview/                 the same validation slices, predicted after each epoch: `unet.preview`
+    preview/                 the same validation slices, predicted after each epoch: `unet.learning.preview`
     events/                  the numbers again, for TensorBoard
     checkpoint.npz           everything a resumed run needs
     best/                    the epoch with the best validation score, as weights the app can load
@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 
 from unet.data import PROJECT_FOLDER, DataError
-from unet.preview import Previews
-from unet.training_config import TrainingConfig, config_from_dict
+from unet.learning.config import TrainingConfig, config_from_dict
+from unet.learning.preview import Previews
 from unet.weights import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
@@ -116,7 +116,7 @@ class RunFolder:
             writer.writerow(row)
         curve = self.path / "curve.png"
         if last or not curve.exists() or time.time() - curve.stat().st_mtime > CURVE_SECONDS:
-            from unet.figures import training_curve  # brings Matplotlib, which no reader of runs needs
+            from unet.reports.figures import training_curve  # brings Matplotlib, which no reader of runs needs
 
             training_curve(self.metrics, curve)
 

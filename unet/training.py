@@ -12,15 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from unet.devices import gpus, mixed_precision_policy
-from unet.events import EventFile
-from unet.learner import Learner
+from unet.learning.config import TrainingConfig
+from unet.learning.devices import gpus, mixed_precision_policy
+from unet.learning.events import EventFile
+from unet.learning.learner import Learner
+from unet.learning.preview import predict_slices, preview_slices
+from unet.learning.sampling import Example, SliceSampler
 from unet.metrics import volume_dice
 from unet.preprocessing import Fit, normalise
-from unet.preview import predict_slices, preview_slices
 from unet.runs import RunFolder, TrainingError, TrainingStopped
-from unet.sampling import Example, SliceSampler
-from unet.training_config import TrainingConfig
 from unet.weights import half_precision, load_arrays, save_arrays, variable_arrays
 
 NORM_BATCHES = 40  # training batches for the average's batch-norm statistics, after each epoch; fewer in short ones

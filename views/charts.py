@@ -1,4 +1,4 @@
-"""A chart of `unet.charts` on screen, with its two files."""
+"""A chart of `unet.reports.charts` on screen, with its two files."""
 
 import csv
 import io
@@ -7,8 +7,8 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
-from unet.charts import Chart, Series
-from unet.results import Row
+from unet.reports.charts import Chart, Series
+from unet.reports.results import Row
 
 
 def show_chart(chart: Chart, caption: str = "") -> None:
@@ -55,7 +55,7 @@ def _downloads(chart: Chart) -> None:
 
 
 def _png(chart: Chart) -> bytes:
-    from unet.figures import chart_png  # Matplotlib takes half a second to import, which nobody should wait for
+    from unet.reports.figures import chart_png  # Matplotlib takes half a second to import, which nobody should wait for
 
     return chart_png(chart)
 

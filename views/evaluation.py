@@ -12,12 +12,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from unet import protocol, results
+from unet import protocol
 from unet.clinical import read_clinical_table
 from unet.data import DataError, Patient, list_patients, split_of
 from unet.engines import InferenceError
 from unet.inference import Segmenter
 from unet.patient_upload import store_patients
+from unet.reports import results
 from views import page
 
 SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer

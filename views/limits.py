@@ -10,8 +10,8 @@ import re
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unet.reading.signatures import FORMATS, START, sniff
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
-from unet.signatures import FORMATS, START, sniff
 
 MAX_FILES = 5_000  # a session; a long DICOM series has some hundred
 MULTIPART_BYTES = 64 << 10  # that may come around the files

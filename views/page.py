@@ -19,7 +19,7 @@ from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root
 from unet.engines import InferenceError
 from unet.inference import RunningSegmentation, Segmentation, Segmenter
 from unet.preprocessing import brain_mask
-from unet.results import shipped_reports as read_shipped_reports
+from unet.reports.results import shipped_reports as read_shipped_reports
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
 
 MAX_VOLUMES = 24  # kept in memory, about 7 MB each; a class of thirty looks at a handful of patients

@@ -4,10 +4,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from unet import charts, overlay, results, slice_results
+from unet import overlay
 from unet.data import FLAIR, published_splits, split_of
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
+from unet.reports import charts, results, slice_results
 from unet.weights import DEFAULT_WEIGHTS, Weights
 from views import legend, page
 from views.charts import show_chart, to_csv

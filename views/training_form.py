@@ -9,9 +9,9 @@ import streamlit as st
 from unet import jobs, run_index
 from unet.augmentation import NO_AUGMENTATION
 from unet.data import DEMO_FOLDER, PROJECT_FOLDER, DataError, Patient, list_patients, published_splits, split_of
+from unet.learning.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
+from unet.learning.sampling import split_patients
 from unet.run_request import JobError, Limits, Request, estimate, offered_folders
-from unet.sampling import split_patients
-from unet.training_config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 from unet.weights import WeightsError, find_weights
 from views import page
 from views.training_presets import (

@@ -9,8 +9,8 @@ import streamlit as st
 from unet import overlay
 from unet.data import PHANTOM_PREFIX, Volume
 from unet.inference import Segmentation
+from unet.learning.preview import MAX_EPOCHS, Previews
 from unet.preprocessing import Fit, brain_mask
-from unet.preview import MAX_EPOCHS, Previews
 from unet.run_index import Run
 from unet.weights import WeightsError
 from views.parcels import segmentation_parcel

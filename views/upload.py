@@ -18,9 +18,9 @@ from unet.inference import RunningSegmentation, Segmentation
 from unet.mapping import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.readers import stack_pictures
+from unet.reading.sequences import EXPECTED_MASK
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
 from unet.scan import BURNED_IN, IngestError, Scan
-from unet.sequences import EXPECTED_MASK
 from views.viewer import forget_private
 
 STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels

@@ -6,9 +6,9 @@ its CSV; a chart without rows has nothing to show, as a short report holds only 
 
 from dataclasses import dataclass, field
 
-from unet import results, slice_results
 from unet.overlay import FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR, TRUE_POSITIVE_COLOUR
-from unet.results import Row
+from unet.reports import results, slice_results
+from unet.reports.results import Row
 
 MODEL_COLOURS = (PREDICTED_COLOUR, TRUE_POSITIVE_COLOUR)
 GREY = (128, 128, 128)

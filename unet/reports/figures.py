@@ -8,8 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet.charts import Chart
 from unet.overlay import EXPECTED_COLOUR, FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR
+from unet.reports.charts import Chart
 
 matplotlib.use("Agg")  # files only: a server has no screen
 import matplotlib.pyplot as plt  # noqa: E402  after the choice of backend
@@ -45,7 +45,7 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
 
 
 def chart_png(chart: Chart) -> bytes:
-    """Draw a chart of `unet.charts` and return it as PNG; safe in the threads of a server, which pyplot is not."""
+    """Draw a chart of `unet.reports.charts` and return it as PNG; safe in a server's threads, which pyplot is not."""
     marks = [place for series in chart.series if series.kind == "bars" or series.low for place in series.y]
     names = list(dict.fromkeys(marks))  # as they come, from below
     figure = Figure(figsize=(7, max(4.2, 1.6 + 0.28 * len(names))), layout="constrained")

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from unet.pictures import picture_scan
+from unet.reading.pictures import picture_scan
 from unet.scan import MAX_CHANNELS, IngestError, Room, Scan
 
 MAX_PAGES = 5_000

@@ -6,8 +6,8 @@ import re
 import numpy as np
 from PIL import Image, ImageOps
 
+from unet.reading.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 from unet.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
-from unet.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")

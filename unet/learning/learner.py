@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unet.learning.config import TrainingConfig
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES
-from unet.training_config import TrainingConfig
 from unet.weights import assign_arrays, variable_arrays
 
 EMA_DECAY = 0.999

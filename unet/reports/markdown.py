@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from unet import results, slice_results
 from unet.data import published_splits
 from unet.postprocessing import read_post_processing
 from unet.protocol import ROWS
+from unet.reports import results, slice_results
 
 
 def evaluation(report: dict) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from unet.archives import inflates_beyond
+from unet.reading.archives import inflates_beyond
 from unet.scan import IngestError
 
 MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unet.evaluation import rounded
-from unet.results import Row, is_full
+from unet.reports.results import Row, is_full
 
 
 def slice_rows(report: dict) -> list[Row]:

@@ -11,9 +11,9 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
-from unet.archives import gunzip, inflate_start
+from unet.reading.archives import gunzip, inflate_start
+from unet.reading.sequences import guess_from_file
 from unet.scan import MAX_CHANNELS, IngestError, Placement, Room, Scan, finished, orient, usable_affine
-from unet.sequences import guess_from_file
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (

@@ -15,7 +15,7 @@ import pydicom
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from unet.dicom_frames import (
+from unet.reading.dicom_frames import (
     Frame,
     list_frames,
     modality_of,
@@ -28,8 +28,8 @@ from unet.dicom_frames import (
     uid_of,
     value_of,
 )
+from unet.reading.sequences import guess_from_name, guess_from_timing
 from unet.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine
-from unet.sequences import guess_from_name, guess_from_timing
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
 MIXED = "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."

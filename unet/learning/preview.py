@@ -14,8 +14,8 @@ import numpy as np
 
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import Segmentation
+from unet.learning.sampling import Example
 from unet.preprocessing import Fit, normalise
-from unet.sampling import Example
 from unet.weights import load_arrays, save_arrays
 
 SLICES = 6

@@ -134,6 +134,6 @@ def disk_need(filters: int, architecture: str = "attention-unet") -> int:
     """Return the bytes a run needs at most: an old and a new checkpoint, the best weights twice, previews and log.
 
     A checkpoint is four float32 copies: network, average and the optimizer's two moments. Of the previews
-    (`unet.preview`) 40 epochs of 6 slices are kept, at 256² 0.92 MB each if nothing of it compressed.
+    (`unet.learning.preview`) 40 epochs of 6 slices are kept, at 256² 0.92 MB each if nothing of it compressed.
     """
     return parameters(filters, architecture) * (2 * 4 * 4 + 2 * 2) + 60_000_000
