@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# half of the time the tests wait for a browser or a process; a file's tests share what they prepare
+TWO_AT_A_TIME := -n 2 --dist loadfile --max-worker-restart 0
 
 .PHONY: app test lint clean
 
@@ -9,7 +11,7 @@ app: $(VENV)/app.stamp
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

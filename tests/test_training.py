@@ -262,6 +262,14 @@ def short_and_exact():
         yield
 
 
+@pytest.fixture
+def eagerly():
+    """Run step by step: for a handful of steps compiling would take longest, and the runs above are compiled."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> tuple[Path, Path]:
     """A run of four epochs in one go, and what a power cut after its second epoch would have left."""
@@ -425,7 +433,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path
     assert not (tmp_path / "run" / "checkpoint.npz").exists()
 
 
-def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
+def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, eagerly, monkeypatch, policy):
     monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
     monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
@@ -477,7 +485,7 @@ def test_run_heeds_the_stop_flag_before_the_next_batch(tmp_path, monkeypatch):
     assert status_of(tmp_path / "run")["state"] == "stopped"
 
 
-def test_full_disk_is_said_and_the_earlier_checkpoint_stays(tmp_path, monkeypatch):
+def test_full_disk_is_said_and_the_earlier_checkpoint_stays(tmp_path, eagerly, monkeypatch):
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -510,7 +518,7 @@ def test_events_hold_the_curve_for_tensorboard(whole_run):
             assert found[int(row["epoch"]), column] == pytest.approx(float(row[column]), abs=1e-5)
 
 
-def test_run_starts_from_given_weights(tmp_path, monkeypatch, whole_run):
+def test_run_starts_from_given_weights(tmp_path, eagerly, monkeypatch, whole_run):
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
     start, _ = load_arrays(find_weights(whole_run / "best").path)
     train(replace(TINY, epochs=1), LEARN, JUDGE, tmp_path / "run", say=quiet, start=start)
@@ -533,7 +541,7 @@ def test_precision_on_a_gpu(monkeypatch):
     assert mixed_precision_policy() == "mixed_float16"
 
 
-def test_estimate_times_steps_and_counts_epochs():
+def test_estimate_times_steps_and_counts_epochs(eagerly):
     patients, _ = list_patients(DEMO_FOLDER)
     found = estimate(replace(TINY, sizes=(16, 32), minutes=1e-4), patients[:2], patients[2:3])
     assert set(found) == {"epoch_seconds", "epochs", "minutes", "memory_mb"}
