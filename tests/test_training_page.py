@@ -11,7 +11,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
-from unet import run_index, runners, sandbox
+from unet import jobs, run_index, runners, sandbox
 from unet.augmentation import Augmentation
 from unet.data import DEMO_FOLDER, DataError, list_patients, load_volume
 from unet.learning.preview import PreviewSlices
@@ -94,6 +94,18 @@ def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
     assert extra.startswith("--without=flip,rotation,zoom")
     for run in run_index.list_runs():
         wait_for(lambda run=run: not run_index.find_run(run.id).active)
+
+
+def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_QUEUE", "0")
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    app = start()
+    app.get_by_key("preset").set_value("Augmentation, with and without").run()
+    button(app, "Start").click().run()
+    assert app.error[0].proto.title == "Only the first of the two runs was started"
+    assert app.error[0].value == "1 runs compute or wait already; stop one, or come back later."
+    (run,) = run_index.list_runs()
+    jobs.stop(run).join()
 
 
 def test_counts_cannot_overlap(start):

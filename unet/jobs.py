@@ -60,20 +60,21 @@ def start(request: Request, folder: Path | None = None) -> str:
     try:
         limits = Limits.from_environment()
         limits.check(request)
-        root = folder.parent if folder else runs_folder()
-        waiting = sum(run.active for run in list_runs(root))
-        if waiting > limits.waiting:
-            raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
-        folder = folder or new_folder(root)
+        folder = folder or new_folder(runs_folder())
+        root = folder.parent
         _check_disk(root, request.config)
+        with FileLock(root / ".start.lock"):  # or two visitors would both take the last place
+            waiting = sum(run.active for run in list_runs(root))
+            if waiting > limits.waiting:
+                raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
+            _make_room(root, limits.runs)
+            RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
+            content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
+            write_json(folder / "request.json", content)
     except JobError:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _make_room(root, limits.runs)
-    RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
-    content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
-    write_json(folder / "request.json", content)
     _launch(folder, request.arguments())
     return folder.name
 

@@ -81,7 +81,7 @@ def _requests(request: Request, preset: str) -> list[Request]:
 
 def _start(request: Request, preset: str, limits: Limits) -> None:
     """Start, show the new run and say where it stands."""
-    folder = None
+    folder, started = None, 0
     try:
         for one in _requests(request, preset):
             if st.session_state.train_data == UPLOAD:
@@ -89,10 +89,12 @@ def _start(request: Request, preset: str, limits: Limits) -> None:
                 folder = jobs.new_folder()
                 one = replace(one, data=take_upload(folder / "data"))
             st.session_state.run = jobs.start(one, folder)
+            started += 1
     except (JobError, DataError) as error:
         if folder and not (folder / "request.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
-        st.error(str(error), title="The run was not started")
+        which = "Only the first of the two runs was started" if started else "The run was not started"
+        st.error(str(error), title=which)
         return
     st.rerun()
 
