@@ -14,7 +14,9 @@ if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
     from views.limits import UploadLimits
+    from views.memory import give_back_large_blocks
 
+    give_back_large_blocks()
     # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
     PagesManager.uses_pages_directory = False
     # what every page needs is imported while the first visitor's browser still loads Streamlit itself
