@@ -113,6 +113,7 @@ class _Run:
         self.progress = Progress()
         self._say = say
         self._started = time.monotonic()
+        self._judged = False
         self._last_heartbeat = 0.0
 
     def run(self, resume: bool) -> Path:
@@ -130,15 +131,15 @@ class _Run:
                 self.progress.seconds = time.monotonic() - self._started if compiled else already
                 learning_rate = self.config.learning_rate_at(self._share_done())
                 losses.append(self.learner.step(slices, masks, learning_rate))
-                if not compiled:  # seconds that are no training: the clock starts, or goes on, here
-                    self._started, compiled = time.monotonic() - already, True
-                    epoch_started = time.monotonic()
                 if not math.isfinite(losses[-1]):
                     raise TrainingError(
                         f"the loss became {losses[-1]} at step {self.progress.step}; lower the learning rate"
                     )
                 self.progress.step += 1
                 self.learner.update_average(self.progress.step)
+                if not compiled:  # seconds that are no training: the clock starts, or goes on, here
+                    self._started, compiled = time.monotonic() - already, True
+                    epoch_started = time.monotonic()
                 self._heartbeat("training")
             self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
         self._events.close()
@@ -174,6 +175,7 @@ class _Run:
     def _end_epoch(self, size: int, loss: float, learning_rate: float, seconds: float) -> None:
         """Judge the averaged weights, write the row, the previews, the checkpoint and maybe the best weights."""
         self.progress.epoch += 1
+        began = time.monotonic()
         self.learner.reestimate_norms(self._norm_batches(size))
         masks = [self._predict_volume(example, size) for example in self.validation]
         volumes = [example.volume for example in self.validation]
@@ -181,6 +183,9 @@ class _Run:
         mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
         previous = self.progress.moving_average
         self.progress.moving_average = mean if math.isnan(previous) else 0.8 * previous + 0.2 * mean
+        if not self._judged:  # what judging calls is compiled the first time, which is no training either
+            self._started += time.monotonic() - began
+            self._judged = True
         self.progress.seconds = time.monotonic() - self._started
         row = {
             "epoch": self.progress.epoch,
