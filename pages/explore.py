@@ -16,7 +16,7 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="No patients to show")
     st.stop()
 
-patient = pick_patient(root, found)
+patient = pick_patient(root, found, "Brain MRI through an Attention U-Net")
 _, clinical_problem = page.clinical_table(root)
 
 try:
@@ -32,6 +32,9 @@ except page.PAGE_ERRORS as error:
     st.stop()
 
 show_viewer(volume, content_hash, brain, *networks)
+if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
+    place = {name: st.query_params[name] for name in ("patient", "slice", "weights") if name in st.query_params}
+    st.switch_page("pages/learn.py", query_params=place)
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

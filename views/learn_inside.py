@@ -1,0 +1,250 @@
+"""How it works, inside the network: feature maps on the way down, attention gates on the skips, the way up."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from unet import overlay
+from unet.engines import ATTENTION_LEVELS, InferenceError
+from unet.features import BOTTLENECK, FeatureReader, Features, most_varied, receptive_field
+from unet.weights import Weights
+from views import legend
+from views.learn import Lesson, strip
+
+CHANNELS_SHOWN = 6
+BRIGHTEST = 99.8  # percentile that is drawn as yellow
+_BOX_COLOUR = (240, 228, 66)
+_ZOOM = 3  # of the slice under a box, so that five pixels can be seen
+_EDGE = 2  # pixels to either side of an outline that count as edge
+
+
+@dataclass(frozen=True)
+class Block:
+    """Feature maps of one block, a few of its channels.
+
+    Attributes:
+        side, channels: of the whole block.
+        shown: numbers of the channels that are here, from 1.
+        maps: (shown, side, side) in [0, 1], 1 being `scale`.
+        scale: value at the bright end.
+    """
+
+    side: int
+    channels: int
+    shown: tuple[int, ...]
+    maps: np.ndarray
+    scale: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One attention gate: mean of the skip's channels before and after it, in [0, 1] on one scale, and its map.
+
+    Attributes:
+        averages: of the map in each region that the slice has, in [0, 1].
+    """
+
+    before: np.ndarray
+    map: np.ndarray
+    after: np.ndarray
+    averages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is shown of one forward pass.
+
+    Attributes:
+        down: level 1 to 4, then the bottleneck.
+        gates: level 4 to 1, in the order of the way up; none for a plain U-Net.
+        up: level 4 to 1, one channel each.
+    """
+
+    down: tuple[Block, ...]
+    gates: tuple[Gate, ...]
+    up: tuple[Block, ...]
+
+
+@st.cache_resource(max_entries=2, show_spinner="Preparing a look inside; the first time takes some ten seconds …")
+def _reader(weights: Weights) -> FeatureReader:
+    return FeatureReader(weights)
+
+
+@st.cache_data(max_entries=32, show_spinner="Looking inside the network …")
+def _inside(key: str, _lesson: Lesson) -> Inside:
+    reader = _reader(_lesson.weights)
+    features = reader.read(_lesson.image, _lesson.statistics)
+    coarse_to_fine = tuple(reversed(ATTENTION_LEVELS))
+    return Inside(
+        tuple(_block(block, CHANNELS_SHOWN) for block in features.encoder),
+        tuple(_gate(features, level, _regions(_lesson)) for level in coarse_to_fine) if reader.gated else (),
+        tuple(_block(features.decoder[level - 1], 1) for level in coarse_to_fine),
+    )
+
+
+def _block(features: np.ndarray, count: int) -> Block:
+    chosen = most_varied(features, count)
+    scale = float(np.percentile(features[..., chosen], BRIGHTEST)) or 1.0
+    maps = np.float16(np.clip(np.moveaxis(features[..., chosen], -1, 0) / scale, 0, 1))
+    return Block(len(features), features.shape[-1], tuple(int(c) + 1 for c in chosen), maps, scale)
+
+
+def _gate(features: Features, level: int, regions: dict[str, np.ndarray]) -> Gate:
+    skip, upsampled, attention_map = features.encoder[level - 1], features.gate(level), features.attention[level - 1]
+    before = skip.mean(axis=-1)
+    scale = float(np.percentile(before, BRIGHTEST)) or 1.0
+    averages = {}
+    for name, region in regions.items():
+        share = cv2.resize(region, attention_map.shape[::-1], interpolation=cv2.INTER_AREA)  # of each cell
+        if share.sum() > 0:
+            averages[name] = float((attention_map * share).sum() / share.sum())
+    maps = (np.float16(np.clip(values, 0, 1)) for values in (before / scale, attention_map, before * upsampled / scale))
+    return Gate(*maps, averages)
+
+
+def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
+    """Lesion, its edge, the rest of the head and the air on the network's grid, float32 in [0, 1]."""
+    mask = lesson.predicted(lesson.weights.threshold)
+    edge = cv2.dilate(overlay.mask_edge(mask), np.ones((2 * _EDGE + 1,) * 2, np.uint8)) > 0
+    lesion, head = mask.astype(bool), lesson.head
+    regions = {
+        "lesion": lesion & ~edge,
+        "its edge": edge,
+        "rest of the head": head & ~lesion & ~edge,
+        "around the head": ~head & ~lesion & ~edge,
+    }
+    return {name: lesson.fit.forward(np.float32(region)) for name, region in regions.items()}
+
+
+def show_inside(lesson: Lesson) -> Inside | None:
+    """Show the way down and the gates; say so where this network cannot be looked into."""
+    st.subheader("2 · Down: from pixels to meaning", anchor=False)
+    try:
+        inside = _inside(lesson.key, lesson)
+    except InferenceError as error:
+        st.info(f"The inside of this network cannot be shown. {error}")
+        return None
+    _show_down(lesson, inside)
+    st.subheader("3 · Attention gates: what is handed across", anchor=False)
+    _show_gates(lesson, inside)
+    return inside
+
+
+def _show_down(lesson: Lesson, inside: Inside) -> None:
+    bottom = inside.down[-1]
+    st.markdown(
+        "Each level slides small filters over the picture and notes how strongly each one answers: a **channel** is "
+        "one filter's answer, place by place. Then the grid is halved and the next level starts, with twice as many. "
+        f"So the network trades *where* for *what*: from {inside.down[0].side} × {inside.down[0].side} places with "
+        f"{inside.down[0].channels} channels to {bottom.side} × {bottom.side} places with {bottom.channels}."
+    )
+    row, column = _middle(lesson)
+    for level, block in enumerate(inside.down, 1):
+        cells = [position * block.side // lesson.weights.size for position in (row, column)]
+        spans = [receptive_field(level, cell) for cell in cells]
+        side = spans[0][1] - spans[0][0] + 1
+        name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
+        left, right = st.columns([1, CHANNELS_SHOWN], gap="small", vertical_alignment="top")
+        left.image(
+            _boxed(lesson, spans),
+            width="stretch",
+            output_format="PNG",
+            alt=f"The slice with a box of {side} × {side} pixels: what one value of this level depends on",
+        )
+        right.image(
+            strip(list(np.float32(block.maps)), lesson.weights.size),
+            width="stretch",
+            output_format="PNG",
+            alt=f"{name}: channels {', '.join(map(str, block.shown))}",
+        )
+        st.markdown(
+            f"**{name}**: {block.side} × {block.side} places × {block.channels} channels. One value sees the "
+            f"{side} × {side} pixels in the box. "
+            f":small[:gray[Channels {', '.join(map(str, block.shown))}; dark is 0, yellow {block.scale:.1f}.]]"
+        )
+    st.caption(
+        f"Of each level the {CHANNELS_SHOWN} channels that vary most over the slice, leaving out look-alikes "
+        "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head where "
+        "nothing is predicted."
+    )
+
+
+def _middle(lesson: Lesson) -> tuple[int, int]:
+    """The middle of the lesion, or of the head, or of the picture: row and column on the network's grid."""
+    for mask in (lesson.predicted(lesson.weights.threshold), lesson.head):
+        rows, columns = np.nonzero(lesson.fit.forward(np.float32(mask)) >= 0.5)
+        if len(rows):
+            return int(rows.mean()), int(columns.mean())
+    return lesson.weights.size // 2, lesson.weights.size // 2
+
+
+def _boxed(lesson: Lesson, spans: list[tuple[int, int]]) -> np.ndarray:
+    """The slice on the network's grid, enlarged, with a box around the pixels from first to last."""
+    size = lesson.weights.size * _ZOOM
+    picture = cv2.resize(lesson.fit.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
+    (top, bottom), (left, right) = ([first * _ZOOM, (last + 1) * _ZOOM - 1] for first, last in spans)
+    corners = [(max(1, left), max(1, top)), (min(size - 2, right), min(size - 2, bottom))]
+    return cv2.rectangle(picture, *corners, _BOX_COLOUR, _ZOOM)
+
+
+def _show_gates(lesson: Lesson, inside: Inside) -> None:
+    if not inside.gates:
+        st.info(
+            "This network is a plain U-Net: it has no gates. What each level found on the way down is handed across "
+            "whole. Choose other weights above to see gates at work."
+        )
+        return
+    st.markdown(
+        "On the way up the network needs the fine detail again, so each level's channels are handed across. A "
+        "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, held "
+        "back, to 1, let through. From coarse to fine:"
+    )
+    columns = st.columns(len(inside.gates), gap="small")
+    for column, gate, level in zip(columns, inside.gates, reversed(ATTENTION_LEVELS), strict=True):
+        with column:
+            st.markdown(f"**Level {level}**, gate of {len(gate.map)} × {len(gate.map)}")
+            for values, words in ((gate.before, "before"), (gate.map, "the gate"), (gate.after, "after")):
+                st.image(
+                    strip([np.float32(values)], lesson.weights.size),
+                    width="stretch",
+                    output_format="PNG",
+                    caption=words,
+                    alt=f"Level {level}: {words}",
+                )
+            st.markdown("  \n".join(f"{name}: **{value:.2f}**" for name, value in gate.averages.items()))
+            st.caption(verdict(gate.averages))
+    legend.show_scale()
+    st.caption(
+        "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge is within "
+        f"{_EDGE} pixels of the predicted outline. Before and after: mean of all channels, both on one scale from 0."
+    )
+
+
+def verdict(averages: dict[str, float]) -> str:
+    """Say in words what a gate's averages say."""
+    if "its edge" not in averages:
+        return "No lesion is predicted on this slice, so there is nothing to let through in particular."
+    edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
+    lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
+    if max(lesion, edge) < 2 * rest and max(lesion, edge) < rest + 0.1:
+        return "Makes no great difference between the lesion and the rest of the head."
+    if edge > 2 * lesion:
+        return "Lets the lesion's edge through and holds back its inside: this level draws the outline."
+    if lesion >= 2 * rest:
+        return "Lets the lesion through and holds back most of the rest of the head."
+    return "Lets the lesion through, and much of the rest of the head too."
+
+
+def show_up(lesson: Lesson, inside: Inside) -> None:
+    """Show the channel that varies most at each level of the way up."""
+    sides = " → ".join(f"{block.side} × {block.side}" for block in inside.up)
+    left, _ = st.columns([2, 1])
+    left.image(
+        strip([np.float32(block.maps[0]) for block in inside.up], lesson.weights.size),
+        width="stretch",
+        output_format="PNG",
+        caption=f"The way up, {sides}: of each level the channel that varies most, from 0 to its brightest value",
+        alt=f"Feature maps on the way up: {sides}",
+    )
