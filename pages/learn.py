@@ -3,8 +3,8 @@
 import streamlit as st
 
 from views import page
-from views.finder import pick_patient, show_badges
-from views.learn import pick_lesson, show_input, show_link_to_explore
+from views.finder import pick_patient
+from views.learn import pick_lesson, show_input
 from views.learn_inside import show_inside
 from views.learn_score import show_mask, show_score
 from views.learn_try import show_trials
@@ -25,8 +25,6 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
-show_badges(patient.patient_id, lesson.volume.missing_sequences)
-show_link_to_explore(lesson)
 show_input(lesson)
 inside = show_inside(lesson)
 

@@ -65,7 +65,7 @@ def test_the_probability_is_the_engines(weights, inside, phantom):
 def test_the_blocks_are_those_of_the_keras_model(weights, inside, phantom):
     model = load_keras_model(weights)
     names = [*(f"encoder_{level}" for level in (1, 2, 3, 4)), "bottleneck", *(f"decoder_{n}" for n in (1, 2, 3, 4))]
-    blocks = keras.Model(model.inputs, [model.get_layer(f"{name}_relu").output for name in names])
+    blocks = keras.Model(model.input, [model.get_layer(f"{name}_relu").output for name in names])
     square = Fit(256, 256, 160).forward(normalise(*phantom))[np.newaxis]
     for name, ours, theirs in zip(names, (*inside.encoder, *inside.decoder), blocks(square), strict=True):
         assert np.abs(ours - np.asarray(theirs)[0]).max() < 1e-2, name
@@ -115,7 +115,7 @@ def test_receptive_fields_are_those_of_the_network():
         if variable.path.endswith("kernel"):
             variable.assign(np.ones(variable.shape))
     names = ["encoder_1", "encoder_2", "encoder_3", "encoder_4", "bottleneck"]
-    blocks = keras.Model(model.inputs, [model.get_layer(f"{name}_relu").output for name in names])
+    blocks = keras.Model(model.input, [model.get_layer(f"{name}_relu").output for name in names])
     noticed = {level: [] for level in range(1, 6)}
     for start in range(0, 160, 16):
         pixels = np.zeros((16, 160, 160, 3), np.float32)

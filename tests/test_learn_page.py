@@ -56,7 +56,7 @@ def test_opens_on_the_largest_lesion_and_walks_through_all_six_steps(start):
     text = words(app)
     assert "**Level 1**: 160 × 160 places × 32 channels. One value sees the 5 × 5 pixels in the box." in text
     assert "**Bottleneck**: 10 × 10 places × 512 channels. One value sees the 140 × 140 pixels in the box." in text
-    assert "**Level 2**, gate of 40 × 40" in text
+    assert "Gate of 40 × 40" in text
     assert "synthetic, no person" in text
     assert "it does not diagnose" in text
 

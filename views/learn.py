@@ -15,10 +15,12 @@ from unet.reports.charts import Chart, Series
 from unet.weights import Weights
 from views import page
 from views.charts import show_chart
+from views.finder import show_badges
 from views.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_picture
 
 TILE = 160  # pixels; small maps are drawn at least this large, each value as a square
 GAP = 6
+BINS = 30  # of a histogram: more would show the steps between whole grey values
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 
 
@@ -79,9 +81,11 @@ def pick_lesson(patient: Patient) -> Lesson:
     left, right = st.columns(2, gap="medium")
     with left:
         weights, _ = page.choose_weights(pair=False)
+        show_badges(patient.patient_id, volume.missing_sequences)
     running = page.running_segmentation(volume, content_hash, weights)
     with right:
         index = _pick_slice(volume, lambda: page.segmentation(volume, content_hash, weights).mask(weights.threshold))
+        _show_link_to_explore(patient.patient_id, index)
     while (segmentation := running.part(index, index + 1)) is None:  # this slice first; Explore finds it done
         running.advance(index)
     return Lesson(
@@ -116,9 +120,9 @@ def _heads(content_hash: str, _volume: Volume) -> np.ndarray:
     return head_mask(_volume.images)
 
 
-def show_link_to_explore(lesson: Lesson) -> None:
+def _show_link_to_explore(patient_id: str, index: int) -> None:
     """Show the way back to the same slice."""
-    place = {"patient": lesson.volume.patient_id, "slice": str(lesson.index + 1)}
+    place = {"patient": patient_id, "slice": str(index + 1)}
     if "weights" in st.query_params:
         place["weights"] = st.query_params["weights"]
     st.page_link(
@@ -189,7 +193,7 @@ def show_input(lesson: Lesson) -> None:
 def _histogram(name: str, title: str, x_title: str, head: np.ndarray, values: np.ndarray) -> Chart:
     """How often each value occurs in the head of this slice; the whole slice where no head stands out."""
     inside = values[head] if head.any() else values.reshape(-1, 3)
-    edges = np.linspace(float(inside.min()), float(max(inside.max(), inside.min() + 1)), 65)
+    edges = np.linspace(float(inside.min()), float(max(inside.max(), inside.min() + 1)), BINS + 1)
     centres = ((edges[:-1] + edges[1:]) / 2).round(3).tolist()
     series, rows = [], [{x_title: centre} for centre in centres]
     for (sequence, colour), channel in zip(_SEQUENCE_COLOURS.items(), np.moveaxis(inside, -1, 0), strict=True):

@@ -43,12 +43,14 @@ class Gate:
     """One attention gate: mean of the skip's channels before and after it, in [0, 1] on one scale, and its map.
 
     Attributes:
+        scale: value of the mean at the bright end.
         averages: of the map in each region that the slice has, in [0, 1].
     """
 
     before: np.ndarray
     map: np.ndarray
     after: np.ndarray
+    scale: float
     averages: dict[str, float]
 
 
@@ -101,7 +103,7 @@ def _gate(features: Features, level: int, regions: dict[str, np.ndarray]) -> Gat
         if share.sum() > 0:
             averages[name] = float((attention_map * share).sum() / share.sum())
     maps = (np.float16(np.clip(values, 0, 1)) for values in (before / scale, attention_map, before * upsampled / scale))
-    return Gate(*maps, averages)
+    return Gate(*maps, scale, averages)
 
 
 def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
@@ -146,6 +148,11 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
         spans = [receptive_field(level, cell) for cell in cells]
         side = spans[0][1] - spans[0][0] + 1
         name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
+        st.markdown(
+            f"**{name}**: {block.side} × {block.side} places × {block.channels} channels. One value sees the "
+            f"{side} × {side} pixels in the box. "
+            f":small[:gray[Channels {', '.join(map(str, block.shown))}; dark is 0, yellow {block.scale:.1f}.]]"
+        )
         left, right = st.columns([1, CHANNELS_SHOWN], gap="small", vertical_alignment="top")
         left.image(
             _boxed(lesson, spans),
@@ -158,11 +165,6 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
             width="stretch",
             output_format="PNG",
             alt=f"{name}: channels {', '.join(map(str, block.shown))}",
-        )
-        st.markdown(
-            f"**{name}**: {block.side} × {block.side} places × {block.channels} channels. One value sees the "
-            f"{side} × {side} pixels in the box. "
-            f":small[:gray[Channels {', '.join(map(str, block.shown))}; dark is 0, yellow {block.scale:.1f}.]]"
         )
     st.caption(
         f"Of each level the {CHANNELS_SHOWN} channels that vary most over the slice, leaving out look-alikes "
@@ -201,24 +203,24 @@ def _show_gates(lesson: Lesson, inside: Inside) -> None:
         "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, held "
         "back, to 1, let through. From coarse to fine:"
     )
-    columns = st.columns(len(inside.gates), gap="small")
-    for column, gate, level in zip(columns, inside.gates, reversed(ATTENTION_LEVELS), strict=True):
-        with column:
-            st.markdown(f"**Level {level}**, gate of {len(gate.map)} × {len(gate.map)}")
-            for values, words in ((gate.before, "before"), (gate.map, "the gate"), (gate.after, "after")):
-                st.image(
-                    strip([np.float32(values)], lesson.weights.size),
-                    width="stretch",
-                    output_format="PNG",
-                    caption=words,
-                    alt=f"Level {level}: {words}",
-                )
-            st.markdown("  \n".join(f"{name}: **{value:.2f}**" for name, value in gate.averages.items()))
-            st.caption(verdict(gate.averages))
+    for gate, level in zip(inside.gates, reversed(ATTENTION_LEVELS), strict=True):
+        left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
+        left.image(
+            strip([np.float32(values) for values in (gate.before, gate.map, gate.after)], lesson.weights.size),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Level {level}: before the gate, the gate, after the gate",
+        )
+        with right:
+            st.markdown(f"**Level {level}: before × gate = after**")
+            st.markdown(verdict(gate.averages))
+            st.markdown("  \n".join(f"{name} **{value:.2f}**" for name, value in gate.averages.items()))
+            st.caption(f"Gate of {len(gate.map)} × {len(gate.map)}; before and after, yellow is {gate.scale:.1f}.")
     legend.show_scale()
     st.caption(
-        "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge is within "
-        f"{_EDGE} pixels of the predicted outline. Before and after: mean of all channels, both on one scale from 0."
+        "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge lies "
+        f"within {_EDGE} pixels of the predicted outline. Before and after show the mean of all channels. A gate shows "
+        "what is let through, not why the network decides as it does."
     )
 
 
@@ -239,12 +241,15 @@ def verdict(averages: dict[str, float]) -> str:
 
 def show_up(lesson: Lesson, inside: Inside) -> None:
     """Show the channel that varies most at each level of the way up."""
-    sides = " → ".join(f"{block.side} × {block.side}" for block in inside.up)
-    left, _ = st.columns([2, 1])
+    left, right = st.columns([2, 1], gap="medium", vertical_alignment="center")
     left.image(
         strip([np.float32(block.maps[0]) for block in inside.up], lesson.weights.size),
         width="stretch",
         output_format="PNG",
-        caption=f"The way up, {sides}: of each level the channel that varies most, from 0 to its brightest value",
-        alt=f"Feature maps on the way up: {sides}",
+        alt="Feature maps on the way up, the channel that varies most of each level",
     )
+    right.markdown(
+        f"Step by step the grid doubles again: {' → '.join(str(block.side) for block in inside.up)}. Each level joins "
+        "what comes from below with what its gate let through, so that *what* gets its *where* back."
+    )
+    right.caption("Of each level the channel that varies most, from 0 to its brightest value.")

@@ -51,7 +51,7 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
         mask = lesson.predicted(threshold)
         unsure = int(((probability > UNSURE[0]) & (probability < UNSURE[1])).sum())
         st.metric("Pixels in the mask", f"{int(mask.sum()):,}")
-        st.metric(f"Pixels between {UNSURE[0]:.0%} and {UNSURE[1]:.0%}", f"{unsure:,}")
+        st.metric(f"Unsure: pixels between {UNSURE[0]:.0%} and {UNSURE[1]:.0%}", f"{unsure:,}")
         st.markdown(
             "The last layer turns the channels into one number for every pixel: how sure the network is that this is "
             f"lesion. A pixel belongs to the **mask** where that is at least {threshold:.0%}. A network that is sure "
@@ -96,11 +96,6 @@ def show_score(lesson: Lesson, threshold: float) -> None:
         pixels = st.slider(label, -FURTHEST, FURTHEST, 0, key="learn_pixels")
         spoiled = spoil(predicted, pixels)
         _formula(spoiled, expected)
-        show_chart(
-            _curve(predicted, expected, spoil, pixels),
-            "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
-            "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes.",
-        )
     with left:
         st.image(
             overlay.draw_errors(lesson.picture(), spoiled, expected),
@@ -109,6 +104,11 @@ def show_score(lesson: Lesson, threshold: float) -> None:
             alt=f"Found, false alarm and missed pixels; the mask changed by {pixels} pixels",
         )
         legend.show_legend(legend.ERRORS)
+    show_chart(
+        _curve(predicted, expected, spoil, pixels),
+        "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
+        "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes.",
+    )
 
 
 def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:

@@ -131,6 +131,7 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
     )
     if guess is None:
         return
+    said = st.container()
     columns = st.columns(1 + len(real), gap="small")
     with columns[0]:
         before = _show_outcome(lesson, UNCHANGED, threshold, "All as they are")
@@ -141,7 +142,7 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
             outcome = _show_outcome(lesson, Change(copied=(channel, source)), threshold, f"Without {name}")
             st.caption(f"A copy of {SEQUENCE_NAMES[source]} in its place.")
         without[name] = outcome.dice
-    st.markdown(answer(guess, before.dice, without))
+    said.markdown(answer(guess, before.dice, without))
 
 
 def answer(guess: str, before: float, without: dict[str, float]) -> str:
