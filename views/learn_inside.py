@@ -16,7 +16,8 @@ from views.learn import Lesson, strip
 CHANNELS_SHOWN = 6
 BRIGHTEST = 99.8  # percentile that is drawn as yellow
 _BOX_COLOUR = (240, 228, 66)
-_ZOOM = 3  # of the slice under a box, so that five pixels can be seen
+_LINE = 4  # pixels
+_BOXED_SIDE = 320  # pixels, about: the slice is enlarged under its box, so that five pixels can be seen
 _EDGE = 2  # pixels to either side of an outline that count as edge
 
 
@@ -184,11 +185,14 @@ def _middle(lesson: Lesson) -> tuple[int, int]:
 
 def _boxed(lesson: Lesson, spans: list[tuple[int, int]]) -> np.ndarray:
     """The slice on the network's grid, enlarged, with a box around the pixels from first to last."""
-    size = lesson.weights.size * _ZOOM
+    zoom = max(1, _BOXED_SIDE // lesson.weights.size)
+    size = lesson.weights.size * zoom
     picture = cv2.resize(lesson.fit.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
-    (top, bottom), (left, right) = ([first * _ZOOM, (last + 1) * _ZOOM - 1] for first, last in spans)
-    corners = [(max(1, left), max(1, top)), (min(size - 2, right), min(size - 2, bottom))]
-    return cv2.rectangle(picture, *corners, _BOX_COLOUR, _ZOOM)
+    (top, bottom), (left, right) = ((first * zoom - _LINE, (last + 1) * zoom + _LINE) for first, last in spans)
+    corners = np.clip([(left, top), (right, bottom)], _LINE // 2, size - 1 - _LINE // 2).tolist()
+    for colour, thickness in (((0, 0, 0), 2 * _LINE), (_BOX_COLOUR, _LINE)):  # dark around it, as lesions are bright
+        cv2.rectangle(picture, *corners, colour, thickness)
+    return picture
 
 
 def _show_gates(lesson: Lesson, inside: Inside) -> None:
@@ -213,8 +217,8 @@ def _show_gates(lesson: Lesson, inside: Inside) -> None:
         )
         with right:
             st.markdown(f"**Level {level}: before × gate = after**")
-            st.markdown(verdict(gate.averages))
-            st.markdown("  \n".join(f"{name} **{value:.2f}**" for name, value in gate.averages.items()))
+            numbers = ", ".join(f"{name} **{value:.2f}**" for name, value in gate.averages.items())
+            st.markdown(f"{verdict(gate.averages)}  \n{numbers}")
             st.caption(f"Gate of {len(gate.map)} × {len(gate.map)}; before and after, yellow is {gate.scale:.1f}.")
     legend.show_scale()
     st.caption(

@@ -37,7 +37,7 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
             output_format="PNG",
             alt="Probability of lesion over the slice",
         )
-        legend.show_scale()
+        legend.show_scale(150)
     with right:
         threshold = st.slider(
             "Threshold",
@@ -117,12 +117,12 @@ def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:
     false_alarm, missed = int(predicted.sum()) - found, int(expected.sum()) - found
     dice, iou = metrics.dice_score(predicted, expected), metrics.iou_score(predicted, expected)
     st.latex(
-        r"\text{Dice} = \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}}"
-        rf" = \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}}"
-    )
-    st.latex(
-        r"\text{IoU} = \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}}"
-        rf" = \frac{{{found}}}{{{found} + {false_alarm} + {missed}}} = \mathbf{{{iou:.3f}}}"
+        r"\begin{aligned}"
+        r"\text{Dice} &= \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}} \\"
+        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}} \\[1em]"
+        r"\text{IoU} &= \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}} \\"
+        rf"&= \frac{{{found}}}{{{found} + {false_alarm} + {missed}}} = \mathbf{{{iou:.3f}}}"
+        r"\end{aligned}"
     )
     st.caption(
         "Books say true positive, false positive and false negative. IoU, intersection over union, is never larger "

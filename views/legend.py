@@ -18,10 +18,10 @@ def show_legend(swatches: tuple[tuple[str, tuple[int, int, int]], ...]) -> None:
     st.html("&emsp;".join(chips))
 
 
-def show_scale() -> None:
-    """Show the colour scale of probability and attention: always 0 to 1."""
+def show_scale(width: int = 220) -> None:
+    """Show the colour scale of probability and attention: always 0 to 1, so many pixels wide."""
     bar = overlay.colour_map(np.tile(np.linspace(0, 1, 256, dtype=np.float32), (10, 1)))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("0", width="content")
-        st.image(bar, width=220, output_format="PNG", alt="Colour scale from 0, dark blue, to 1, yellow")
+        st.image(bar, width=width, output_format="PNG", alt="Colour scale from 0, dark blue, to 1, yellow")
         st.caption("1", width="content")
