@@ -6,7 +6,7 @@ from unet.data import DEMO_FOLDER
 from views import page
 from views.download import offer_download
 from views.finder import pick_patient, show_badges
-from views.viewer import show_viewer
+from views.viewer import show_viewer, viewed_slice
 
 page.start_page("Explore", ":material/neurology:")
 
@@ -33,8 +33,8 @@ except page.PAGE_ERRORS as error:
 
 show_viewer(volume, content_hash, brain, *networks)
 if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
-    place = {name: st.query_params[name] for name in ("patient", "slice", "weights") if name in st.query_params}
-    st.switch_page("pages/learn.py", query_params=place)
+    place = {name: st.query_params[name] for name in ("patient", "weights") if name in st.query_params}
+    st.switch_page("pages/learn.py", query_params={**place, **viewed_slice(content_hash)})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

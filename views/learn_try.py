@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from unet import metrics, overlay
+from unet.augmentation import Augmentation
 from unet.changes import Change
 from unet.data import FLAIR, SEQUENCE_NAMES
 from views import legend
@@ -98,14 +99,16 @@ def _move(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     mirrored = st.toggle("Mirror left and right", value=True, key="learn_mirrored")
     angle = st.slider("Turn by, degrees", -180, 180, 0, step=5, key="learn_angle")
     return Change(mirrored=mirrored, angle=float(angle)), (
-        "The expected mask moves along. A network does not know that a turned head is the same head, unless it was "
-        "shown: in training slices were mirrored, and turned by up to 20 degrees."
+        "The expected mask moves along. In training, slices were mirrored and turned by up to "
+        f"{Augmentation().rotation:g} degrees. How does the network fare with a head it has never seen like this?"
     )
 
 
 def _noise(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     noise = st.slider("Noise, SD of the head", 0.0, 2.0, 0.5, step=0.1, key="learn_noise")
-    return Change(noise=noise), "Random grain in all three channels, as in a quick scan. In training it went up to 0.2."
+    return Change(noise=noise), (
+        f"Random grain in all three channels, as in a quick scan. In training it went up to {Augmentation().noise:g}."
+    )
 
 
 _CONTROLS = {"Cover a patch": _cover, "Brightness and contrast": _light, "Turn or mirror": _move, "Noise": _noise}
