@@ -32,9 +32,10 @@ except page.PAGE_ERRORS as error:
     st.stop()
 
 show_viewer(volume, content_hash, brain, *networks)
+page.remember(slice=viewed_slice(content_hash))
 if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
-    place = {name: st.query_params[name] for name in ("patient", "weights") if name in st.query_params}
-    st.switch_page("pages/learn.py", query_params={**place, **viewed_slice(content_hash)})
+    place = {name: page.remembered(name) for name in ("patient", "slice", "weights")}
+    st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

@@ -112,6 +112,7 @@ def _pick_slice(volume: Volume, predicted) -> int:
         order = SLICE_ORDER[volume.geometry.plane]
         number = st.slider(f"Slice of {len(volume)}, {order}", 1, len(volume), key="learn_slice")
     page.keep_in_link("slice", str(number))
+    page.remember(slice=str(number))
     return number - 1
 
 

@@ -15,6 +15,7 @@ from views.learn import Lesson, strip
 
 CHANNELS_SHOWN = 6
 BRIGHTEST = 99.8  # percentile that is drawn as yellow
+ALIKE = 0.1  # averages of a gate that differ by no more are called alike
 _BOX_COLOUR = (240, 228, 66)
 _LINE = 4  # pixels
 _BOXED_SIDE = 320  # pixels, about: the slice is enlarged under its box, so that five pixels can be seen
@@ -234,13 +235,15 @@ def verdict(averages: dict[str, float]) -> str:
         return "No lesion is predicted on this slice, so there is nothing to let through in particular."
     edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
     lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
-    if max(lesion, edge) < 2 * rest and max(lesion, edge) < rest + 0.1:
+    if rest - max(lesion, edge) > ALIKE:
+        return "Holds the lesion back more than the rest of the head."
+    if max(lesion, edge) - rest <= ALIKE:
         return "Makes no great difference between the lesion and the rest of the head."
     if edge > 2 * lesion:
-        return "Lets the lesion's edge through and holds back its inside: this level draws the outline."
-    if lesion >= 2 * rest:
-        return "Lets the lesion through and holds back most of the rest of the head."
-    return "Lets the lesion through, and much of the rest of the head too."
+        return "Lets the lesion's edge through and holds back its inside."
+    if lesion > 2 * rest:
+        return "Lets the lesion through far more than the rest of the head."
+    return "Lets more through at the lesion than elsewhere in the head, but much of that too."
 
 
 def show_up(lesson: Lesson, inside: Inside) -> None:
@@ -254,6 +257,6 @@ def show_up(lesson: Lesson, inside: Inside) -> None:
     )
     right.markdown(
         f"Step by step the grid doubles again: {' → '.join(str(block.side) for block in inside.up)}. Each level joins "
-        "what comes from below with what its gate let through, so that *what* gets its *where* back."
+        "what comes from below with what was handed across, so that *what* gets its *where* back."
     )
     right.caption("Of each level the channel that varies most, from 0 to its brightest value.")

@@ -150,6 +150,7 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     left, right = st.columns(2) if pair else (st, None)
     name = left.selectbox("Weights of the network", names, key="weights", format_func=label)
     keep_in_link("weights", None if name == DEFAULT_WEIGHTS else name)
+    remember(weights=name)
     if not pair:
         return load(name), None
     _take_linked("beside", names, None)
@@ -163,6 +164,16 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     )
     keep_in_link("beside", beside)
     return load(name), load(beside) if beside not in (None, name) else None
+
+
+def remember(**place: str | None) -> None:
+    """Keep `patient`, `slice` or `weights` for the next page: Streamlit forgets a page's choices when another opens."""
+    st.session_state.setdefault("place", {}).update(place)
+
+
+def remembered(name: str) -> str | None:
+    """Return what was kept under that name, or None."""
+    return st.session_state.get("place", {}).get(name)
 
 
 def keep_in_link(parameter: str, value: str | None) -> None:
@@ -182,7 +193,7 @@ def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     """Put what the link names into the session, once; a name that is not known here is said and left."""
     state = st.session_state
     if parameter not in state:
-        state[parameter] = st.query_params.get(parameter, usual)
+        state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
         st.warning(f"The link names the weights {state[parameter][:60]!r}, which are not here any more.")
         state[parameter] = usual

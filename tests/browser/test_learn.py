@@ -26,3 +26,14 @@ def test_from_explore_to_the_same_slice_and_back(page, app_address):
     page.get_by_role("link", name="Open this slice in Explore").click()
     wait_for_view(page, "viewer.position[0] === 13")
     assert probe(page, "viewer.data.patient") == SECOND
+
+
+def test_the_menu_keeps_patient_and_slice(page, app_address):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    probe(page, "viewer.moveTo([15])")
+    rested(page)
+    page.get_by_role("link", name="How it works").click()
+    page.get_by_role("slider", name="Slice of 24").wait_for()
+    page.wait_for_url(f"**/learn?patient={SECOND}&slice=16")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    wait_for_view(page, "viewer.position[0] === 15 && viewer.data.patient === argument", SECOND)
