@@ -23,7 +23,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     """Show the page's heading and the finder; return the patient to look at. The URL keeps the choice."""
     by_id = {patient.patient_id: patient for patient in found}
     rows = _table(root, found)
-    if "patient" not in st.session_state:
+    if page.arrived() or "patient" not in st.session_state:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
             st.warning(f"The link names the patient {linked[:60]!r}, who is not in this data set.")

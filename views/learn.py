@@ -102,9 +102,9 @@ def pick_lesson(patient: Patient) -> Lesson:
 def _pick_slice(volume: Volume, predicted) -> int:
     """Open on the slice of the link, else on the largest predicted lesion; then the visitor decides."""
     state, patient_id = st.session_state, volume.patient_id
-    here = "learn_slice" in state  # gone when the visitor has been on another page
-    if not here or state.get("learn_patient") != patient_id:
-        linked = None if here else linked_slice(len(volume))
+    fresh = page.arrived() or "learn_slice" not in state
+    if fresh or state.get("learn_patient") != patient_id:
+        linked = linked_slice(len(volume)) if fresh else None
         state.learn_slice = linked or 1 + opening_slice(volume, predicted())
         state.learn_patient = patient_id
     number = 1

@@ -72,7 +72,7 @@ def _cover(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     height, width = lesson.head.shape
     mask = lesson.predicted(threshold)
     rows, columns = np.nonzero(mask if mask.any() else lesson.head if lesson.head.any() else np.ones_like(mask))
-    side = st.slider("Side of the patch, px", 10, width // 2, width // 6, key=f"patch_side_{lesson.key}")
+    side = st.slider("Side of the patch, px", 2, max(4, width // 2), max(2, width // 6), key=f"patch_side_{lesson.key}")
     column = st.slider("From left to right, px", 0, width - 1, int(columns.mean()), key=f"patch_column_{lesson.key}")
     row = st.slider("From top to bottom, px", 0, height - 1, int(rows.mean()), key=f"patch_row_{lesson.key}")
     return Change(patch=(row, column, side)), (

@@ -29,6 +29,8 @@ MAX_SEGMENTATIONS = 48  # about 5 MB each
 def start_page(title: str, icon: str) -> None:
     """Set up a page. Every page begins with this, as a direct link may open it before the router has run."""
     st.set_page_config(page_title=f"{title} · Brain MRI", page_icon=icon, layout="wide")
+    st.session_state.arrived = st.session_state.get("page") != title
+    st.session_state.page = title
 
 
 @st.cache_data(max_entries=8, ttl="1m", show_spinner="Looking for patients …")
@@ -166,6 +168,14 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     return load(name), load(beside) if beside not in (None, name) else None
 
 
+def arrived() -> bool:
+    """Whether the visitor has just opened this page, or come back to it: then the link decides, else their choices.
+
+    A choice of the page before may still be in the session under the same key, where its widget no longer is.
+    """
+    return st.session_state.get("arrived", True)
+
+
 def remember(**place: str | None) -> None:
     """Keep `patient`, `slice` or `weights` for the next page: Streamlit forgets a page's choices when another opens."""
     st.session_state.setdefault("place", {}).update(place)
@@ -192,7 +202,7 @@ def keep_in_link(parameter: str, value: str | None) -> None:
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     """Put what the link names into the session, once; a name that is not known here is said and left."""
     state = st.session_state
-    if parameter not in state:
+    if arrived() or parameter not in state:
         state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
         st.warning(f"The link names the weights {state[parameter][:60]!r}, which are not here any more.")
