@@ -15,7 +15,8 @@ from unet.model import plain_unet
 from unet.runs import RunFolder
 from unet.weights import find_weights, half_precision, variable_arrays
 from views import page
-from views.learn_inside import _reader, verdict
+from views.learn_gates import verdict
+from views.learn_inside import _reader
 from views.learn_try import _looks_again
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"

@@ -20,6 +20,7 @@ from views.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_
 
 TILE = 160  # pixels; small maps are drawn at least this large, each value as a square
 GAP = 6
+BRIGHTEST = 99.8  # percentile of feature maps that is drawn as yellow
 BINS = 30  # of a histogram: more would show the steps between whole grey values
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 
@@ -169,9 +170,9 @@ def show_input(lesson: Lesson) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        show_chart(_histogram("before", "Before: grey values in the head", "grey value", lesson.head, lesson.image))
+        show_chart(_histogram("before", "Before: grey values in the head", "grey value", lesson, lesson.image))
     with right:
-        show_chart(_histogram("after", "After: on one scale", "SD above or below the mean", lesson.head, normalised))
+        show_chart(_histogram("after", "After: on one scale", "SD above or below the mean", lesson, normalised))
     s = lesson.statistics
     numbers = pd.DataFrame(
         {
@@ -191,13 +192,18 @@ def show_input(lesson: Lesson) -> None:
     st.caption(f"Measured over the head in all {len(lesson.volume)} slices of this patient, used for each of them.")
 
 
-def _histogram(name: str, title: str, x_title: str, head: np.ndarray, values: np.ndarray) -> Chart:
-    """How often each value occurs in the head of this slice; the whole slice where no head stands out."""
-    inside = values[head] if head.any() else values.reshape(-1, 3)
+def _histogram(name: str, title: str, x_title: str, lesson: Lesson, values: np.ndarray) -> Chart:
+    """How often each value occurs in the head of this slice, or in all of it where no head stands out.
+
+    A copy of FLAIR in the place of a missing sequence is left out: its line would hide FLAIR's.
+    """
+    inside = values[lesson.head] if lesson.head.any() else values.reshape(-1, 3)
     edges = np.linspace(float(inside.min()), float(max(inside.max(), inside.min() + 1)), BINS + 1)
     centres = ((edges[:-1] + edges[1:]) / 2).round(3).tolist()
     series, rows = [], [{x_title: centre} for centre in centres]
     for (sequence, colour), channel in zip(_SEQUENCE_COLOURS.items(), np.moveaxis(inside, -1, 0), strict=True):
+        if sequence.lower() in lesson.volume.missing_sequences:
+            continue
         shares = (100 * np.histogram(channel, edges)[0] / len(channel)).round(3).tolist()
         series.append(Series(sequence, centres, shares, "line", colour, dashed=sequence == "Pre-contrast"))
         for row, share in zip(rows, shares, strict=True):

@@ -118,9 +118,10 @@ def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:
     dice, iou = metrics.dice_score(predicted, expected), metrics.iou_score(predicted, expected)
     st.latex(
         r"\begin{aligned}"
-        r"\text{Dice} &= \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}} \\"
-        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}} \\[1em]"
-        r"\text{IoU} &= \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}} \\"
+        r"\text{Dice} &= \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}}"
+        r"\\[0.8em]"
+        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}} \\[1.6em]"
+        r"\text{IoU} &= \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}} \\[0.8em]"
         rf"&= \frac{{{found}}}{{{found} + {false_alarm} + {missed}}} = \mathbf{{{iou:.3f}}}"
         r"\end{aligned}"
     )

@@ -100,7 +100,7 @@ def _move(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     angle = st.slider("Turn by, degrees", -180, 180, 0, step=5, key="learn_angle")
     return Change(mirrored=mirrored, angle=float(angle)), (
         "The expected mask moves along. In training, slices were mirrored and turned by up to "
-        f"{Augmentation().rotation:g} degrees. How does the network fare with a head it has never seen like this?"
+        f"{Augmentation().rotation:g} degrees. Turn the head further than that: does the network still find the lesion?"
     )
 
 
