@@ -65,7 +65,10 @@ def _try_change(lesson: Lesson, threshold: float, controls: Callable) -> None:
 
 
 def _difference(before: float, after: float) -> str | None:
-    return None if math.isnan(before) or math.isnan(after) else f"{after - before:+.3f}"
+    """The change between the two numbers as they are shown."""
+    if math.isnan(before) or math.isnan(after):
+        return None
+    return f"{round(after, 3) - round(before, 3):+.3f}"
 
 
 def _cover(lesson: Lesson, threshold: float) -> tuple[Change, str]:
