@@ -33,6 +33,12 @@ else:
                 default=True,
             ),
             st.Page(
+                "pages/learn.py",
+                title="How it works",
+                icon=":material/school:",
+                help="Follow one slice through the network, step by step, and try what it needs.",
+            ),
+            st.Page(
                 "pages/upload.py",
                 title="Your own MRI",
                 icon=":material/upload_file:",

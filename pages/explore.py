@@ -6,7 +6,7 @@ from unet.data import DEMO_FOLDER
 from views import page
 from views.download import offer_download
 from views.finder import pick_patient, show_badges
-from views.viewer import show_viewer
+from views.viewer import show_viewer, viewed_slice
 
 page.start_page("Explore", ":material/neurology:")
 
@@ -16,7 +16,7 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="No patients to show")
     st.stop()
 
-patient = pick_patient(root, found)
+patient = pick_patient(root, found, "Brain MRI through an Attention U-Net")
 _, clinical_problem = page.clinical_table(root)
 
 try:
@@ -32,6 +32,10 @@ except page.PAGE_ERRORS as error:
     st.stop()
 
 show_viewer(volume, content_hash, brain, *networks)
+page.remember(slice=viewed_slice(content_hash))
+if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
+    place = {name: page.remembered(name) for name in ("patient", "slice", "weights")}
+    st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
     with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):

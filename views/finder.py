@@ -19,22 +19,26 @@ SPLIT_MEANINGS = {
 }
 
 
-def pick_patient(root: Path, found: list[Patient]) -> Patient:
-    """Show the finder and return the patient to look at; the URL keeps the choice."""
+def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
+    """Show the page's heading and the finder; return the patient to look at. The URL keeps the choice."""
     by_id = {patient.patient_id: patient for patient in found}
     rows = _table(root, found)
-    if "patient" not in st.session_state:
+    if page.arrived() or "patient" not in st.session_state:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
             st.warning(f"The link names the patient {linked[:60]!r}, who is not in this data set.")
-        st.session_state.patient = linked
+        if not linked and page.remembered("slice"):  # by the menu from another page
+            page.keep_in_link("slice", page.remembered("slice"))
+        st.session_state.patient = linked or page.remembered("patient")
     if st.session_state.patient not in by_id:
         st.session_state.patient = _first(rows)
     title, box = st.columns([2, 3], vertical_alignment="bottom")
-    title.subheader("Brain MRI through an Attention U-Net", anchor=False)
+    title.subheader(heading, anchor=False)
     patient_id = box.selectbox("Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_))
     # written here and not bound to the box, so that the link names the patient from the first moment
     page.keep_in_link("patient", patient_id)
+    if page.remembered("patient") != patient_id:
+        page.remember(patient=patient_id, slice=None)
     with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"

@@ -18,7 +18,7 @@ from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
 from unet.inference import RunningSegmentation, Segmentation, Segmenter
-from unet.preprocessing import brain_mask
+from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics
 from unet.reports.results import shipped_reports as read_shipped_reports
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
 
@@ -29,6 +29,8 @@ MAX_SEGMENTATIONS = 48  # about 5 MB each
 def start_page(title: str, icon: str) -> None:
     """Set up a page. Every page begins with this, as a direct link may open it before the router has run."""
     st.set_page_config(page_title=f"{title} · Brain MRI", page_icon=icon, layout="wide")
+    st.session_state.arrived = st.session_state.get("page") != title
+    st.session_state.page = title
 
 
 @st.cache_data(max_entries=8, ttl="1m", show_spinner="Looking for patients …")
@@ -71,13 +73,19 @@ def volume(folder: Path, patient_id: str) -> tuple[Volume, str, np.ndarray]:
     return loaded, loaded.content_hash, brain_mask(loaded.images)
 
 
+@st.cache_data(max_entries=MAX_VOLUMES, show_spinner=False)
+def statistics(content_hash: str, _volume: Volume) -> IntensityStatistics:
+    """Return what a volume's slices are normalised by."""
+    return intensity_statistics(_volume.images)
+
+
 @st.cache_resource(max_entries=4, show_spinner="Preparing the network; the first time takes a few seconds more …")
 def segmenter(weights: Weights, precision: str | None = None) -> Segmenter:
     """Return the network, ready to run, one for all visitors; scores are published for the default precision."""
     return Segmenter(weights, precision=precision)
 
 
-def _quick_segmenter(weights: Weights) -> Segmenter:
+def quick_segmenter(weights: Weights) -> Segmenter:
     """Return the network for looking at: in int8 where that is shipped, as it has been found to be as good."""
     return segmenter(weights, "int8" if weights.int8 else None)
 
@@ -113,11 +121,14 @@ def shipped_reports() -> dict[str, dict[str, dict]]:
     return {name: read_shipped_reports(weights.path.parent) for name, weights in shipped_weights().items()}
 
 
-def choose_weights() -> tuple[Weights, Weights | None]:
+def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     """Let the visitor choose shipped weights or an ended training run's, and others to put beside them.
 
     The links keep them as `weights=` and `beside=`. Only names from the list are taken, never a path. With nothing to
     choose from nothing is shown.
+
+    Args:
+        pair: whether there is room for a second network.
 
     Raises:
         WeightsError: they are missing, truncated or changed.
@@ -136,11 +147,15 @@ def choose_weights() -> tuple[Weights, Weights | None]:
         return jobs.weights_of(ended[name]) if name in ended else shipped_weights()[name]
 
     _take_linked("weights", names, DEFAULT_WEIGHTS)
-    _take_linked("beside", names, None)
     if len(names) < 2:
         return default_weights(), None
-    left, right = st.columns(2)
+    left, right = st.columns(2) if pair else (st, None)
     name = left.selectbox("Weights of the network", names, key="weights", format_func=label)
+    keep_in_link("weights", None if name == DEFAULT_WEIGHTS else name)
+    remember(weights=name)
+    if not pair:
+        return load(name), None
+    _take_linked("beside", names, None)
     beside = right.selectbox(
         "Beside it",
         [None, *names],
@@ -149,9 +164,26 @@ def choose_weights() -> tuple[Weights, Weights | None]:
         placeholder="nothing",
         help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
     )
-    for parameter, value, usual in (("weights", name, DEFAULT_WEIGHTS), ("beside", beside, None)):
-        keep_in_link(parameter, None if value == usual else value)
+    keep_in_link("beside", beside)
     return load(name), load(beside) if beside not in (None, name) else None
+
+
+def arrived() -> bool:
+    """Whether the visitor has just opened this page, or come back to it: then the link decides, else their choices.
+
+    A choice of the page before may still be in the session under the same key, where its widget no longer is.
+    """
+    return st.session_state.get("arrived", True)
+
+
+def remember(**place: str | None) -> None:
+    """Keep `patient`, `slice` or `weights` for the next page: Streamlit forgets a page's choices when another opens."""
+    st.session_state.setdefault("place", {}).update(place)
+
+
+def remembered(name: str) -> str | None:
+    """Return what was kept under that name, or None."""
+    return st.session_state.get("place", {}).get(name)
 
 
 def keep_in_link(parameter: str, value: str | None) -> None:
@@ -170,8 +202,8 @@ def keep_in_link(parameter: str, value: str | None) -> None:
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     """Put what the link names into the session, once; a name that is not known here is said and left."""
     state = st.session_state
-    if parameter not in state:
-        state[parameter] = st.query_params.get(parameter, usual)
+    if arrived() or parameter not in state:
+        state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
         st.warning(f"The link names the weights {state[parameter][:60]!r}, which are not here any more.")
         state[parameter] = usual
@@ -202,13 +234,13 @@ def _running() -> _Running:
 
 def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Return the volume on its way through the network, or through it: one for all visitors."""
-    return _running().get((content_hash, weights.sha256), _quick_segmenter(weights), loaded.images)
+    return _running().get((content_hash, weights.sha256), quick_segmenter(weights), loaded.images)
 
 
 def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
     own = st.session_state.setdefault("private_segmentation", _Running(1))
-    return own.get((content_hash, weights.sha256), _quick_segmenter(weights), loaded.images)
+    return own.get((content_hash, weights.sha256), quick_segmenter(weights), loaded.images)
 
 
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:

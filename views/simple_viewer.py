@@ -203,16 +203,7 @@ def _legend(shown: str) -> None:
     if swatches:
         legend.show_legend(swatches)
     elif shown != NONE:
-        _scale()
-
-
-def _scale() -> None:
-    """The colour scale of probability and attention: always 0 to 1."""
-    bar = overlay.colour_map(np.tile(np.linspace(0, 1, 256, dtype=np.float32), (10, 1)))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("0", width="content")
-        st.image(bar, width=220, output_format="PNG", alt="Colour scale from 0, dark blue, to 1, yellow")
-        st.caption("1", width="content")
+        legend.show_scale()
 
 
 def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
@@ -363,7 +354,7 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
         )
         st.markdown(f"**Probability** · {probability.shape[1]} × {probability.shape[0]}")
         st.caption(PROBABILITY_MEANING)
-    _scale()
+    legend.show_scale()
 
 
 LEVEL_MEANINGS = {

@@ -8,7 +8,6 @@ import streamlit as st
 from unet import overlay
 from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
 from unet.data import FLAIR, POST_CONTRAST
-from unet.preprocessing import intensity_statistics
 from views import page
 from views.training_presets import AUGMENTATION_LABELS
 
@@ -40,7 +39,7 @@ def show_augmentation() -> None:
         by_id = {patient.patient_id: patient for patient in found}
         left, right, button = st.columns([2, 2, 1], vertical_alignment="bottom")
         patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
-        volume, _, _ = page.volume(patient.folder, patient.patient_id)
+        volume, content_hash, _ = page.volume(patient.folder, patient.patient_id)
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="No patient to show")
         return
@@ -52,7 +51,7 @@ def show_augmentation() -> None:
         st.session_state.draw = st.session_state.get("draw", 0) + 1
     seed = st.session_state.get("draw", 0)
     image, mask = volume.images[index], volume.expected_mask[index]
-    statistics = _statistics(patient.folder, patient.patient_id)
+    statistics = page.statistics(content_hash, volume)
 
     st.markdown("**One at a time**")
     tiles = [("as it is", "The slice, normalised.", NO_AUGMENTATION, FLAIR)]
@@ -70,11 +69,6 @@ def show_augmentation() -> None:
     st.html(
         f'<span style="color:rgb{overlay.EXPECTED_COLOUR}" aria-hidden="true">■</span> outline of the expert\'s mask'
     )
-
-
-@st.cache_data(max_entries=24, show_spinner=False)
-def _statistics(folder, patient_id: str):
-    return intensity_statistics(page.volume(folder, patient_id)[0].images)
 
 
 def only(name: str) -> Augmentation:

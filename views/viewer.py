@@ -122,6 +122,17 @@ def offer_simple_viewer() -> None:
     )
 
 
+def viewed_slice(volume_id: str) -> str | None:
+    """Return the number of the slice in view, from 1, as a link names it; None where the viewer has yet to rest.
+
+    The canvas writes the address itself, so Streamlit may know an older one: what it told is newer.
+    """
+    view = (st.session_state.get("viewer") or {}).get("view") or {}
+    if view and not simple_viewer_wanted():
+        return str(view["slice"] + 1) if view["volume"] == volume_id else None
+    return st.query_params.get("slice")
+
+
 def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None:
     """Show the viewer and send it what it needs.
 

@@ -1,0 +1,40 @@
+"""How it works: the slice in front of you, step by step along the network's path, and what the network needs."""
+
+import streamlit as st
+
+from views import page
+from views.finder import pick_patient
+from views.learn import pick_lesson, show_input
+from views.learn_inside import show_inside
+from views.learn_score import show_mask, show_score
+from views.learn_try import show_trials
+
+page.start_page("How it works", ":material/school:")
+
+try:
+    root, found, _ = page.patients()
+except page.PAGE_ERRORS as error:
+    st.error(str(error), title="No patients to show")
+    st.stop()
+
+patient = pick_patient(root, found, "How it works, on one slice")
+
+try:
+    lesson = pick_lesson(patient)
+except page.PAGE_ERRORS as error:
+    st.error(str(error), title="This patient cannot be shown")
+    st.stop()
+
+show_input(lesson)
+inside = show_inside(lesson)
+
+
+@st.fragment  # what comes before stays as it is while somebody tries
+def show_rest() -> None:
+    threshold = show_mask(lesson, inside)
+    show_score(lesson, threshold)
+    show_trials(lesson, threshold)
+
+
+show_rest()
+st.caption("For teaching and research: this app measures pictures, it does not diagnose.")
