@@ -124,7 +124,8 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
     st.caption(
         f"Of each level the {CHANNELS_SHOWN} channels that vary most over the slice, leaving out look-alikes "
         "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head where "
-        "nothing is predicted."
+        "nothing is predicted. Steps 2 and 3 show the network in float32, as it was trained; the mask is made by "
+        f"{lesson.segmenter.engine_name}, as on Explore."
     )
 
 
