@@ -22,8 +22,8 @@ from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statis
 from unet.reports.results import shipped_reports as read_shipped_reports
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
 
-MAX_VOLUMES = 24  # kept in memory, about 7 MB each; a class of thirty looks at a handful of patients
-MAX_SEGMENTATIONS = 48  # about 5 MB each
+MAX_VOLUMES = 24  # kept in memory, about 20 MB each
+MAX_SEGMENTATIONS = 32  # about 10 MB each; a class of thirty may look at thirty patients
 
 
 def start_page(title: str, icon: str) -> None:
