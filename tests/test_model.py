@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from unet.model import attention_block, attention_unet, conv_block, decoder_block, encoder_block
+from unet.model import attention_block, attention_unet, built_in, conv_block, decoder_block, encoder_block
 
 MAPS = [f"attention_{level}" for level in (1, 2, 3, 4)]
 
@@ -95,14 +95,12 @@ def test_saved_model_loads_in_safe_mode_and_predicts_the_same(small, slices, tmp
 
 
 def test_sigmoid_is_in_float32_whatever_the_policy():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with built_in("mixed_bfloat16"):
         model = attention_unet(2, (32, 32, 3))
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert model.get_layer("logits").compute_dtype == "float32"
     assert model.output["probability"].dtype == "float32"
     assert model.get_layer("encoder_1_conv_1").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 # --- blocks

@@ -541,13 +541,14 @@ def test_precision_on_a_gpu(monkeypatch):
     assert mixed_precision_policy() == "mixed_float16"
 
 
-def test_estimate_times_steps_and_counts_epochs(eagerly):
+def test_estimate_times_steps_and_counts_epochs(eagerly, policy):
     patients, _ = list_patients(DEMO_FOLDER)
     found = estimate(replace(TINY, sizes=(16, 32), minutes=1e-4), patients[:2], patients[2:3])
     assert set(found) == {"epoch_seconds", "epochs", "minutes", "memory_mb"}
     assert len(found["epoch_seconds"]) == 2 and min(found["epoch_seconds"]) > 0
     assert found["epochs"] == 1  # the minutes end it before the four epochs do
     assert found["memory_mb"] > 100 and found["minutes"] > 0
+    assert keras.config.dtype_policy().name == policy
 
 
 # --- the command line

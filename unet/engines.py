@@ -114,9 +114,10 @@ def output_names() -> list[str]:
 def load_keras_model(weights: Weights):
     """Return the Keras model with its trained weights, in float32; imports TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from unet.model import ARCHITECTURES
+    from unet.model import ARCHITECTURES, built_in
 
-    model = ARCHITECTURES[weights.architecture](weights.filters, (weights.size, weights.size, 3))
+    with built_in("float32"):
+        model = ARCHITECTURES[weights.architecture](weights.filters, (weights.size, weights.size, 3))
     arrays, _ = load_arrays(weights.path)
     assign_arrays(model.variables, arrays)
     return model

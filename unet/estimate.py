@@ -3,7 +3,6 @@
 import json
 import time
 
-import keras
 import numpy as np
 import psutil
 import tensorflow as tf
@@ -13,6 +12,7 @@ from unet.learning.config import TrainingConfig
 from unet.learning.devices import mixed_precision_policy
 from unet.learning.learner import Learner
 from unet.learning.sampling import SliceSampler, load_examples
+from unet.model import built_in
 from unet.training import NORM_BATCHES, VALIDATION_SLICES
 
 TIMED_STEPS = 2
@@ -26,9 +26,9 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
     Returns:
         `epoch_seconds` at each size, judging included; `epochs` that fit in, `minutes` altogether; `memory_mb`.
     """
-    keras.config.set_dtype_policy(mixed_precision_policy())
     began = time.monotonic()
-    learner = Learner(config, tf.distribute.get_strategy(), None)
+    with built_in(mixed_precision_policy()):
+        learner = Learner(config, tf.distribute.get_strategy(), None)
     sampler = SliceSampler(load_examples(learn[:1]), config.batch_size, config.seed, config.augmentation)
     slices = sum(len(patient.masks) for patient in learn)
     steps = max(1, (config.epoch_slices or slices) // config.batch_size)

@@ -7,6 +7,9 @@ attention gates (Oktay et al. 2018, arXiv:1804.03999). Every width is the same c
 Built from Keras' own layers only, so a saved model loads with `safe_mode` on and no custom objects.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 from keras import layers
 
@@ -111,3 +114,17 @@ def _network(filters: int, input_shape: tuple, gated: bool) -> keras.Model:
 
 
 ARCHITECTURES = {"attention-unet": attention_unet, "unet": plain_unet}
+
+
+@contextmanager
+def built_in(policy: str) -> Iterator[None]:
+    """Build networks at a Keras policy such as `float32`; a layer keeps the one it was built at.
+
+    The policy is a global of the process, so that the networks above can stay free of it: it is put back.
+    """
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)

@@ -19,6 +19,7 @@ from unet.learning.learner import Learner
 from unet.learning.preview import predict_slices, preview_slices
 from unet.learning.sampling import Example, SliceSampler
 from unet.metrics import volume_dice
+from unet.model import built_in
 from unet.preprocessing import Fit, normalise
 from unet.runs import RunFolder, TrainingError, TrainingStopped
 from unet.weights import half_precision, load_arrays, save_arrays, variable_arrays
@@ -78,15 +79,9 @@ def train(
         raise TrainingError(f"{folder.checkpoint} is not there; nothing to resume. Start without --resume.")
     if not resume and folder.metrics.exists():
         raise TrainingError(f"{folder.path} already holds a run; resume it, or choose another folder")
-    # a global, so that the networks can stay free of precision; put back for whoever shares the process
-    previous_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision or mixed_precision_policy())
-    try:
-        with folder.recorded_end():
-            learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
-            return _Run(config, training, validation, folder, learner, say).run(resume)
-    finally:
-        keras.config.set_dtype_policy(previous_policy)
+    with built_in(precision or mixed_precision_policy()), folder.recorded_end():
+        learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
+        return _Run(config, training, validation, folder, learner, say).run(resume)
 
 
 def _check(training: list[Example], validation: list[Example], allow_overlap: bool) -> None:
