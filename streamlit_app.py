@@ -23,6 +23,7 @@ if __name__ != "__main__":
     threading.Thread(target=lambda: [import_module(name) for name in ("unet.jobs", "pandas")], daemon=True).start()
     app = st.App(__file__, middleware=[Middleware(UploadLimits)])
 else:
+    st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page
     st.navigation(
         [
             st.Page(

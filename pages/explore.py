@@ -8,7 +8,7 @@ from views.download import offer_download
 from views.finder import pick_patient, show_badges
 from views.viewer import show_viewer, viewed_slice
 
-page.start_page("Explore", ":material/neurology:")
+page.start_page("Explore")
 
 try:
     root, found, problems = page.patients()

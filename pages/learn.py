@@ -4,12 +4,12 @@ import streamlit as st
 
 from views import page
 from views.finder import pick_patient
-from views.learn import pick_lesson, show_input
+from views.learn import pick_lesson, show_contents, show_input
 from views.learn_inside import show_inside
 from views.learn_score import show_mask, show_score
 from views.learn_try import show_trials
 
-page.start_page("How it works", ":material/school:")
+page.start_page("How it works")
 
 try:
     root, found, _ = page.patients()
@@ -25,6 +25,7 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
+show_contents()
 show_input(lesson)
 inside = show_inside(lesson)
 

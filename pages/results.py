@@ -8,7 +8,7 @@ from unet.reports.results import headline_row, rows_of
 from views import page, results
 from views.evaluation import own_report, show_own_evaluation, show_own_problems
 
-page.start_page("Results", ":material/analytics:")
+page.start_page("Results")
 
 OWN = "your patients"
 

@@ -8,7 +8,7 @@ from views.training_compare import show_comparison
 from views.training_form import show_form
 from views.training_live import show_runs
 
-page.start_page("Training", ":material/model_training:")
+page.start_page("Training")
 st.subheader("Train a small network and watch it learn", anchor=False)
 
 view = st.segmented_control(

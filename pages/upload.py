@@ -8,7 +8,7 @@ from views import page, upload
 from views.export import show_export
 from views.viewer import show_viewer
 
-page.start_page("Your own MRI", ":material/upload_file:")
+page.start_page("Your own MRI")
 
 st.subheader("Your own MRI", anchor=False)
 st.caption(

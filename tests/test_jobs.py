@@ -279,6 +279,18 @@ def test_delete(root, monkeypatch):
         jobs.delete(run_index.find_run(run_id))
 
 
+def test_uploads_that_a_dead_server_left_behind_are_removed(root):
+    abandoned, fresh, other = (root / name for name in ("20260101-120000-0a1b", "20260101-120000-2c3d", "mine"))
+    run = dead_run(root).path
+    for folder in (abandoned, fresh, other):
+        (folder / "data").mkdir(parents=True)
+    two_hours_ago = time.time() - 7200
+    for folder in (abandoned, other, run):
+        os.utime(folder, (two_hours_ago, two_hours_ago))
+    new = jobs.new_folder()
+    assert sorted(path for path in root.iterdir() if path.is_dir()) == sorted([fresh, other, run, new])
+
+
 def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     seen = run_index.find_run(dead_run(root).path.name)  # as a page showed it a moment ago

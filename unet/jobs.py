@@ -6,6 +6,7 @@ at a lock of the operating system, which is freed however its holder ends, so th
 
 import io
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -28,6 +29,7 @@ from unet.weights import Weights, WeightsError, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk
+ABANDONED_SECONDS = 3600  # a folder without a run in it: what fills one takes minutes
 LEFT_OUT = ("data", "checkpoint.npz", "process.json")  # of an exported run
 
 
@@ -38,6 +40,7 @@ def new_folder(root: Path | None = None) -> Path:
         JobError: runs cannot be written there.
     """
     root = root or runs_folder()
+    _clear_abandoned(root)
     path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     try:
         path.mkdir(parents=True)
@@ -204,6 +207,15 @@ def export_zip(run: Run) -> bytes:
             if path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
                 archive.write(path, Path(run.id) / inside)
     return buffer.getvalue()
+
+
+def _clear_abandoned(root: Path) -> None:
+    """Remove what a server that ended meanwhile left of an upload: no page shows it, so nobody could delete it."""
+    for path in root.glob("*"):
+        if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", path.name) and not any(path.glob("*.json")):
+            with suppress(OSError):  # somebody else was faster
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path)
 
 
 def _check_disk(root: Path, config: TrainingConfig) -> None:

@@ -22,6 +22,14 @@ TILE = 160  # pixels; small maps are drawn at least this large, each value as a 
 GAP = 6
 BRIGHTEST = 99.8  # percentile of feature maps that is drawn as yellow
 BINS = 30  # of a histogram: more would show the steps between whole grey values
+SECTIONS = {  # by anchor, in their order
+    "input": "What goes in",
+    "down": "Down: from pixels to patterns",
+    "gates": "Attention gates: what is handed across",
+    "mask": "Up: to a probability, then a mask",
+    "dice": "How good is it: Dice by hand",
+    "try": "Try: what does the network need?",
+}
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 
 
@@ -132,6 +140,17 @@ def _show_link_to_explore(patient_id: str, index: int) -> None:
     )
 
 
+def show_contents() -> None:
+    """Show where the page leads, as links: it is several screens long."""
+    titles = enumerate(SECTIONS.items(), 1)
+    st.markdown(" · ".join(f"[{number} {title.partition(':')[0]}](#{anchor})" for number, (anchor, title) in titles))
+
+
+def begin_section(anchor: str) -> None:
+    """Show the heading of a section, with its number."""
+    st.subheader(f"{1 + list(SECTIONS).index(anchor)} · {SECTIONS[anchor]}", anchor=anchor)
+
+
 def strip(maps: list[np.ndarray], size: int) -> np.ndarray:
     """Return maps in [0, 1] side by side, RGBA with gaps to see through, each value as a square.
 
@@ -149,7 +168,7 @@ def strip(maps: list[np.ndarray], size: int) -> np.ndarray:
 
 def show_input(lesson: Lesson) -> None:
     """The three channels, what normalisation does to them, and the grid of the network."""
-    st.subheader("1 · What goes in", anchor=False)
+    begin_section("input")
     missing = lesson.volume.missing_sequences
     height, width = lesson.image.shape[:2]
     size = lesson.weights.size

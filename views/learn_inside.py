@@ -9,7 +9,7 @@ import streamlit as st
 from unet.engines import ATTENTION_LEVELS, InferenceError
 from unet.features import BOTTLENECK, FeatureReader, most_varied, receptive_field
 from unet.weights import Weights
-from views.learn import BRIGHTEST, Lesson, strip
+from views.learn import BRIGHTEST, Lesson, begin_section, strip
 from views.learn_gates import Gate, gate_of, show_gates
 
 CHANNELS_SHOWN = 6
@@ -77,14 +77,14 @@ def _block(features: np.ndarray, count: int) -> Block:
 
 def show_inside(lesson: Lesson) -> Inside | None:
     """Show the way down and the gates; say so where this network cannot be looked into."""
-    st.subheader("2 · Down: from pixels to patterns", anchor=False)
+    begin_section("down")
     try:
         inside = _inside(lesson.key, lesson)
     except InferenceError as error:
         st.info(f"The inside of this network cannot be shown. {error}")
         return None
     _show_down(lesson, inside)
-    st.subheader("3 · Attention gates: what is handed across", anchor=False)
+    begin_section("gates")
     show_gates(lesson, inside.gates)
     return inside
 

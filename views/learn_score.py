@@ -11,7 +11,7 @@ from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
 from unet.reports.charts import GREY, Chart, Series
 from views import legend
 from views.charts import show_chart
-from views.learn import Lesson
+from views.learn import Lesson, begin_section
 from views.learn_inside import Inside, show_up
 from views.simple_viewer import MAP_OPACITY
 
@@ -25,7 +25,7 @@ _SPOILS: dict[str, tuple[Callable, str]] = {
 
 def show_mask(lesson: Lesson, inside: Inside | None) -> float:
     """Show the probability, and the mask at the threshold that the visitor chooses; return it."""
-    st.subheader("4 · Up: to a probability, then a mask", anchor=False)
+    begin_section("mask")
     if inside:
         show_up(lesson, inside)
     probability = np.float32(lesson.segmentation.probability[0])
@@ -70,7 +70,7 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
 
 def show_score(lesson: Lesson, threshold: float) -> None:
     """Show how Dice comes about, and what becomes of it when the mask is moved, grown or shrunk."""
-    st.subheader("5 · How good is it: Dice by hand", anchor=False)
+    begin_section("dice")
     expected, predicted = lesson.expected, lesson.predicted(threshold)
     if expected is None:
         st.info("This slice has no expected mask, so there is nothing to score against. Try another slice.")

@@ -12,7 +12,7 @@ from unet.augmentation import Augmentation
 from unet.changes import Change
 from unet.data import FLAIR, SEQUENCE_NAMES
 from views import legend
-from views.learn import Lesson
+from views.learn import Lesson, begin_section
 from views.simple_viewer import window
 
 MAX_RESULTS = 128  # kept for all visitors, 0.13 MB each
@@ -35,7 +35,7 @@ class Outcome:
 
 def show_trials(lesson: Lesson, threshold: float) -> None:
     """Let the visitor choose what to do to the slice, and show what becomes of the mask."""
-    st.subheader("6 · Try: what does the network need?", anchor=False)
+    begin_section("try")
     trial = st.pills("Change the slice", TRIALS, default=SEQUENCES, key="learn_trial", required=True, wrap=True)
     if trial == SEQUENCES:
         _try_sequences(lesson, threshold)

@@ -26,9 +26,9 @@ MAX_VOLUMES = 24  # kept in memory, about 20 MB each
 MAX_SEGMENTATIONS = 32  # about 10 MB each; a class of thirty may look at thirty patients
 
 
-def start_page(title: str, icon: str) -> None:
+def start_page(title: str) -> None:
     """Set up a page. Every page begins with this, as a direct link may open it before the router has run."""
-    st.set_page_config(page_title=f"{title} · Brain MRI", page_icon=icon, layout="wide")
+    st.set_page_config(page_title=f"{title} · Brain MRI", layout="wide")
     st.session_state.arrived = st.session_state.get("page") != title
     st.session_state.page = title
 

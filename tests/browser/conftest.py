@@ -1,5 +1,7 @@
 """A real server and a real Chromium, for what only a browser can show."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from unet.data import DEMO_FOLDER
@@ -33,7 +35,10 @@ def context(browser):
 
 @pytest.fixture
 def page(context):
-    page = context.new_page()
+    """A tab, which nothing makes ask another host than the server."""
+    page, hosts = context.new_page(), set()
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or "localhost"))  # data: has none
     page.set_default_timeout(60_000)
     yield page
     page.close()
+    assert hosts <= {"localhost", "127.0.0.1"}
