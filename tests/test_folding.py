@@ -5,10 +5,17 @@ import numpy as np
 import pytest
 
 from unet.engines import OpenVinoEngine, export_openvino, output_names
-from unet.folding import folded_bias, folded_kernel
+from unet.folding import fold_steps_up, folded_bias, folded_kernel
 from unet.model import attention_unet, plain_unet
+from unet.weights import find_weights
 
-pytest.importorskip("openvino")
+openvino = pytest.importorskip("openvino")
+
+
+def test_int8_has_nothing_to_fold():
+    """Between its layers values are rounded, which is not linear."""
+    int8 = find_weights().int8
+    assert fold_steps_up(openvino.Core().read_model(int8)) == 0
 
 
 def test_kernel_of_a_copy_and_a_shift():
@@ -31,9 +38,7 @@ def test_bias_is_less_where_the_padding_begins():
 
 
 @pytest.mark.parametrize("build", [attention_unet, plain_unet])
-def test_a_converted_network_answers_as_before(build, tmp_path):
-    import openvino
-
+def test_a_network_answers_as_before(build, tmp_path):
     model = build(2, (32, 48, 3))
     rng = np.random.default_rng(0)
     for variable in model.variables:  # as after training: no bias is 0, no normalisation the identity
@@ -42,8 +47,7 @@ def test_a_converted_network_answers_as_before(build, tmp_path):
         if isinstance(layer, keras.layers.Conv2DTranspose | keras.layers.Conv2D):
             layer.kernel.assign(rng.normal(0, 0.3, layer.kernel.shape))
     export_openvino(model, tmp_path / "model.xml")
-    kinds = [node.get_type_name() for node in openvino.Core().read_model(tmp_path / "model.xml").get_ops()]
-    assert kinds.count("ConvolutionBackpropData") == 4
+    assert fold_steps_up(openvino.Core().read_model(tmp_path / "model.xml")) == 4
     slices = rng.normal(size=(1, 32, 48, 3)).astype(np.float32)
     expected = model(slices, training=False)
     assert np.std(expected["probability"]) > 0.05

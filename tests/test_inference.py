@@ -280,7 +280,7 @@ def test_serving_does_not_import_tensorflow(weights):
 def test_cache_is_keyed_by_the_weights(weights, monkeypatch, tmp_path):
     monkeypatch.setenv("UNET_CACHE", str(tmp_path))
     path = openvino_model(weights)
-    assert path == tmp_path / f"{weights.sha256[:32]}-{weights.size}-folded" / "model.xml"
+    assert path == tmp_path / f"{weights.sha256[:32]}-{weights.size}" / "model.xml"
     assert [child.name for child in tmp_path.iterdir()] == [path.parent.name]
 
 

@@ -5,7 +5,8 @@ skip, to a convolution (3 × 3). Nothing between the two is non-linear, so for t
 are one transposed convolution of 4 × 4; the skip keeps a convolution of its own, and both are added. With f channels
 that takes 8 f multiplications for each value instead of 2 f + 9 f, and nothing is joined.
 
-It is done to the converted network alone. Training keeps the blocks of the design, whose weights mean something.
+It is done where a converted network is loaded to be run. Files and training keep the blocks of the design, whose
+weights mean something.
 """
 
 import numpy as np
@@ -47,22 +48,22 @@ def _folded(convolution, up, bias, skip):
     """Return the node that gives what `convolution` gave."""
     from openvino import opset13 as ops
 
-    up_kernel, kernel = (node.input_value(1).get_node().data.astype(np.float64) for node in (up, convolution))
+    up_kernel, kernel = (node.input_value(1).get_node().data for node in (up, convolution))
     below, beside = np.split(kernel, [up_kernel.shape[1]], axis=1)  # by the channels they meet
     from_below = ops.convolution_backprop_data(
         up.input_value(0),
-        np.float32(folded_kernel(up_kernel, below)),
+        ops.constant(folded_kernel(up_kernel, below)),
         strides=[2, 2],
         pads_begin=[1, 1],
         pads_end=[1, 1],
     )
     if np.any(bias):
         height, width = (side.get_length() for side in list(convolution.get_output_partial_shape(0))[2:])
-        constant = np.float32(folded_bias(bias, below))
+        constant = ops.constant(np.float32(folded_bias(bias, below)))
         for axis, side in ((2, height), (3, width)):  # first and last row stay, the one between is repeated
             constant = ops.gather(constant, np.int64([0, *[1] * (side - 2), 2]), np.int64(axis))
         from_below = ops.add(from_below, constant)
-    from_skip = ops.convolution(skip, np.float32(beside), [1, 1], [1, 1], [1, 1], [1, 1])
+    from_skip = ops.convolution(skip, ops.constant(beside), [1, 1], [1, 1], [1, 1], [1, 1])
     return ops.add(from_skip, from_below)
 
 
@@ -77,10 +78,12 @@ def folded_kernel(up: np.ndarray, after: np.ndarray) -> np.ndarray:
         (channels in, channels out, 4, 4). A value of cell i reaches row 2 i + p by the first layer, then row
         2 i + p − y + 1 by the second; with padding 1 that is row p − y + 2 of the kernel.
     """
-    kernel = np.zeros((len(up), len(after), 4, 4))
+    kernel = np.zeros((4, 4, len(up), len(after)), up.dtype)
+    up = np.ascontiguousarray(up.transpose(2, 3, 0, 1))
+    after = np.ascontiguousarray(after.transpose(2, 3, 1, 0))
     for p, q, y, x in np.ndindex(2, 2, 3, 3):
-        kernel[..., p - y + 2, q - x + 2] += up[..., p, q] @ after[..., y, x].T
-    return kernel
+        kernel[p - y + 2, q - x + 2] += up[p, q] @ after[y, x]
+    return np.ascontiguousarray(kernel.transpose(2, 3, 0, 1))
 
 
 def folded_bias(bias: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -94,4 +97,4 @@ def folded_bias(bias: np.ndarray, after: np.ndarray) -> np.ndarray:
         (1, channels out, 3, 3): a corner, an edge, and so on; the middle row and column stand for all of the inside.
     """
     meets = np.array([[0, 1, 1], [1, 1, 1], [1, 1, 0]])  # first, inner, last row: which rows of the kernel are inside
-    return np.einsum("ry,cx,obyx,b->orc", meets, meets, after, bias)[np.newaxis]
+    return (meets @ np.tensordot(bias, after, (0, 1)) @ meets.T)[np.newaxis]
