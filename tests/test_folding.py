@@ -7,15 +7,15 @@ import pytest
 from unet.engines import OpenVinoEngine, export_openvino, output_names
 from unet.folding import fold_steps_up, folded_bias, folded_kernel
 from unet.model import attention_unet, plain_unet
-from unet.weights import find_weights
+from unet.weights import find_weights, shipped_names
 
 openvino = pytest.importorskip("openvino")
 
 
-def test_int8_has_nothing_to_fold():
+@pytest.mark.parametrize("name", shipped_names())
+def test_int8_has_nothing_to_fold(name):
     """Between its layers values are rounded, which is not linear."""
-    int8 = find_weights().int8
-    assert fold_steps_up(openvino.Core().read_model(int8)) == 0
+    assert fold_steps_up(openvino.Core().read_model(find_weights(name).int8)) == 0
 
 
 def test_kernel_of_a_copy_and_a_shift():

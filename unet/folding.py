@@ -21,7 +21,7 @@ def fold_steps_up(model) -> int:
     folded = 0
     for convolution in model.get_ordered_ops():
         if found := _step_up(convolution):
-            total = _folded(convolution, *found)
+            total = _folded(*found)
             for target in convolution.output(0).get_target_inputs():
                 target.replace_source_output(total.output(0))
             folded += 1
@@ -29,37 +29,49 @@ def fold_steps_up(model) -> int:
     return folded
 
 
-def _step_up(convolution):
-    """Return the transposed convolution, its bias, (channels,), and the skip that a convolution joins, or None."""
-    if convolution.get_type_name() != "Convolution":
+def _step_up(convolution) -> tuple | None:
+    """Return what a decoder's first convolution works with, or None for any other node.
+
+    Returns:
+        The features from below, the kernel that doubles them and the bias after it; the skip; the convolution's kernel.
+    """
+    if not (_is(convolution, "Convolution") and _is(join := convolution.input_value(0).get_node(), "Concat")):
         return None
-    join = convolution.input_value(0).get_node()
-    if join.get_type_name() != "Concat":
+    doubled, skip = join.input_values()
+    up, bias = doubled.get_node(), np.float32(0)
+    if _is(up, "Add"):
+        up, bias = up.input_value(0).get_node(), _constant(up.input_value(1))
+    if not _is(up, "ConvolutionBackpropData"):
         return None
-    below, skip = join.input_values()
-    up, bias = below.get_node(), 0.0
-    if up.get_type_name() == "Add":
-        up, constant = (port.get_node() for port in up.input_values())
-        bias = constant.data.ravel()
-    return (up, bias, skip) if up.get_type_name() == "ConvolutionBackpropData" else None
+    up_kernel, kernel = (_constant(node.input_value(1)) for node in (up, convolution))
+    if bias is None or up_kernel is None or kernel is None:
+        return None
+    return up.input_value(0), up_kernel, bias, skip, kernel
 
 
-def _folded(convolution, up, bias, skip):
-    """Return the node that gives what `convolution` gave."""
+def _is(node, kind: str) -> bool:
+    return node.get_type_name() == kind
+
+
+def _constant(port) -> np.ndarray | None:
+    return port.get_node().data if _is(port.get_node(), "Constant") else None
+
+
+def _folded(features, up_kernel, bias, skip, kernel):
+    """Return the node that gives what the convolution gave; arguments as `_step_up` returns them."""
     from openvino import opset13 as ops
 
-    up_kernel, kernel = (node.input_value(1).get_node().data for node in (up, convolution))
     below, beside = np.split(kernel, [up_kernel.shape[1]], axis=1)  # by the channels they meet
     from_below = ops.convolution_backprop_data(
-        up.input_value(0),
+        features,
         ops.constant(folded_kernel(up_kernel, below)),
         strides=[2, 2],
         pads_begin=[1, 1],
         pads_end=[1, 1],
     )
-    if np.any(bias):
-        height, width = (side.get_length() for side in list(convolution.get_output_partial_shape(0))[2:])
-        constant = ops.constant(np.float32(folded_bias(bias, below)))
+    if bias.any():
+        height, width = (2 * side.get_length() for side in list(features.get_partial_shape())[2:])
+        constant = ops.constant(np.float32(folded_bias(bias.ravel(), below)))
         for axis, side in ((2, height), (3, width)):  # first and last row stay, the one between is repeated
             constant = ops.gather(constant, np.int64([0, *[1] * (side - 2), 2]), np.int64(axis))
         from_below = ops.add(from_below, constant)
