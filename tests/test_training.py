@@ -33,7 +33,7 @@ from unet.learning.devices import mixed_precision_policy
 from unet.learning.learner import Learner
 from unet.learning.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
 from unet.losses import LOSSES
-from unet.model import ARCHITECTURES, LEVELS, attention_unet
+from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.runs import RunFolder, TrainingStopped, read_config
 from unet.training import TrainingError, train
@@ -420,9 +420,8 @@ def test_run_without_patients_raises(tmp_path, learn, judge, message):
 @pytest.fixture
 def policy():
     """Another precision than a run chooses, for the time of a test."""
-    keras.config.set_dtype_policy("float64")
-    yield "float64"
-    keras.config.set_dtype_policy("float32")
+    with built_in("float64"):
+        yield "float64"
 
 
 def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
