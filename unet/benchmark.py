@@ -1,7 +1,9 @@
 """How fast the engines are beside `keras.predict`, and whether they still give the same answer.
 
-Milliseconds belong to a machine and to what else it is doing; ratios travel better. So all engines run in one
-process on one slice, a round at a time in turn, and the median of the rounds is compared: noise hits all alike.
+Milliseconds belong to a machine and to what else it is doing; ratios travel better. So all engines run on one slice
+in one process, a round at a time in turn, and the medians are compared: noise hits all alike. One process is not
+enough: with nothing else running `keras.predict` takes a fifth longer in some than in others, the same all through
+each. So several are started, and the median of their ratios counts.
 
 Speed does not depend on the weights' values, so `synthetic_network` serves for any width. Agreement does: it is
 counted with the weights that ship, on every slice of the phantoms, and on the synthetic slice where a width ships none.
@@ -10,15 +12,13 @@ counted with the weights that ship, on every slice of the phantoms, and on the s
 import os
 import platform
 import tempfile
-import time
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from unet.benchmark_engines import LOADERS, OPENVINO_FILE, memory_mb, write_networks
+from unet.benchmark_engines import LOADERS, OPENVINO_FILE, in_own_process, seconds, write_networks
+from unet.benchmark_network import SEED, convolution_flop, synthetic_network, synthetic_slice
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.engines import OpenVinoEngine
 from unet.folding import fold_steps_up
@@ -26,24 +26,25 @@ from unet.inference import Segmenter
 from unet.speed import available_cores
 from unet.weights import Weights, find_weights, shipped_names
 
-SEED = 0
 VOLUME_SLICES = 30
 MATRIX_SIDE = 3072  # large enough to keep every core busy, 58 GFLOP
-LESION_SHARE = 0.05  # of the slice's area
-FIT_STEPS = 200
-LESION_LOGIT = 6.0  # ±6 is a probability of 0.998 or 0.002: a trained network is about as sure of most pixels
 # openvino ms / keras.predict ms at 64 filters: bfloat16 in hardware halves the time, without it less is won
 BAR_BFLOAT16, BAR_FLOAT32 = 0.38, 0.85
 AGREEMENT_BAR = 0.999
 
 
 def run_benchmark(
-    rounds: int = 15, widths: tuple[int, ...] = (64, 32), size: int = 256, with_memory: bool = True
+    processes: int = 5,
+    rounds: int = 3,
+    widths: tuple[int, ...] = (64, 32),
+    size: int = 256,
+    with_memory: bool = True,
 ) -> dict:
     """Time one slice and one volume in each engine and compare their answers; prints a table of ratios.
 
     Args:
-        rounds: each runs every engine once; the median counts.
+        processes: each loads every engine and times them; the median counts.
+        rounds: of each process.
         widths: `filters` of the networks; the first one decides the bar.
         size: side of the slice in pixels, divisible by 16.
         with_memory: starts a process for each engine to see how large it gets.
@@ -62,7 +63,7 @@ def run_benchmark(
         precision: round(matrix_product_rate(precision, side), 1) for precision in ("float32", "bfloat16")
     }
     for filters in widths:
-        figures = result[str(filters)] = measure(filters, size, rounds, with_memory)
+        figures = result[str(filters)] = measure(filters, size, processes, rounds, with_memory)
         if weights := shipped_weights(filters):
             figures |= phantom_agreement(weights)
     first = result[str(widths[0])]
@@ -76,18 +77,21 @@ def run_benchmark(
     return result
 
 
-def measure(filters: int, size: int, rounds: int, with_memory: bool) -> dict:
+def measure(filters: int, size: int, processes: int, rounds: int, with_memory: bool) -> dict:
     """Return the figures of one width.
 
     Returns:
-        Per engine of `LOADERS`: `<engine>_ms`, one slice; its ratio to `keras_predict_ms` in `ratios`; GFLOP/s in
-        `gflops`; seconds for a volume in `volume_s`; the memory of a process of its own in `memory_mb`, empty without
-        `with_memory`. Those that cannot run here are in `left_out`, with the reason. `ratio`, that of OpenVINO at the
-        precision it chose, is the one for the bar; `gflop` the work of one slice, on which `gflops` is counted;
-        `openvino_gflop` what is left of it after `unet.folding`; `openvino_name` tells the precision.
+        Per engine of `LOADERS`: `<engine>_ms`, one slice; its ratio to `keras_predict` in each process in
+        `process_ratios`, and their median in `ratios`; GFLOP/s in `gflops`; seconds for a volume in `volume_s`; the
+        memory of a process of its own in `memory_mb`, empty without `with_memory`. Those that cannot run here are in
+        `left_out`, with the reason. `ratio`, that of OpenVINO at the precision it chose, is the one for the bar;
+        `gflop` the work of one slice, on which `gflops` is counted; `openvino_gflop` what is left of it after
+        `unet.folding`; `openvino_name` tells the precision.
         Between that and Keras: the figures of `agreement_figures` on the synthetic slice,
         `max_probability_difference` and `attention_max_difference`.
     """
+    import openvino
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     slices, lesion = synthetic_slice(size)
     model = synthetic_network(filters, slices, lesion)
@@ -97,24 +101,30 @@ def measure(filters: int, size: int, rounds: int, with_memory: bool) -> dict:
         if not has_bfloat16():  # PyTorch would emulate it, at a tenth of the speed of float32
             left_out.setdefault("pytorch_bfloat16", "the processor has no instructions for bfloat16")
         engines = [engine for engine in LOADERS if engine not in left_out]
-        memory = {engine: memory_mb(engine, folder, slices) for engine in engines if with_memory}
+        memory = {engine: in_own_process("memory_mb", folder, engine) for engine in engines if with_memory}
+        times = [in_own_process("milliseconds", folder, rounds, *engines) for _ in range(processes)]
         runs = {engine: LOADERS[engine](folder) for engine in engines}
-        milliseconds = median_milliseconds({engine: partial(run, slices) for engine, run in runs.items()}, rounds)
-        volume = np.repeat(slices, VOLUME_SLICES, axis=0)
-        volume_calls = {engine: partial(run, volume) for engine, run in runs.items()}
-        volume_milliseconds = median_milliseconds(volume_calls, 1, warm_up=0)
         expected, found = runs["keras_predict"](slices), runs["openvino"](slices)
+        volume = np.repeat(slices, VOLUME_SLICES, axis=0)
+        for run in runs.values():
+            run(volume[:2])  # what an engine does once for a new number of slices is not counted
+        volume_s = {engine: round(seconds(run, volume), 3) for engine, run in runs.items()}
         openvino_name = OpenVinoEngine(folder / OPENVINO_FILE).name
-        openvino_gflop = converted_flop(folder / OPENVINO_FILE) / 1e9
+        converted = openvino.Core().read_model(folder / OPENVINO_FILE)
+        gflop = convolution_flop(converted) / 1e9
+        fold_steps_up(converted)
+        openvino_gflop = convolution_flop(converted) / 1e9
 
-    gflop = convolution_flop(model) / 1e9
-    ratios = {engine: round(value / milliseconds["keras_predict"], 4) for engine, value in milliseconds.items()}
+    milliseconds = {engine: float(np.median([each[engine] for each in times])) for engine in engines}
+    process_ratios = {engine: [round(each[engine] / each["keras_predict"], 4) for each in times] for engine in engines}
+    ratios = {engine: float(np.median(several)) for engine, several in process_ratios.items()}
     return {
         **{f"{engine}_ms": round(value, 3) for engine, value in milliseconds.items()},
         "ratio": ratios["openvino"],
         "ratios": ratios,
+        "process_ratios": process_ratios,
         "left_out": left_out,
-        "volume_s": {engine: round(value / 1000, 3) for engine, value in volume_milliseconds.items()},
+        "volume_s": volume_s,
         "memory_mb": memory,
         "gflop": round(gflop, 6),
         "gflops": {engine: round(1000 * gflop / value, 6) for engine, value in milliseconds.items()},
@@ -133,25 +143,7 @@ def matrix_product_rate(precision: str, side: int) -> float:
     random = np.random.default_rng(SEED).standard_normal((2, side, side), np.float32)
     left, right = (tf.constant(matrix, precision) for matrix in random)
     product = tf.function(tf.matmul)
-    seconds = []
-    for _ in range(6):
-        started = time.perf_counter()
-        product(left, right).numpy()
-        seconds.append(time.perf_counter() - started)
-    return 2 * side**3 / min(seconds) / 1e9
-
-
-def median_milliseconds(calls: dict, rounds: int, warm_up: int = 2) -> dict[str, float]:
-    """Return the median time of each call, all of them run once a round, after rounds that are not counted."""
-    times = {name: [] for name in calls}
-    for round_ in range(warm_up + rounds):
-        order = list(calls.items())
-        for name, call in order if round_ % 2 else reversed(order):  # nobody always follows the same one
-            started = time.perf_counter()
-            call()
-            if round_ >= warm_up:
-                times[name].append(1000 * (time.perf_counter() - started))
-    return {name: float(np.median(values)) for name, values in times.items()}
+    return 2 * side**3 / min(seconds(lambda: product(left, right).numpy()) for _ in range(6)) / 1e9
 
 
 def mask_agreement(mask: np.ndarray, other: np.ndarray) -> float:
@@ -187,100 +179,6 @@ def phantom_agreement(weights: Weights) -> dict:
     volumes = [load_volume(patient).images for patient in patients]
     masks, others = ([s.segment(images).probability >= 0.5 for images in volumes] for s in segmenters)
     return agreement_figures(masks, others, f"{len(volumes)} phantoms with {weights.name}")
-
-
-def convolution_flop(model) -> int:
-    """Return the floating point operations of one slice, 2 for each multiply-add of the convolutions.
-
-    Everything else (normalisation, pooling, activations) is left out, as is customary: below 1 % from 32 filters.
-    """
-    from keras import layers
-
-    flop = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2DTranspose):  # its kernel meets every input pixel
-            _, height, width, _ = layer.input.shape
-        elif isinstance(layer, layers.Conv2D):  # every output pixel
-            _, height, width, _ = layer.output.shape
-        else:
-            continue
-        flop += 2 * height * width * int(np.prod(layer.kernel.shape))
-    return flop
-
-
-def converted_flop(model_path: Path) -> int:
-    """Return the same for a network converted for OpenVINO as the app runs it: less, for the same answer."""
-    import openvino
-
-    flop = 0
-    model = openvino.Core().read_model(model_path)
-    fold_steps_up(model)
-    for node in model.get_ops():
-        if node.get_type_name() == "ConvolutionBackpropData":
-            shape = node.get_input_partial_shape(0)
-        elif node.get_type_name() == "Convolution":
-            shape = node.get_output_partial_shape(0)
-        else:
-            continue
-        height, width = (side.get_length() for side in list(shape)[2:])
-        flop += 2 * height * width * int(np.prod(node.get_input_shape(1)))
-    return flop
-
-
-def synthetic_slice(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a normalised slice, (1, size, size, 3) float32: smooth noise and a bright disc; and the disc's mask.
-
-    The mask is (size, size) bool. Both are the same on every call.
-    """
-    random = np.random.default_rng(SEED)
-    noise = cv2.GaussianBlur(random.standard_normal((size, size, 3)).astype(np.float32), (0, 0), size / 32)
-    noise = (noise - noise.mean((0, 1))) / noise.std((0, 1))
-    radius = size * np.sqrt(LESION_SHARE / np.pi)
-    rows, columns = np.ogrid[:size, :size]
-    lesion = np.hypot(rows - 0.4 * size, columns - 0.6 * size) < radius
-    return np.float32(noise + 4 * lesion[..., np.newaxis])[np.newaxis], lesion
-
-
-def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
-    """Return an `attention_unet` that marks the disc of `synthetic_slice`, without training.
-
-    Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, so that
-    rounding flips many pixels; a trained network is in doubt only along outlines. So the batch-norm statistics are
-    those of the slice, which keeps all features alive, and the last layer is fitted to the disc: least squares
-    towards ±6, repeated with each target moved to its prediction where that is already beyond, so that only pixels
-    in doubt pull (the idea of Ho and Kashyap 1965). Same weights on every call.
-
-    Args:
-        filters: width of the network.
-        slices: (1, size, size, 3), normalised.
-        lesion: (size, size) bool.
-    """
-    import keras
-
-    from unet.model import attention_unet
-
-    keras.utils.set_random_seed(SEED)
-    model = attention_unet(filters, slices.shape[1:])
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    for layer in norms:
-        layer.momentum = 0.0  # one pass in training mode puts the slice's own statistics in place
-    model(slices, training=True)
-    for layer in norms:
-        layer.momentum = 0.9
-
-    readout = model.get_layer("logits")
-    features = np.asarray(keras.Model(model.input, readout.input)(slices, training=False))[0]  # (H, W, filters)
-    design = np.column_stack([features.reshape(-1, filters), np.ones(lesion.size)]).astype(np.float64)
-    sign = np.where(lesion.reshape(-1), 1.0, -1.0)
-    weighted = design * np.where(lesion.reshape(-1, 1), 0.5 / lesion.mean(), 0.5 / (1 - lesion.mean()))  # 1 : 1
-    gram = weighted.T @ design
-    gram += 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))  # ridge: large weights would magnify rounding
-    target = LESION_LOGIT * sign
-    for _ in range(FIT_STEPS):
-        solution = np.linalg.solve(gram, weighted.T @ target)
-        target = sign * np.maximum(LESION_LOGIT, sign * (design @ solution))
-    readout.set_weights([solution[:-1].reshape(1, 1, filters, 1), solution[-1:]])
-    return model
 
 
 def describe_machine() -> dict:
@@ -330,6 +228,8 @@ def table(result: dict) -> str:
                 f"{filters:>7}  {engine:16}  {milliseconds:8.1f}  {rate:8.0f}  {ratio:5.2f}"
                 f"  {volume_s[engine]:7.1f} s  {volume_ratio:5.2f}  {memory.get(engine, '-'):>6}"
             )
+        each = ", ".join(f"{ratio:.2f}" for ratio in sorted(figures["process_ratios"]["openvino"]))
+        lines.append(f"{'':7}  ratio of {figures['openvino_name']} in each process: {each}")
         precision = figures["openvino_name"].split()[-1]
         share = 1000 * figures["openvino_gflop"] / figures["openvino_ms"] / limits[precision]
         lines.append(f"{'':7}  {figures['openvino_name']} reaches {share:.0%} of the matrix product's rate")

@@ -4,12 +4,15 @@ The app's engine, OpenVINO, and what people would otherwise use: Keras, a plain 
 weights layer by layer, and ONNX Runtime on that port exported. Those beyond Keras and OpenVINO are extra requirements
 (requirements-benchmark.txt); the app uses none of them.
 
-One network a file, so that each engine can also be loaded alone: memory is that of a process with one engine in it.
+One network a file, so that new processes can load them: memory is that of a process with one engine in it.
 """
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +23,12 @@ from unet.engines import OpenVinoEngine, export_openvino, output_names
 
 KERAS_FILE, OPENVINO_FILE, INT8_FILE = "model.keras", "model.xml", "int8.xml"
 PYTORCH_FILE, ONNX_FILE = "model.pt", "model.onnx"
+SLICES_FILE = "slices.npy"
 Run = Callable[[np.ndarray], list[np.ndarray]]  # (B, H, W, 3) to probability and the four attention maps, (B, h, w, 1)
 
 
 def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
-    """Write a Keras `attention_unet` into a folder in the format of each engine.
+    """Write a Keras `attention_unet` into a folder in the format of each engine, and the slices.
 
     Args:
         model: the network.
@@ -35,6 +39,7 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
         The engines whose packages are not installed, with the reason.
     """
     left_out = {}
+    np.save(folder / SLICES_FILE, slices)
     model.save(folder / KERAS_FILE)
     export_openvino(model, folder / OPENVINO_FILE)
     try:
@@ -148,22 +153,51 @@ LOADERS = {
 }
 
 
-def memory_mb(engine: str, folder: Path, slices: np.ndarray) -> int:
-    """Return the resident memory, in MB, of a process that has loaded one engine and run it once.
-
-    Args:
-        engine: a name of `LOADERS`.
-        folder: written by `write_networks`.
-        slices: what to run it on.
+def in_own_process(figures: str, folder: Path, *arguments):
+    """Return what a function of `OWN_PROCESS` returns in a new process.
 
     Raises:
         subprocess.CalledProcessError: the process failed.
     """
-    path = folder / "slices.npy"
-    np.save(path, slices)
-    command = [sys.executable, "-m", "unet.benchmark_engines", engine, str(folder), str(path)]
+    command = [sys.executable, "-m", "unet.benchmark_engines", figures, str(folder), *map(str, arguments)]
     done = subprocess.run(command, cwd=PROJECT_FOLDER, check=True, capture_output=True, text=True)
-    return int(done.stdout.split()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory_mb(folder: str, engine: str) -> int:
+    """Return the resident memory of this process, in MB, after it has loaded one engine and run it once."""
+    run = LOADERS[engine](Path(folder))  # kept: what it holds counts
+    run(np.load(Path(folder, SLICES_FILE)))
+    return round(psutil.Process().memory_info().rss / 1e6)
+
+
+def milliseconds(folder: str, rounds: str, *engines: str) -> dict[str, float]:
+    """Return the median time of one slice in each engine."""
+    slices = np.load(Path(folder, SLICES_FILE))
+    runs = {engine: LOADERS[engine](Path(folder)) for engine in engines}
+    return median_milliseconds({engine: partial(run, slices) for engine, run in runs.items()}, int(rounds))
+
+
+def median_milliseconds(calls: dict[str, Callable], rounds: int) -> dict[str, float]:
+    """Return the median time of each call, all of them run in turn once a round.
+
+    Each is run twice and the second time counts: in an app the engine ran a moment before, while after other engines
+    it would find its weights gone from the processor's caches.
+    """
+    times = {name: [] for name in calls}
+    for round_ in range(rounds):
+        order = list(calls.items())
+        for name, call in order if round_ % 2 else reversed(order):  # nobody always follows the same one
+            call()
+            times[name].append(1000 * seconds(call))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def seconds(call: Callable, *arguments) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - started
 
 
 def _in_order(outputs: dict) -> list[np.ndarray]:
@@ -240,7 +274,7 @@ def _ported(layer, nn, torch):
     return ported
 
 
+OWN_PROCESS = {function.__name__: function for function in (memory_mb, milliseconds)}
+
 if __name__ == "__main__":
-    run = LOADERS[sys.argv[1]](Path(sys.argv[2]))  # kept: what it holds counts
-    run(np.load(sys.argv[3]))
-    print(round(psutil.Process().memory_info().rss / 1e6))
+    print(json.dumps(OWN_PROCESS[sys.argv[1]](*sys.argv[2:])))
