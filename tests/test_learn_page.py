@@ -218,6 +218,7 @@ def test_a_network_that_cannot_be_looked_into_leaves_the_rest(start, monkeypatch
     app = start(slice="3")  # that no other test has looked into
     assert not app.exception
     assert "pip install openvino" in words(app)
+    assert "3 · Attention gates: what is handed across" in [heading.value for heading in app.subheader]
     assert metric(app, "Pixels in the mask")
 
 

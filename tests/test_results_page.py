@@ -78,6 +78,7 @@ def test_pictures_of_failures_where_the_patients_are_there(start):
     app.toggle[0].set_value(True).run()
     assert not app.exception
     assert 1 <= len(app.get("image")) <= 2  # of the one phantom that is there, at most two slices
+    assert "The pictures show OpenVINO int8, the figures are those of OpenVINO bfloat16" in texts(app)
     app.get_by_key("split").set_value("validation").run()
     assert not app.toggle
     assert "need these patients in the app's data folder" in texts(app)

@@ -82,6 +82,8 @@ def show_inside(lesson: Lesson) -> Inside | None:
         inside = _inside(lesson.key, lesson)
     except InferenceError as error:
         st.info(f"The inside of this network cannot be shown. {error}")
+        begin_section("gates")
+        st.info("The gates are part of that inside, so they cannot be shown either.")
         return None
     _show_down(lesson, inside)
     begin_section("gates")

@@ -173,6 +173,9 @@ def show_failures(report: dict, weights: Weights) -> None:
                 _viewer(folders[row["patient"]], row, weights)
     if pictures:
         legend.show_legend(legend.ERRORS)
+        drawn, scored = page.quick_segmenter(weights).engine_name, report["protocol"]["engine"]
+        if drawn != scored:
+            st.caption(f"The pictures show {drawn}, the figures are those of {scored}: single pixels may differ.")
     st.download_button(
         "All slices as CSV",
         to_csv(slice_results.slice_rows(report)),
