@@ -43,7 +43,7 @@ def upload(*files):
 def bright(scan, volume) -> Result:
     """The result of a network that finds what is brighter than 900."""
     mask = (np.asarray(scan.voxels[..., 0]) > 900).astype(np.uint8)
-    return Result(scan, volume, mask, 0.5, WEIGHTS)
+    return Result(scan, volume, mask, 0.5, WEIGHTS, "OpenVINO int8")
 
 
 def lesion_in(shape, start, stop) -> np.ndarray:
@@ -125,6 +125,7 @@ def test_a_lesion_in_a_dicom_series_comes_back_in_the_seg_that_refers_to_it():
     seg = pydicom.dcmread(io.BytesIO(content))
     sources = [pydicom.dcmread(io.BytesIO(one)) for _, one in files]
     assert seg.Modality == "SEG"
+    assert seg.SoftwareVersions == f"{WEIGHTS.sha256[:16]}, OpenVINO int8"
     assert (seg.StudyInstanceUID, seg.FrameOfReferenceUID) == ("1.2.3", "1.2.3.5")
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3.4"
     named = {one.ReferencedSOPInstanceUID for one in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
@@ -191,6 +192,7 @@ def test_sizes_are_in_millimetres_only_where_the_header_gives_them():
         ("4", "36", "36.00"),
     ]
     assert rows[0]["model_sha256"] == WEIGHTS.sha256
+    assert rows[0]["engine"] == "OpenVINO int8"
     unknown = bright(*upload(("a.tif", tiff_bytes(planes))))
     assert lesion_size(unknown) == (72, None)
     assert {row["lesion_mm2"] for row in csv.DictReader(io.StringIO(to_csv(unknown)))} == {""}
@@ -223,7 +225,14 @@ def test_the_mask_of_a_photo_that_was_scaled_down_has_the_photos_size():
 def test_the_report_says_what_and_by_whom_and_not_who():
     planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
     report = to_html(bright(*upload(*dicom_series(planes))), ("A <note>.",))
-    for words in ("not for diagnosis", WEIGHTS.sha256, "72 voxels, 0.43 mL", "slice 3 of 6", "A &lt;note&gt;."):
+    for words in (
+        "not for diagnosis",
+        WEIGHTS.sha256,
+        "run by OpenVINO int8",
+        "72 voxels, 0.43 mL",
+        "slice 3 of 6",
+        "A &lt;note&gt;.",
+    ):
         assert words in report
     assert 'src="http' not in report and "<script" not in report
     assert not any(secret.decode() in report for secret in SECRETS)

@@ -1,5 +1,6 @@
 """The command line reads what the page reads and writes what the page writes."""
 
+import csv
 import gzip
 
 import nibabel
@@ -34,6 +35,8 @@ def test_a_zip_of_dicom_is_written_in_every_format(phantom, tmp_path, capsys):
     content = gzip.decompress((tmp_path / "out" / "series_1_predicted_mask.nii.gz").read_bytes())
     mask = np.asarray(nibabel.Nifti1Image.from_bytes(content).dataobj).transpose(2, 1, 0)
     assert dice_score(mask, phantom.expected_mask[part]) > 0.85
+    rows = csv.DictReader((tmp_path / "out" / "series_1_slices.csv").open())
+    assert {row["engine"] for row in rows} == {"OpenVINO int8"}  # what the page runs
     assert (
         f"series_1: {int(mask.sum())} voxels, {mask.sum() * 0.006:.2f} mL at threshold 0.5" in capsys.readouterr().out
     )

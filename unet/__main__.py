@@ -10,7 +10,7 @@ from pathlib import Path
 from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
 from unet.engines import InferenceError
 from unet.formats import FORMAT_NAMES
-from unet.inference import Segmenter
+from unet.inference import Segmenter, quick_precision
 from unet.predict import parse_formats
 from unet.scan import IngestError
 from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
@@ -69,7 +69,8 @@ def release(args: argparse.Namespace) -> None:
 def predict(args: argparse.Namespace) -> None:
     from unet.predict import predict
 
-    segmenter = Segmenter(find_weights(args.weights), args.engine)
+    weights = find_weights(args.weights)
+    segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
     threshold = segmenter.weights.threshold if args.threshold is None else args.threshold
     lines, problems = predict(segmenter, args.paths, args.output, args.format, threshold)
     print("\n".join(lines))

@@ -21,6 +21,7 @@ from unet.weights import Weights
 
 PURPOSE = "Research and teaching, not for diagnosis."
 LABEL = "FLAIR abnormality, predicted"
+COLUMNS = "slice", "lesion_pixels", "lesion_mm2", "threshold", "model", "model_sha256", "engine", "purpose"
 _MULTIFRAME_CLASSES = tuple(  # enhanced and legacy-converted MR, CT and PET: others say nothing of each frame's place
     f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("4.1", "4.4", "2.1", "2.2", "130", "128.1")
 )
@@ -36,6 +37,7 @@ class Result:
         mask: (slices, height, width) uint8 in {0, 1}, in display order, on the grid of `scan.voxels`.
         threshold: from which probability a voxel counts.
         weights: of the network.
+        engine: what ran it, with its precision, such as `OpenVINO int8`: rounding moves single voxels.
     """
 
     scan: Scan
@@ -43,6 +45,7 @@ class Result:
     mask: np.ndarray
     threshold: float
     weights: Weights
+    engine: str
 
 
 def lesion_size(result: Result) -> tuple[int, float | None]:
@@ -59,13 +62,12 @@ def to_csv(result: Result) -> str:
     spacing = result.scan.spacing
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["slice", "lesion_pixels", "lesion_mm2", "threshold", "model", "model_sha256", "purpose"])
+    writer.writerow(COLUMNS)
     for number, plane in enumerate(result.mask, start=1):
         pixels = int(plane.sum())
         area = f"{pixels * spacing[1] * spacing[2]:.2f}" if spacing else ""
-        writer.writerow(
-            [number, pixels, area, f"{result.threshold:.2f}", result.weights.name, result.weights.sha256, PURPOSE]
-        )
+        made_by = f"{result.threshold:.2f}", result.weights.name, result.weights.sha256, result.engine, PURPOSE
+        writer.writerow([number, pixels, area, *made_by])
     return text.getvalue()
 
 
@@ -172,8 +174,9 @@ def to_dicom_seg(result: Result) -> bytes:
 
     planes = result.scan.placement.inverse(result.mask)
     images, planes = _source_images(result.scan, planes)
+    version = f"{result.weights.sha256[:16]}, {result.engine}"
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        result.weights.name, codes.DCM.ArtificialIntelligence, result.weights.sha256[:16]
+        result.weights.name, codes.DCM.ArtificialIntelligence, version
     )
     segment = highdicom.seg.SegmentDescription(
         segment_number=1,
@@ -194,7 +197,7 @@ def to_dicom_seg(result: Result) -> bytes:
         instance_number=1,
         manufacturer="Brain MRI through an Attention U-Net",
         manufacturer_model_name=result.weights.name,
-        software_versions=result.weights.sha256[:16],
+        software_versions=version,
         device_serial_number="none",
         content_label="PREDICTION",
         content_description=PURPOSE,

@@ -66,7 +66,7 @@ def predict(
                 problems.append(str(error))
                 continue
             mask = segmenter.segment(volume.images).mask(threshold)
-            result = Result(flair, volume, mask, threshold, segmenter.weights)
+            result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
             stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
             names = _Names.of(flair, stem, taken)
             warnings = warnings_of(compare(volume), flair)

@@ -36,7 +36,7 @@ def show_export(
     threshold = slider.slider(
         "Threshold of the exported mask", 0.05, 0.95, weights.threshold, step=0.05, key="export_threshold"
     )
-    chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights)
+    chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights, segmentation.engine)
     voxels, millilitres = lesion_size(chosen)
     words.caption(
         f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"

@@ -17,7 +17,7 @@ from unet import jobs, run_index
 from unet.clinical import ClinicalRecord, read_clinical_table
 from unet.data import DataError, Patient, PatientSummary, Volume, find_data_root, list_patients, load_volume, summarise
 from unet.engines import InferenceError
-from unet.inference import RunningSegmentation, Segmentation, Segmenter
+from unet.inference import RunningSegmentation, Segmentation, Segmenter, quick_precision
 from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics
 from unet.reports.results import shipped_reports as read_shipped_reports
 from unet.weights import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
@@ -86,8 +86,8 @@ def segmenter(weights: Weights, precision: str | None = None) -> Segmenter:
 
 
 def quick_segmenter(weights: Weights) -> Segmenter:
-    """Return the network for looking at: in int8 where that is shipped, as it has been found to be as good."""
-    return segmenter(weights, "int8" if weights.int8 else None)
+    """Return the network for looking at."""
+    return segmenter(weights, quick_precision(weights))
 
 
 @st.cache_data(max_entries=1, ttl="1m", show_spinner=False)

@@ -57,7 +57,7 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
         "Orientation": _orientation(scan.edges),
         **_score(result),
         "Threshold": f"probability of at least {result.threshold:.2f}",
-        "Model": f"{result.weights.name}, <code>SHA-256 {result.weights.sha256}</code>",
+        "Model": f"{result.weights.name}, run by {result.engine}, <code>SHA-256 {result.weights.sha256}</code>",
         "Made on": date.today().isoformat(),
     }
     if notes:
