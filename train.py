@@ -27,6 +27,7 @@ from unet.learning.config import (
     TrainingConfig,
     augmentation_without,
     overfit_config,
+    usual_learning_rate,
 )
 from unet.learning.sampling import load_examples, overfit_subset, split_patients
 from unet.runners import RayRunner, RunnerError, run_in_background
@@ -56,7 +57,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     recipe.add_argument("--minutes", type=float, help="… or in minutes")
     recipe.add_argument("--epoch-slices", type=int, help="length of an epoch; default: as many as the patients have")
     recipe.add_argument("--batch-size", type=int, default=8, help="of all devices together")
-    recipe.add_argument("--learning-rate", type=float, default=1e-3, help="peak; 5e-4 suits 64 filters")
+    recipe.add_argument("--learning-rate", type=float, help="peak; default: 1e-3, from 64 filters 5e-4")
     recipe.add_argument("--weight-decay", type=float, default=1e-4, help="of AdamW, times the learning rate")
     recipe.add_argument("--schedule", default="cosine", help=" or ".join(SCHEDULES))
     recipe.add_argument("--loss", default="bce-dice", help=" or ".join(LOSS_NAMES))
@@ -88,7 +89,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         epochs=args.epochs,
         minutes=args.minutes,
         batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
+        learning_rate=usual_learning_rate(filters) if args.learning_rate is None else args.learning_rate,
         weight_decay=args.weight_decay,
         loss=args.loss,
         seed=args.seed,

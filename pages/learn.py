@@ -7,6 +7,7 @@ from views.finder import pick_patient
 from views.learn import pick_lesson, show_contents, show_input
 from views.learn_inside import show_inside
 from views.learn_score import show_mask, show_score
+from views.learn_split import show_split
 from views.learn_try import show_trials
 
 page.start_page("How it works")
@@ -38,4 +39,4 @@ def show_rest() -> None:
 
 
 show_rest()
-st.caption("For teaching and research: this app measures pictures, it does not diagnose.")
+show_split(lesson, found)

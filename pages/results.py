@@ -64,4 +64,3 @@ else:
 results.show_trained_on()
 show_own_evaluation(shipped[name])
 show_own_problems()
-st.caption("For teaching and research: this app measures pictures, it does not diagnose.")

@@ -26,5 +26,5 @@ else:
 
 st.caption(
     "Runs belong to everyone who uses this server and go on when the tab is closed. Networks trained here are for "
-    "learning how it works: this app measures pictures, it does not diagnose."
+    "learning how it works."
 )

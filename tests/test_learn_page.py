@@ -1,6 +1,7 @@
 """The page "How it works" from a cold start, without a browser."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -49,19 +50,18 @@ def metric(app, label: str) -> str:
     return next(m.value for m in app.metric if m.label == label)
 
 
-def test_opens_on_the_largest_lesion_and_walks_through_all_six_steps(start):
+def test_opens_on_the_largest_lesion_and_walks_through_all_seven_steps(start):
     app = start()
     assert not app.exception
     assert not app.error
     assert app.selectbox(key="patient").value == PHANTOM
     assert 11 <= app.slider(key="learn_slice").value <= 18  # where the phantom's lesion is
-    assert [one.value[0] for one in app.subheader][1:] == ["1", "2", "3", "4", "5", "6"]
+    assert [one.value[0] for one in app.subheader][1:] == ["1", "2", "3", "4", "5", "6", "7"]
     text = words(app)
     assert "**Level 1**: 160 × 160 places × 32 channels. One value sees the 5 × 5 pixels in the box." in text
     assert "**Bottleneck**: 10 × 10 places × 512 channels. One value sees the 140 × 140 pixels in the box." in text
     assert "Gate of 40 × 40" in text
     assert "synthetic, no person" in text
-    assert "it does not diagnose" in text
 
 
 def test_a_link_names_patient_and_slice(start):
@@ -117,6 +117,24 @@ def test_guess_first_then_each_sequence_is_taken_away(start, monkeypatch):
     assert "You guessed **pre-contrast**, but without **FLAIR** Dice falls most" in words(app)
     app.run()
     assert looked_at == [1, 1, 1]  # remembered
+
+
+def test_learning_by_heart_scores_by_the_patients_own_slices_only(start):
+    app = start(patient=SECOND, slice="14")
+    assert metric(app, "Mean slice Dice, split by slice") == "0.57"
+    assert metric(app, "Mean slice Dice, split by patient") == "0.03"
+    said = words(app)
+    assert re.search(r"Recalls slice (13|15) of this patient: slice Dice of the copied mask \*\*0\.[5-9]", said)
+    assert "**Split by patient**: it has seen 5 others" in said
+    assert re.search(r"Recalls slice \d+ of PHANTOM_ICBM_000[13456]_\d+: slice Dice", said)
+    assert "The network has never learned from this patient." in said
+
+
+def test_one_patient_alone_has_no_other_to_learn_from(start, tmp_path):
+    shutil.copytree(DEMO_FOLDER / SECOND, tmp_path / "kaggle_3m" / SECOND)
+    app = start(tmp_path / "kaggle_3m", slice="14")
+    assert not app.exception
+    assert "other patients with expected masks beside it" in words(app)
 
 
 def test_a_mirrored_head_keeps_its_lesion_and_grain_hides_it(start):

@@ -41,6 +41,9 @@ FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "fa
 ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
+NOTHING_FOUND = (
+    "No mask touched a lesion: the best validation Dice is 0. The run was too short, or its learning rate too high."
+)
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 
 
@@ -186,6 +189,8 @@ class RunFolder:
         try:
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
             yield
+            if self.read_status().get("best_validation_dice") == 0:
+                reason = NOTHING_FOUND
         except BaseException as error:
             state, reason = describe_end(error)
             if getattr(error, "recorded", False):  # by a block within this one

@@ -124,7 +124,13 @@ def show_settings(limits: Limits) -> Request | None:
         minutes = st.number_input("Minutes", 0.1, longest, key="train_minutes") if length == "minutes" else None
     with right:
         rate = st.number_input(
-            "Learning rate, peak", 1e-6, 1e-1, key="train_rate", format="%.5f", step=1e-4, help="With AdamW"
+            "Learning rate, peak",
+            1e-6,
+            1e-1,
+            key="train_rate",
+            format="%.5f",
+            step=1e-4,
+            help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
         )
         schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
         loss = st.selectbox(

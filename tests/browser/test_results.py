@@ -11,7 +11,7 @@ ONE = "PHANTOM_ICBM_0001_20260101"
 
 def open_results(page, address: str) -> None:
     page.goto(f"{address}/results")
-    page.get_by_text("it does not diagnose").wait_for(timeout=120_000)
+    page.get_by_text("Which patients were trained on?").wait_for(timeout=120_000)
     page.get_by_text("phantoms", exact=True).click()
     page.get_by_text("synthetic, no person").first.wait_for()
 

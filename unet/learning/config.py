@@ -22,7 +22,7 @@ class TrainingConfig:
         epochs: an epoch draws as many slices as the training patients have, or `epoch_slices`.
         minutes: training time, validation included.
         batch_size: slices in a step, of all workers together.
-        learning_rate: peak, after warm-up and before the cosine; 1e-3 suits 16 and 32 filters, 5e-4 64.
+        learning_rate: peak, after warm-up and before the cosine; see `usual_learning_rate`.
         weight_decay: of AdamW: each step takes this share, times the learning rate, off every weight.
         loss: one of `LOSS_NAMES`.
         seed: of weights, drawing and augmentation.
@@ -81,6 +81,15 @@ def learning_rate_at(progress: float, peak: float) -> float:
         return peak * max(0.01, progress / WARM_UP)
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
     return peak * (0.01 + 0.99 * cosine)
+
+
+def usual_learning_rate(filters: int) -> float:
+    """Return the peak that suits a width: wide networks take smaller steps.
+
+    >>> usual_learning_rate(32), usual_learning_rate(64)
+    (0.001, 0.0005)
+    """
+    return 1e-3 if filters < 64 else 5e-4
 
 
 def config_from_dict(stored: dict) -> TrainingConfig:
