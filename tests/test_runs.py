@@ -85,6 +85,16 @@ def test_best_weights_that_were_cut_off_before_their_config(tmp_path):
     assert '"epoch": 2' in (folder.best / "config.json").read_text()
 
 
+@pytest.mark.parametrize("best, said", [(0.0, True), (0.1, False)])
+def test_a_run_whose_masks_touched_no_lesion_says_so_at_its_end(tmp_path, best, said):
+    folder = RunFolder(tmp_path)
+    with folder.recorded_end():
+        folder.write_status({"state": "training", "best_validation_dice": best})
+    status = folder.read_status()
+    assert status["state"] == "finished"
+    assert ("No mask touched a lesion" in status["reason"]) is said
+
+
 def test_row_that_is_just_being_written_is_not_read(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics.write_text("epoch,loss\n1,0.5\n2,")

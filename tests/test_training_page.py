@@ -140,7 +140,7 @@ def test_finished_run_is_shown_with_all_that_can_be_done(start):
     app = start(run="20260101-000000-abcd")
     assert not app.exception
     assert {"Use in Explore", "Evaluate"} <= {one.label for one in app.button}
-    assert next(m.value for m in app.metric if m.label == "Dice") == "0.500"
+    assert next(m.value for m in app.metric if m.label == "Mean volume Dice") == "0.500"
     assert len(app.get("bidi_component")) == 1 + 1 + 2  # viewer, slices, an epoch each
     assert "validation phantoms PHANTOM_ICBM_0001_20260101" in app.caption[-2].value
 
@@ -150,13 +150,13 @@ def test_epochs_in_the_simple_viewer(start):
     app = start(run="20260101-000000-abcd", simple_viewer="true")
     epoch = next(s for s in app.select_slider if s.label == "After epoch")
     assert (epoch.value, list(epoch.options)) == (2, ["1", "2"])
-    assert "mine, epoch 2: validation Dice 0.500" in [one.value for one in app.markdown]
+    assert "mine, epoch 2: volume Dice 0.500" in [one.value for one in app.markdown]
     assert next(m.value for m in app.metric if m.label == "Predicted area") == "0 px"  # 0.2 everywhere
     app.slider(key="threshold").set_value(0.15).run()
     assert next(m.value for m in app.metric if m.label == "Predicted area") == "1,024 px"
     next(s for s in app.select_slider if s.label == "After epoch").set_value(1).run()
     assert not app.exception
-    assert "mine, epoch 1: validation Dice 0.100" in [one.value for one in app.markdown]
+    assert "mine, epoch 1: volume Dice 0.100" in [one.value for one in app.markdown]
     assert next(m.value for m in app.metric if m.label == "Predicted area") == "0 px"
     assert "Volume Dice" not in [m.label for m in app.metric]  # slices are no volume
 
@@ -169,7 +169,7 @@ def test_a_run_of_an_older_version_opens_and_says_what_it_lacks(start):
     app = start(run="20260101-000000-abcd")
     assert not app.exception
     assert "mine keeps no predicted slices" in " ".join(one.value for one in app.caption)
-    assert next(m.value for m in app.metric if m.label == "Dice") == "0.500"
+    assert next(m.value for m in app.metric if m.label == "Mean volume Dice") == "0.500"
 
 
 def test_compare_shows_what_differs(start):
@@ -178,7 +178,7 @@ def test_compare_shows_what_differs(start):
     app = start(view="Compare")
     assert not app.exception
     assert app.dataframe[1].value.to_dict("records") == [{"Setting": "filters", "wide one": "16", "narrow": "8"}]
-    assert app.dataframe[0].value["Best Dice"].tolist() == [0.2, 0.5]
+    assert app.dataframe[0].value["Best volume Dice"].tolist() == [0.2, 0.5]
     assert (app.selectbox(key="preview_left").value, app.selectbox(key="preview_right").value) == ("wide one", "narrow")
     assert len(app.get("bidi_component")) == 1 + 1 + 1 + 2  # viewer, slices, the epochs of both
 

@@ -41,9 +41,7 @@ FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "fa
 ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
-NOTHING_FOUND = (
-    "No mask touched a lesion: the best validation Dice is 0. The run was too short, or its learning rate too high."
-)
+NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 
 

@@ -203,7 +203,7 @@ class _Run:
             self._save_best(size, mean)
         save_arrays(self.folder.checkpoint, self.learner.arrays(), asdict(self.progress))
         self._log(
-            f"epoch {row['epoch']:3d}  {size}²  loss {row['loss']}  validation Dice {mean:.4f} "
+            f"epoch {row['epoch']:3d}  {size}²  loss {row['loss']}  validation volume Dice {mean:.4f} "
             f"(median {median:.4f}, best {self.progress.best:.4f})  {seconds:.0f} s"
         )
         self._heartbeat("training", force=True)

@@ -11,6 +11,7 @@ from unet.data import DataError, Patient, Volume, load_volume, split_of
 from unet.metrics import dice_score
 from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
 from views import legend, page
+from views.finder import SPLIT_MEANINGS
 from views.learn import Lesson, begin_section
 from views.simple_viewer import slice_picture
 
@@ -55,21 +56,14 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
         _show_recalled(lesson, others, by_id)
         st.metric("Mean slice Dice, split by patient", _mean(lesson.volume, others))
     legend.show_legend((("copied mask", PREDICTED_COLOUR), ("outline: expected on this slice", EXPECTED_COLOUR)))
+    split = split_of(lesson.volume.patient_id)
     lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
     st.markdown(
         f"The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one head "
         "are all but the same picture, so where they lie on both sides of a split, a test can be passed by heart, and "
         "its score says nothing about the next patient. Many public notebooks on these data are split so. In this app "
-        f"every split is by patient, never by slice. {_this_patient(lesson.volume.patient_id)}"
+        f"every split is by patient, never by slice. This patient's part, **{split}**: {SPLIT_MEANINGS[split]}"
     )
-
-
-def _this_patient(patient_id: str) -> str:
-    return {
-        "train": "This very patient is one that the network has learned from: how well it does here proves little.",
-        "validation": "This patient chose the weights' epoch, so the network does a little better here than on others.",
-        "test": "This patient was held back: the network has never learned from it.",
-    }.get(split_of(patient_id), "The network has never learned from this patient.")
 
 
 def _show_recalled(lesson: Lesson, memory: Memory, by_id: dict[str, Patient]) -> None:

@@ -158,7 +158,7 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
         before, without: Dice with all sequences, and without each; nan where there is nothing to compare.
 
     >>> answer("FLAIR", 0.9, {"FLAIR": 0.1, "pre-contrast": 0.8})
-    'You guessed **FLAIR**, and so it is: without it Dice falls most, from 0.900 to 0.100.'
+    'You guessed **FLAIR**, and so it is: without it slice Dice falls most, from 0.900 to 0.100.'
     """
     drops = {name: before - dice for name, dice in without.items()}
     if any(map(math.isnan, drops.values())):
@@ -167,7 +167,7 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
     if drops[most] < SMALL_DROP:
         return f"You guessed **{guess}**. On this slice the network can do without any single one of them."
     said = f"**{guess}**, and so it is: without it" if most == guess else f"**{guess}**, but without **{most}**"
-    return f"You guessed {said} Dice falls most, from {before:.3f} to {without[most]:.3f}."
+    return f"You guessed {said} slice Dice falls most, from {before:.3f} to {without[most]:.3f}."
 
 
 def _reference(lesson: Lesson, threshold: float) -> tuple[np.ndarray, str]:

@@ -227,7 +227,7 @@ class _Running:
             return self._entries[key]
 
 
-@st.cache_resource(show_spinner=False)
+@st.cache_resource(max_entries=1, show_spinner=False)
 def _running() -> _Running:
     return _Running(MAX_SEGMENTATIONS)
 

@@ -74,7 +74,7 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
     results = [
         {
             "Run": name,
-            "Best Dice": max(row["validation_dice"] for row in found),
+            "Best volume Dice": max(row["validation_dice"] for row in found),
             "Last": found[-1]["validation_dice"],
             "Epochs": len(found),
             "Minutes": found[-1]["seconds"] / 60,
@@ -86,8 +86,12 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
     st.dataframe(
         results,
         hide_index=True,
-        column_config={"Best Dice": number, "Last": number, "Minutes": st.column_config.NumberColumn(format="%.2f")},
-        alt="Best and last validation Dice of each run",
+        column_config={
+            "Best volume Dice": number,
+            "Last": number,
+            "Minutes": st.column_config.NumberColumn(format="%.2f"),
+        },
+        alt="Best and last validation volume Dice of each run",
     )
     table = differences({name: settings_of(run) for name, run in picked.items()})
     st.markdown("**Settings that differ**")

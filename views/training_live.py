@@ -47,7 +47,7 @@ def show_runs() -> None:
 def _label(run: Run) -> str:
     best = run.status.get("best_validation_dice")
     words = [run.title, run.id, run.phase + (f", place {run.place}" if run.place else "")]
-    return "  ·  ".join([*words, *([f"best Dice {best:.3f}"] if best and not run.active else [])])
+    return "  ·  ".join([*words, *([f"best volume Dice {best:.3f}"] if best and not run.active else [])])
 
 
 def _phases(runs: list[Run]) -> list[tuple]:
@@ -113,7 +113,7 @@ def _numbers(rows: list[dict]) -> None:
     columns = st.columns(5, gap="small")
     for column, label, value, meaning in (
         (columns[0], "Loss", f"{last['loss']:.3f}", "Mean of the last epoch, on augmented training slices."),
-        (columns[1], "Dice", f"{last['validation_dice']:.3f}", "Volume Dice, mean over the validation patients."),
+        (columns[1], "Mean volume Dice", f"{last['validation_dice']:.3f}", "Over the validation patients."),
         (columns[2], "Average", f"{last['moving_average']:.3f}", "Moving average of the Dice: 0.8 old + 0.2 new."),
         (columns[3], "Rate", f"{last['learning_rate']:.2g}", "Learning rate of the last step."),
         (columns[4], "s/epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
@@ -129,7 +129,7 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
         minutes = [row["seconds"] / 60 for row in rows]
         prefix = f"{title}: " if len(runs) > 1 else ""
         for name, column, colour in (
-            ("validation Dice", "validation_dice", DICE),
+            ("validation volume Dice", "validation_dice", DICE),
             ("its moving average", "moving_average", OTHER),
             ("training loss", "loss", LOSS),
         ):
@@ -154,7 +154,7 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
         figure,
         key=f"curves_{'_'.join(runs)}",
         config={"displaylogo": False},
-        alt="Training loss and validation Dice over the minutes of training",
+        alt="Training loss and validation volume Dice over the minutes of training",
     )
 
 

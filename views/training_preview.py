@@ -142,7 +142,7 @@ def _kept(name: str, run: Run) -> list[dict]:
             changed = run.folder.previews.epoch(epoch).stat().st_mtime_ns
         except OSError:
             continue
-        words = f"{name}, epoch {epoch}" + (f": validation Dice {dice[epoch]:.3f}" if epoch in dice else "")
+        words = f"{name}, epoch {epoch}" + (f": volume Dice {dice[epoch]:.3f}" if epoch in dice else "")
         rows.append({"epoch": epoch, "changed": str(changed), "engine": words})
     return rows
 

@@ -53,7 +53,7 @@ def _forget_counts() -> None:
         st.session_state.pop(name, None)
 
 
-@st.cache_data(ttl="1m", show_spinner=False)
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
 def _sources() -> dict[str, tuple[str, Path | None]]:
     """Return where patients may come from: key, name on screen, folder; only what the host offers, no typed path."""
     sources = {}
@@ -72,7 +72,7 @@ def _sources() -> dict[str, tuple[str, Path | None]]:
     return sources
 
 
-@st.cache_data(ttl="1m", show_spinner=False)
+@st.cache_data(max_entries=8, ttl="1m", show_spinner=False)
 def _patients_in(folder: Path) -> list[Patient]:
     return list_patients(folder)[0]
 
