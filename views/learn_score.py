@@ -104,6 +104,10 @@ def show_score(lesson: Lesson, threshold: float) -> None:
             alt=f"Found, false alarm and missed pixels; the mask changed by {pixels} pixels",
         )
         legend.show_legend(legend.ERRORS)
+        st.caption(
+            "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that sequence, "
+            "which need not be tumour to the last pixel."
+        )
     show_chart(
         _curve(predicted, expected, spoil, pixels),
         "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "

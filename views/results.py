@@ -60,6 +60,7 @@ def show_protocol(report: dict, row: str) -> None:
             f"empty), Dice on slices with a lesion {_number(slices['dice_on_lesion_slices'])}. "
         )
     words += (
+        "Expected masks outline FLAIR abnormality: what is abnormally bright on that sequence. "
         "Volume Dice is the overlap of predicted and expected mask over all slices of a patient, 0 for none and 1 for "
         "the same voxels, in the images' own pixels; empty slices never count as a perfect 1. The interval is a "
         "bootstrap over patients."

@@ -9,6 +9,7 @@ from unet import overlay
 from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
 from unet.data import FLAIR, POST_CONTRAST
 from views import page
+from views.finder import show_badges
 from views.training_presets import AUGMENTATION_LABELS
 
 SIDE, TOGETHER = 160, 10
@@ -43,6 +44,7 @@ def show_augmentation() -> None:
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="No patient to show")
         return
+    show_badges(patient.patient_id, volume.missing_sequences)
     lesion = int(volume.expected_mask.sum(axis=(1, 2)).argmax())
     index = 0
     if len(volume) > 1:
