@@ -12,8 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet import inference
-from unet.benchmark import agreement_figures
+from unet import benchmark, inference
 from unet.data import DEMO_FOLDER, list_patients, load_volume
 from unet.engines import InferenceError, Setting, openvino_model
 from unet.inference import RunningSegmentation, Segmenter, Turns
@@ -84,17 +83,15 @@ def test_openvino_and_keras_draw_the_same_lesion(weights, phantom, segmentation)
         assert np.abs(level - other).max() < 1e-3
 
 
-def test_converted_network_draws_the_masks_of_keras(weights, phantoms, network):
-    keras, forced = Segmenter(weights, "keras"), Segmenter(weights, "openvino", "f32")
-    theirs, exact, default = (
-        [segmenter.segment(volume.images).mask(0.5) for volume in phantoms.values()]
-        for segmenter in (keras, forced, network)
-    )
-    converted = agreement_figures(exact, theirs, "phantoms")
-    assert converted["lesion_pixels"] > 50_000
-    assert converted["mask_agreement"] >= 0.999
-    # where the processor has bfloat16 its rounding moves one in a thousand, on the outline: 0.9991 of AVX512-BF16
-    assert agreement_figures(default, theirs, "phantoms")["mask_agreement"] >= 0.998
+def test_converted_network_draws_the_masks_of_keras_on_whole_phantoms(weights, monkeypatch):
+    monkeypatch.setattr(benchmark, "list_patients", lambda folder: (list_patients(folder)[0][:2], []))
+    figures = benchmark.phantom_agreement(weights)
+    assert figures["counted_on"] == "2 phantoms with attention-unet-32"
+    assert figures["lesion_pixels"] > 15_000
+    assert figures["float32_mask_agreement"] >= 0.999
+    # bfloat16, where the processor has it, moves one pixel in a thousand, int8 one in a hundred, on the outline
+    assert figures["mask_agreement"] >= 0.995
+    assert figures["int8_mask_agreement"] >= 0.96
 
 
 def test_shipped_weights_find_every_phantom(network, phantoms):

@@ -175,7 +175,8 @@ def shipped_weights(filters: int) -> Weights | None:
 def phantom_agreement(weights: Weights) -> dict:
     """Return `agreement_figures` of OpenVINO at its default precision against Keras, on every slice of the phantoms.
 
-    Where int8 is shipped, `int8_mask_agreement` is the same of what the pages run.
+    `float32_mask_agreement` is that of the conversion alone, and where int8 is shipped `int8_mask_agreement` that of
+    what the pages run.
     """
     patients, _ = list_patients(DEMO_FOLDER)
     volumes = [load_volume(patient).images for patient in patients]
@@ -185,9 +186,10 @@ def phantom_agreement(weights: Weights) -> dict:
 
     expected, counted_on = masks(Segmenter(weights, "keras")), f"{len(volumes)} phantoms with {weights.name}"
     figures = agreement_figures(masks(Segmenter(weights, "openvino")), expected, counted_on)
-    if weights.int8:
-        int8 = agreement_figures(masks(Segmenter(weights, "openvino", "int8")), expected, counted_on)
-        figures["int8_mask_agreement"] = int8["mask_agreement"]
+    others = {"float32": "f32"} | ({"int8": "int8"} if weights.int8 else {})
+    for name, precision in others.items():
+        found = masks(Segmenter(weights, "openvino", precision))
+        figures[f"{name}_mask_agreement"] = agreement_figures(found, expected, counted_on)["mask_agreement"]
     return figures
 
 
@@ -251,10 +253,9 @@ def table(result: dict) -> str:
             f"difference of a probability {figures['max_probability_difference']:.1e}, of attention "
             f"{figures['attention_max_difference']:.1e}"
         )
-        if "int8_mask_agreement" in figures:
-            lines.append(
-                f"{'':7}  the shipped int8 against Keras: {figures['int8_mask_agreement']:.3%} of those pixels"
-            )
+        for name in ("float32", "int8"):
+            if (agreement := figures.get(f"{name}_mask_agreement")) is not None:
+                lines.append(f"{'':7}  the same in {name}: {agreement:.3%}")
     verdict = "met" if bar["met"] else "not met"
     lines.append(
         f"bar: ratio ≤ {bar['ratio']}, masks equal on ≥ {bar['mask_agreement']:.1%} of lesion pixels: {verdict}"

@@ -105,8 +105,8 @@ def show_score(lesson: Lesson, threshold: float) -> None:
         )
         legend.show_legend(legend.ERRORS)
         st.caption(
-            "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that sequence, "
-            "which need not be tumour to the last pixel."
+            "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that "
+            "sequence, which need not be tumour to the last pixel."
         )
     show_chart(
         _curve(predicted, expected, spoil, pixels),
