@@ -45,4 +45,7 @@ if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_pro
 if root == DEMO_FOLDER:
     offer_download()
 
-st.caption("For teaching and research: this app measures pictures, it does not diagnose.")
+st.caption(
+    "For teaching and research: this app measures pictures, it does not diagnose. "
+    "The data set does not say which side is the patient's right; by custom it is on the left of the picture."
+)

@@ -23,7 +23,10 @@ title, weights_box, beside_box = st.columns([2, 2, 2], vertical_alignment="botto
 title.subheader("What the network reaches", anchor=False)
 name = weights_box.selectbox("Weights", list(shipped), key="weights", bind="query-params")
 others = [other for other in shipped if other != name]
-beside = beside_box.selectbox("Beside it", others, index=None, placeholder="nothing", key="beside") if others else None
+if page.arrived():
+    st.session_state.beside = linked if (linked := st.query_params.get("beside")) in others else None
+beside = beside_box.selectbox("Beside it", others, placeholder="nothing", key="beside") if others else None
+page.keep_in_link("beside", beside)
 
 by_split = dict(reports[name])
 if (own := own_report()) and own["weights"] == name:
@@ -31,12 +34,15 @@ if (own := own_report()) and own["weights"] == name:
 if not by_split:
     st.info(f"{name} has no evaluation beside it yet: `python -m unet release --weights {name}` makes one.")
 else:
+    if page.arrived():
+        st.session_state.split = st.query_params.get("split")
     if st.session_state.pop("show_own", False) and OWN in by_split:
         st.session_state.split = OWN
     if st.session_state.get("split") not in by_split:
         st.session_state.split = "test" if "test" in by_split else next(iter(by_split))
     split_box, row_box = st.columns([2, 4])
     split = split_box.segmented_control("Patients", list(by_split), key="split", required=True)
+    page.keep_in_link("split", None if split == OWN else split)  # a visitor's own patients are nobody else's
     report = by_split[split]
     rows = rows_of(report)
     row = row_box.selectbox(

@@ -35,7 +35,7 @@ try:
     volume, notes, brain, content_hash = upload.volume_of(scans, mapping, expected)
     weights = page.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
-    st.error(upload.plain(str(error)), title="This cannot be segmented")
+    st.error(page.plain(str(error)), title="This cannot be segmented")
     st.stop()
 for note in notes:
     st.caption(note)
@@ -66,7 +66,7 @@ elif "R" in volume.geometry.edges[:2]:
     neurological = st.toggle(
         "Neurological convention: the patient's right on the right",
         key="neurological",
-        help="Off is the radiological convention: the patient's right on the left, as in the data set.",
+        help="Off is the radiological convention: the patient's right on the left of the picture, as is usual.",
     )
     if neurological:
         shown = (

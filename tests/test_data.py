@@ -101,13 +101,22 @@ def test_missing_sequences_are_copies_of_flair(first_pixel, expected):
     assert volume.missing_sequences == expected
 
 
-def test_content_hash_changes_with_one_pixel_and_with_nothing_else():
+def test_content_hash_changes_with_all_that_is_shown():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     volume = Volume("p", images, images[..., 0], np.ones(2, bool), np.arange(2))
     changed = images.copy()
     changed[1, 3, 3, 2] = 1
-    assert volume.content_hash == replace(volume, patient_id="q", images=images.copy()).content_hash
-    assert volume.content_hash != replace(volume, images=changed).content_hash
+    assert volume.content_hash == replace(volume, images=images.copy()).content_hash
+    masked = volume.expected_mask.copy()
+    masked[0, 1, 1] = 1
+    for other in (
+        {"images": changed},
+        {"expected_mask": masked},
+        {"has_mask": np.array([True, False])},
+        {"patient_id": "q"},
+        {"slice_numbers": np.array([0, 2])},
+    ):
+        assert volume.content_hash != replace(volume, **other).content_hash, other
     assert volume.content_hash != replace(volume, images=images.reshape(4, 2, 4, 3)).content_hash
     assert re.fullmatch("[0-9a-f]{64}", volume.content_hash)
 
@@ -231,6 +240,31 @@ def test_truncated_file_is_named_and_the_rest_stays(tmp_path, write_tiny_patient
     else:
         assert volume.slice_numbers.tolist() == [1, 3]
         assert volume.expected_mask.sum(axis=(1, 2)).tolist() == [16, 16]
+
+
+@pytest.mark.parametrize("stored, expected", [(1, 16), (255, 16), (100, 16), (0, 0)])
+def test_masks_may_be_stored_as_any_bright_or_dark_pair(tmp_path, write_patient, stored, expected):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:8, 4:8] = stored
+    write_patient(tmp_path, PATIENT, {1: np.full((16, 16, 3), 9, np.uint8)}, {1: mask})
+    assert load_volume(only_patient(tmp_path)).expected_mask.sum() == expected
+
+
+@pytest.mark.parametrize("suffix", ["", "_mask"])
+def test_a_header_that_promises_a_giant_picture_is_named_and_the_rest_stays(tmp_path, write_tiny_patient, suffix):
+    folder = write_tiny_patient(tmp_path, PATIENT)
+    lying = bytearray(directory_last(np.zeros((16, 16), np.uint8)))
+    directory = int.from_bytes(lying[4:8], "little")
+    for entry in range(int.from_bytes(lying[directory : directory + 2], "little")):
+        at = directory + 2 + 12 * entry
+        if int.from_bytes(lying[at : at + 2], "little") in (256, 257):  # width and height
+            lying[at + 2 : at + 12] = (
+                (4).to_bytes(2, "little") + (1).to_bytes(4, "little") + (100_000).to_bytes(4, "little")
+            )
+    (folder / f"{PATIENT}_2{suffix}.tif").write_bytes(lying)
+    patient = only_patient(tmp_path)
+    assert summarise(patient).slices == 3
+    assert f"{PATIENT}_2{suffix}.tif" in load_volume(patient).problems[0]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

@@ -251,7 +251,7 @@ def test_a_folder_without_patients_is_an_error_with_a_remedy(start, tmp_path):
     [
         ({"around the head": 0.1, "rest of the head": 0.5}, "No lesion is predicted"),
         ({"lesion": 0.95, "its edge": 0.9, "rest of the head": 0.05}, "Lets the lesion through far more than the rest"),
-        ({"lesion": 0.99, "its edge": 0.99, "rest of the head": 0.8}, "but much of that too"),
+        ({"lesion": 0.99, "its edge": 0.99, "rest of the head": 0.8}, "but much of the rest too"),
         ({"lesion": 0.05, "its edge": 0.5, "rest of the head": 0.1}, "Lets the lesion's edge through"),
         ({"lesion": 0.5, "its edge": 0.5, "rest of the head": 0.5}, "no great difference"),
         ({"lesion": 0.1, "its edge": 0.2, "rest of the head": 0.4}, "Holds the lesion back"),

@@ -3,12 +3,14 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from unet.data import DEMO_FOLDER
 from unet.inference import Segmenter
+from views.finder import _matches
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -137,6 +139,12 @@ def test_search_narrows_the_table(start):
     assert len(app.dataframe[0].value) == 6
     app.text_input(key="patient_search").set_value("None").run()  # a word of Python's, not of the table
     assert len(app.dataframe[0].value) == 0
+    row = pd.Series({"Patient": "A", "Sex": "female", "Histology": "oligoastrocytoma"})
+    assert [word for word in ("female", "male", "astro", "Astro female", "astro male") if _matches(row, word)] == [
+        "female",
+        "astro",
+        "Astro female",
+    ]
     app.text_input(key="patient_search").set_value("no such thing").run()
     assert len(app.dataframe[0].value) == 0
     assert not app.exception

@@ -11,8 +11,10 @@ from unet import inference
 from unet.data import DEMO_FOLDER, Volume, list_patients, load_volume
 from unet.engines import Setting
 from unet.inference import RunningSegmentation, Segmenter
+from unet.postprocessing import PostProcessing
 from unet.weights import find_weights
-from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel
+from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts
+from views.viewer import _model_id
 
 
 def unpacked(parcel: bytes) -> tuple[dict, dict[str, np.ndarray]]:
@@ -45,8 +47,9 @@ def test_a_volume_of_the_data_set_travels_as_it_is():
     volume = tiny_volume(images)
     brain = np.zeros((3, 5, 7), bool)
     brain[0, :2] = True
-    header, arrays = unpacked(volume_parcel(volume, "abc", brain))
+    header, arrays = unpacked(volume_parcel(volume, "abc", brain, (0, 3)))
     assert header["shape"] == [3, 5, 7]
+    assert (header["first"], header["end"]) == (0, 3)
     assert header["brain"] == [14, 0, 0]
     assert header["has_mask"] == [1, 1, 0]
     assert header["unit"] == [{"scale": 1, "offset": 0}] * 3
@@ -57,11 +60,33 @@ def test_a_volume_of_the_data_set_travels_as_it_is():
 def test_a_float_volume_comes_back_within_a_step():
     images = np.random.default_rng(0).normal(-3, 700, (3, 5, 7, 3)).astype(np.float32)
     images[..., 2] = 4.5
-    header, arrays = unpacked(volume_parcel(tiny_volume(images), "abc", np.ones((3, 5, 7), bool)))
+    header, arrays = unpacked(volume_parcel(tiny_volume(images), "abc", np.ones((3, 5, 7), bool), (0, 3)))
     scale, offset = (np.array([unit[name] for unit in header["unit"]]) for name in ("scale", "offset"))
     back = arrays["images"].reshape(images.shape) * scale + offset
     assert np.abs(back - images).max() <= scale.max() / 2 + 1e-3
     assert (back[..., 2] == 4.5).all()
+
+
+def test_a_large_volume_travels_in_parts_on_one_scale():
+    images = np.zeros((5, 512, 512, 3), np.float32)
+    images[4] = 1000
+    images[2, 7, 9] = 250
+    expected = np.zeros(images.shape[:3], np.uint8)
+    expected[3, 1, 2] = 1
+    volume = Volume("P", images, expected, np.ones(5, bool), np.arange(5))
+    assert volume_parts(volume) == [(0, 2), (2, 4), (4, 5)]  # 1.5 MB a slice, 4 MB a parcel
+    header, arrays = unpacked(volume_parcel(volume, "abc", np.ones(images.shape[:3], bool), (2, 4)))
+    assert (header["first"], header["end"], header["shape"]) == (2, 4, [5, 512, 512])
+    found = arrays["images"].reshape(2, 512, 512, 3)
+    assert header["unit"][1]["scale"] == pytest.approx(1000 / 65535)
+    assert found[0, 7, 9].tolist() == [16384] * 3  # a quarter of the way to the brightest slice, which is elsewhere
+    assert np.argwhere(np.unpackbits(arrays["expected"]).reshape(2, 512, 512)).tolist() == [[1, 1, 2]]
+
+
+def test_another_rule_for_the_mask_is_another_network_to_the_browser():
+    weights = find_weights()
+    assert _model_id(weights) == f"{weights.sha256[:16]}-160-all-0-False"
+    assert _model_id(replace(weights, post_processing=PostProcessing(min_voxels=9))) != _model_id(weights)
 
 
 def test_values_become_the_steps_of_the_colour_scale():

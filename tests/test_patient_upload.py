@@ -26,6 +26,18 @@ def test_what_is_stored_is_read_as_a_patient(tmp_path):
     assert load_volume(patient).has_mask.tolist() == [True, False]
 
 
+def test_a_patient_of_more_slices_than_a_page_shows_pictures_keeps_them_all(tmp_path):
+    names = [f"A_{number}{mask}.tif" for number in range(1, 106) for mask in ("", "_mask")]
+    assert store_patients([(name, tiff((16, 16), 255) if "mask" in name else tiff()) for name in names], tmp_path) == []
+    volume = load_volume(list_patients(tmp_path)[0][0])
+    assert (len(volume), int(volume.has_mask.sum())) == (105, 105)
+
+
+def test_masks_of_0_and_1_are_masks(tmp_path):
+    store_patients([("A_1.tif", tiff()), ("A_1_mask.tif", tiff((16, 16), 1))], tmp_path)
+    assert load_volume(list_patients(tmp_path)[0][0]).expected_mask.sum() == 256
+
+
 @pytest.mark.parametrize(
     "name",
     ["../../A_1.tif", "..\\A_1.tif", "/etc/A_1.tif", "C:\\A_1.tif", "a/../../A_1.tif"],

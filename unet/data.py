@@ -98,8 +98,11 @@ class Volume:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the pixels: the key under which results are cached."""
-        return hashlib.sha256(str(self.images.shape).encode() + self.images.tobytes()).hexdigest()
+        """SHA-256 of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
+        digest = hashlib.sha256(repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry)).encode())
+        for array in (self.slice_numbers, self.has_mask, self.expected_mask, self.images):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
 
 
 def find_data_root(explicit: str | os.PathLike | None = None) -> Path:
@@ -289,7 +292,16 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
             f"{path.name}: {_size(mask)} pixels, its slice has {_size(image)}; slice {number} is shown but not "
             "scored. Download the mask again."
         )
-    return (mask > 127).astype(np.uint8), None
+    return binary_mask(mask), None
+
+
+def binary_mask(grey: np.ndarray) -> np.ndarray:
+    """Return a stored mask as uint8 in {0, 1}: its bright half, or in a dark one, such as of 0 and 1, what is not 0.
+
+    >>> binary_mask(np.array([0, 100, 255])), binary_mask(np.array([0, 1]))
+    (array([0, 0, 1], dtype=uint8), array([0, 1], dtype=uint8))
+    """
+    return np.uint8(grey > (127 if grey.max(initial=0) > 127 else 0))
 
 
 def _read_tiff(path: Path, flags: int) -> np.ndarray:
@@ -298,7 +310,10 @@ def _read_tiff(path: Path, flags: int) -> np.ndarray:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DataError(f"{path.name}: cannot be opened ({error.strerror}). Check its reading rights.") from None
-    image = cv2.imdecode(encoded, flags) if encoded.size else None
+    try:
+        image = cv2.imdecode(encoded, flags) if encoded.size else None
+    except cv2.error:  # for a header that promises more pixels than OpenCV takes
+        image = None
     if image is None:
         raise DataError(
             f"{path.name}: {encoded.size:,} bytes that are no complete TIFF; the file is left out. Download it again."

@@ -54,8 +54,7 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
             _, number, mask = match.groups()
             case = folder / patient_id
             case.mkdir(exist_ok=True)
-            encoded = cv2.imencode(".tif", np.ascontiguousarray(picture[..., ::-1]))[1]
-            (case / f"{patient_id}_{int(number)}{'_mask' if mask else ''}.tif").write_bytes(encoded)
+            write_tiff(case / f"{patient_id}_{int(number)}{'_mask' if mask else ''}.tif", picture)
             slices += not mask
     if not slices:
         raise DataError(
@@ -63,6 +62,16 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
             "post-contrast) and <patient>_<n>_mask.tif. " + " ".join(problems[:3])
         )
     return problems
+
+
+def write_tiff(path: Path, picture: np.ndarray) -> None:
+    """Write (height, width) or RGB (height, width, 3), uint8, as the data set's reader takes it.
+
+    Raises:
+        OSError: the file cannot be written; `cv2.imwrite` would only return False.
+    """
+    stored = np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
+    path.write_bytes(cv2.imencode(".tif", stored)[1])
 
 
 def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tuple[str, bytes]]], list[str]]:

@@ -62,9 +62,10 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
     scans = stack_pictures(scans) if stacked else scans
-    if len(scans) > MAX_SCANS:
+    if stacked and len(scans) > MAX_SCANS:
         problems.append(f"{len(scans):,} pictures or series; the first {MAX_SCANS} are kept. Upload fewer at once.")
-    return scans[:MAX_SCANS], problems
+        scans = scans[:MAX_SCANS]
+    return scans, problems
 
 
 def _unforeseen(name: str, error: Exception) -> str:

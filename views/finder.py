@@ -26,7 +26,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     if page.arrived() or "patient" not in st.session_state:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
-            st.warning(f"The link names the patient {linked[:60]!r}, who is not in this data set.")
+            st.warning(f"The link names the patient {page.plain(repr(linked[:60]))}, who is not in this data set.")
         if not linked and page.remembered("slice"):  # by the menu from another page
             page.keep_in_link("slice", page.remembered("slice"))
         st.session_state.patient = linked or page.remembered("patient")
@@ -34,7 +34,9 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         st.session_state.patient = _first(rows)
     title, box = st.columns([2, 3], vertical_alignment="bottom")
     title.subheader(heading, anchor=False)
-    patient_id = box.selectbox("Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_))
+    patient_id = box.selectbox(
+        "Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
+    )
     # written here and not bound to the box, so that the link names the patient from the first moment
     page.keep_in_link("patient", patient_id)
     if page.remembered("patient") != patient_id:
@@ -43,13 +45,14 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
         )
+        st.caption("Tick a row at its left to open the patient.")
         shown = rows[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
             shown,
             hide_index=True,
             height=min(320, 40 + 35 * max(1, len(shown))),
             placeholder="unknown",
-            key="patient_table",
+            key=_table_key(),
             on_select=lambda: _take_selected(shown),
             selection_mode="single-row",
             alt="Patients of the data set; select a row to open the patient",
@@ -106,7 +109,8 @@ def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
 def _matches(row: pd.Series, search: str) -> bool:
     """Whether every word of a search is part of what the row shows; what is not known reads `unknown` there."""
     text = " ".join("unknown" if pd.isna(value) else str(value) for value in row).lower()
-    return all(word in text for word in search.lower().split())
+    # a word may stand anywhere, as in "oligoastrocytoma", but nobody who asks for male means female
+    return all((" male" if word == "male" else word) in text for word in search.lower().split())
 
 
 def _first(rows: pd.DataFrame) -> str:
@@ -121,6 +125,15 @@ def _label(rows: pd.DataFrame, patient_id: str) -> str:
     return f"{patient_id}  ·  {' · '.join(words)}  ·  {row['Slices']} slices"
 
 
+def _table_key() -> str:
+    return f"patient_table_{st.session_state.get('patient_tables', 0)}"
+
+
+def _untick() -> None:
+    """Begin a new table: a tick stays where it is, and so would name another patient than the one on the page."""
+    st.session_state.patient_tables = st.session_state.get("patient_tables", 0) + 1
+
+
 def _take_selected(shown: pd.DataFrame) -> None:
-    if selected := st.session_state.patient_table.selection.rows:
+    if selected := st.session_state[_table_key()].selection.rows:
         st.session_state.patient = shown["Patient"].iloc[selected[0]]

@@ -108,4 +108,4 @@ def verdict(averages: dict[str, float]) -> str:
         return "Lets the lesion's edge through and holds back its inside."
     if lesion > 2 * rest:
         return "Lets the lesion through far more than the rest of the head."
-    return "Lets more through at the lesion than elsewhere in the head, but much of that too."
+    return "Lets more through at the lesion than elsewhere in the head, but much of the rest too."

@@ -84,7 +84,7 @@ def show_score(lesson: Lesson, threshold: float) -> None:
                 if found
                 else "Neither does the network: Dice would be 0 / 0, so such slices are left out of averages."
             )
-            + " Choose a slice with a lesion for the sum below."
+            + " Choose a slice with a lesion to see Dice worked out."
         )
         return
     left, right = st.columns([2, 3], gap="medium")

@@ -41,6 +41,9 @@ def show_trials(lesson: Lesson, threshold: float) -> None:
         _try_sequences(lesson, threshold)
     else:
         _try_change(lesson, threshold, _CONTROLS[trial])
+
+
+def _show_colours(lesson: Lesson, threshold: float) -> None:
     _, name = _reference(lesson, threshold)
     legend.show_legend(
         (("predicted by the network", overlay.PREDICTED_COLOUR), (f"outline: {name}", overlay.EXPECTED_COLOUR))
@@ -61,12 +64,14 @@ def _try_change(lesson: Lesson, threshold: float, controls: Callable) -> None:
     numbers.metric(
         "Slice Dice", after.dice_text, _difference(before.dice, after.dice), delta_color="off", help="Beside it: change"
     )
-    numbers.metric("Predicted area, px", f"{after.area:,}", f"{after.area - before.area:+,}", delta_color="off")
+    moved = f"{after.area - before.area:+,}" if after.area != before.area else None
+    numbers.metric("Predicted area, px", f"{after.area:,}", moved, delta_color="off")
+    _show_colours(lesson, threshold)
 
 
 def _difference(before: float, after: float) -> str | None:
     """The change between the two numbers as they are shown."""
-    if math.isnan(before) or math.isnan(after):
+    if math.isnan(before) or math.isnan(after) or round(before, 3) == round(after, 3):
         return None
     return f"{round(after, 3) - round(before, 3):+.3f}"
 
@@ -92,8 +97,8 @@ def _light(lesson: Lesson, threshold: float) -> tuple[Change, str]:
         "The whole scan was changed and then normalised: mean and SD changed along, so the network gets the very "
         "numbers it got before."
         if after
-        else "Normalised by what was measured before the change, so the network gets other numbers. Now switch "
-        "normalisation on."
+        else "Normalised by what was measured before the change, so the network gets other numbers. It may hardly "
+        "mind, as slices were re-lit in training. Now switch normalisation on: what changes then?"
     )
     return Change(brightness=brightness, contrast=contrast, normalised_after=after), remark
 
@@ -149,6 +154,7 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
             st.caption(f"A copy of {SEQUENCE_NAMES[source]} in its place.")
         without[name] = outcome.dice
     said.markdown(answer(guess, before.dice, without))
+    _show_colours(lesson, threshold)
 
 
 def answer(guess: str, before: float, without: dict[str, float]) -> str:

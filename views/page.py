@@ -8,6 +8,7 @@ cache is bounded.
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,9 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     def load(name: str) -> Weights:
         if name == DEFAULT_WEIGHTS:
             return default_weights()
-        return jobs.weights_of(ended[name]) if name in ended else shipped_weights()[name]
+        if name in ended:
+            return replace(jobs.weights_of(ended[name]), name=ended[name].title)
+        return shipped_weights()[name]
 
     _take_linked("weights", names, DEFAULT_WEIGHTS)
     if len(names) < 2:
@@ -199,13 +202,18 @@ def keep_in_link(parameter: str, value: str | None) -> None:
         st.query_params[parameter] = value
 
 
+def plain(text: str) -> str:
+    """Keep what a file or a link is called from being read as Markdown."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+!|<>~$:" else letter for letter in text)
+
+
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     """Put what the link names into the session, once; a name that is not known here is said and left."""
     state = st.session_state
     if arrived() or parameter not in state:
         state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
-        st.warning(f"The link names the weights {state[parameter][:60]!r}, which are not here any more.")
+        st.warning(f"The link names the weights {plain(repr(state[parameter][:60]))}, which are not here any more.")
         state[parameter] = usual
 
 
@@ -214,10 +222,10 @@ class _Running:
 
     def __init__(self, capacity: int):
         self._capacity = capacity
-        self._entries: OrderedDict[tuple[str, str], RunningSegmentation] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, Weights], RunningSegmentation] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, str], network: Segmenter, images) -> RunningSegmentation:
+    def get(self, key: tuple[str, Weights], network: Segmenter, images) -> RunningSegmentation:
         with self._lock:
             if key not in self._entries:
                 self._entries[key] = RunningSegmentation(network, images)
@@ -234,13 +242,13 @@ def _running() -> _Running:
 
 def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Return the volume on its way through the network, or through it: one for all visitors."""
-    return _running().get((content_hash, weights.sha256), quick_segmenter(weights), loaded.images)
+    return _running().get((content_hash, weights), quick_segmenter(weights), loaded.images)
 
 
 def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
     """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
     own = st.session_state.setdefault("private_segmentation", _Running(1))
-    return own.get((content_hash, weights.sha256), quick_segmenter(weights), loaded.images)
+    return own.get((content_hash, weights), quick_segmenter(weights), loaded.images)
 
 
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:

@@ -13,6 +13,7 @@ from unet.data import Volume
 from unet.engines import ATTENTION_LEVELS
 from unet.inference import RunningSegmentation, Segmentation
 
+VOLUME_PARCEL_BYTES = 4 << 20  # before they are deflated: far below what Streamlit sends in one message
 PARCEL_SLICES = 4  # predicted slices in a parcel: the first picture comes soon, and a patient is some ten messages
 _ALIGNMENT = 4
 _FAST = 1  # zlib level: a third slower to send at most, five times faster to make
@@ -30,33 +31,44 @@ def pack(header: dict, arrays: dict[str, np.ndarray]) -> bytes:
     return len(words).to_bytes(4, "little") + words + zlib.compress(b"".join(parts), _FAST)
 
 
-def volume_parcel(volume: Volume, volume_id: str, brain: np.ndarray) -> bytes:
-    """Return pictures, expected masks and brain sizes.
+def volume_parts(volume: Volume) -> list[tuple[int, int]]:
+    """Return the slices, from first to before end, that go into each parcel of a volume."""
+    stored_bytes = 1 if volume.images.dtype == np.uint8 else 2
+    step = max(1, VOLUME_PARCEL_BYTES // (stored_bytes * volume.images[0].size))
+    return [(first, min(first + step, len(volume))) for first in range(0, len(volume), step)]
+
+
+def volume_parcel(volume: Volume, volume_id: str, brain: np.ndarray, part: tuple[int, int]) -> bytes:
+    """Return pictures and expected masks of some slices, and brain sizes.
 
     Args:
         volume: uint8 images travel as they are, others as 65,536 steps between their extremes.
         volume_id: under which the browser keeps them.
         brain: (slices, height, width) bool, estimated.
+        part: of `volume_parts`.
     """
-    images, unit = _stored(volume.images)
+    slices = slice(*part)
+    images, unit = _stored(volume.images, slices)
     header = {
         "kind": "volume",
         "volume": volume_id,
         "shape": volume.images.shape[:3],
+        "first": part[0],
+        "end": part[1],
         "unit": unit,
         "has_mask": volume.has_mask.astype(int).tolist(),
         "brain": brain.sum(axis=(1, 2)).tolist(),
     }
-    return pack(header, {"images": images, "expected": np.packbits(volume.expected_mask)})
+    return pack(header, {"images": images, "expected": np.packbits(volume.expected_mask[slices])})
 
 
-def _stored(images: np.ndarray) -> tuple[np.ndarray, list[dict]]:
-    """Return integers and, for each channel, the scale and offset that make them intensities again."""
+def _stored(images: np.ndarray, slices: slice) -> tuple[np.ndarray, list[dict]]:
+    """Return slices as integers and, for each channel, the scale and offset that make them intensities again."""
     if images.dtype == np.uint8:
-        return images, [{"scale": 1, "offset": 0}] * 3
+        return images[slices], [{"scale": 1, "offset": 0}] * 3
     low = images.min(axis=(0, 1, 2)).astype(float)
     scale = np.maximum((images.max(axis=(0, 1, 2)) - low) / 65535, 1e-12)
-    stored = np.uint16(np.round((images - low) / scale))
+    stored = np.uint16(np.round((images[slices] - low) / scale))
     return stored, [{"scale": float(s), "offset": float(o)} for s, o in zip(scale, low, strict=True)]
 
 

@@ -80,7 +80,7 @@ def show_charts(reports: list[dict], row: str) -> None:
     test = set(reports[0]["patients"]) == set(published_splits()["test"])
     real = all(split_of(patient_id) != "phantom" for patient_id in reports[0]["patients"])
     shown = [
-        (charts.patients(reports, row, peer=test), f"Sorted, {ROWS[row]}. " + (AGREEMENT if real else "")),
+        (charts.patients(reports, row, peer=test), f"Sorted by Dice; {ROWS[row]}. " + (AGREEMENT if real else "")),
         (
             charts.volumes(reports),
             "Below the dotted line too little was marked, above it too much. The data set ships no millimetres. A "
@@ -267,7 +267,7 @@ def show_trained_on() -> None:
             "one of them is no longer being tested by the others."
         )
         st.dataframe(
-            [{"patient": patient_id, "split": split} for split, ids in splits.items() for patient_id in ids],
+            [{"patient": patient_id, "split": split_of(patient_id)} for ids in splits.values() for patient_id in ids],
             hide_index=True,
             height=260,
             alt="Every patient of the published splits",

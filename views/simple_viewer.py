@@ -282,7 +282,7 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
             f"{area * spacing[1] * spacing[2]:,.0f} mm²",
             "On this slice, by the header's spacing.",
         )
-        volume_text = f"{total * math.prod(spacing) / 1000:.1f} mL in all. "
+        volume_text = f"{total * math.prod(spacing) / 1000:.2f} mL in all. "
     with st.container(border=True):
         columns = st.columns(3, gap="small")
         for column, label, value, meaning in (

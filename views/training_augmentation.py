@@ -32,8 +32,8 @@ MEANINGS = {
 def show_augmentation() -> None:
     """Choose a slice; show each change alone, then all of them as in training."""
     st.markdown(
-        "A few dozen patients are few. A U-Net learns from so little because it never sees the same slice twice: each "
-        "time one is drawn, it is changed at random, **the slice and its mask together**."
+        "A few dozen patients are not many. A U-Net learns from so little because it never sees the same slice twice: "
+        "each time one is drawn, it is changed at random, **the slice and its mask together**."
     )
     try:
         root, found, _ = page.patients()
@@ -69,7 +69,7 @@ def show_augmentation() -> None:
     ]
     _grid([("", "", picture) for picture in pictures])
     st.html(
-        f'<span style="color:rgb{overlay.EXPECTED_COLOUR}" aria-hidden="true">■</span> outline of the expert\'s mask'
+        f'<span style="color:rgb{overlay.EXPECTED_COLOUR}" aria-hidden="true">■</span> outline of the expected mask'
     )
 
 

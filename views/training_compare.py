@@ -90,6 +90,7 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
             "Best volume Dice": number,
             "Last": number,
             "Minutes": st.column_config.NumberColumn(format="%.2f"),
+            "State": st.column_config.TextColumn(width=110),
         },
         alt="Best and last validation volume Dice of each run",
     )
@@ -98,4 +99,6 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
     if table:
         st.dataframe(table, hide_index=True, alt="Settings in which the runs differ")
     else:
-        st.caption("None: the same settings, so what differs is the machine's timing.")
+        early = [name for name, run in picked.items() if run.state != "finished"]
+        why = f"not every run came to its end ({', '.join(early)})" if early else "what differs is the machine's timing"
+        st.caption(f"None: the same settings; {why}.")

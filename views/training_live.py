@@ -25,6 +25,7 @@ def show_runs() -> None:
     """Let the visitor choose a run, and show it; polls only while something runs."""
     runs = run_index.list_runs()
     if not runs:
+        page.keep_in_link("run", None)
         st.info("No run yet. Choose a preset above and start it; it goes on if you close this tab.")
         return
     by_id = {run.id: run for run in runs}
@@ -32,7 +33,7 @@ def show_runs() -> None:
     if "run" not in state:
         linked = st.query_params.get("run")
         if linked and linked not in by_id:
-            st.warning(f"The link names the run {linked[:60]!r}, which is not here any more.")
+            st.warning(f"The link names the run {page.plain(repr(linked[:60]))}, which is not here any more.")
         state.run = linked
     if state.run not in by_id:
         state.run = next((run.id for run in runs if run.active), runs[0].id)
@@ -58,6 +59,8 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
     try:
         run = run_index.find_run(run_id)
     except JobError as error:
+        if run_id not in {run.id for run in run_index.list_runs()}:
+            st.rerun()  # deleted, here or by somebody else: the list above goes on without it
         st.warning(str(error))
         return
     rows = run.folder.read_metrics()
@@ -114,9 +117,9 @@ def _numbers(rows: list[dict]) -> None:
     for column, label, value, meaning in (
         (columns[0], "Loss", f"{last['loss']:.3f}", "Mean of the last epoch, on augmented training slices."),
         (columns[1], "Mean volume Dice", f"{last['validation_dice']:.3f}", "Over the validation patients."),
-        (columns[2], "Average", f"{last['moving_average']:.3f}", "Moving average of the Dice: 0.8 old + 0.2 new."),
-        (columns[3], "Rate", f"{last['learning_rate']:.2g}", "Learning rate of the last step."),
-        (columns[4], "s/epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
+        (columns[2], "Moving average", f"{last['moving_average']:.3f}", "Of the Dice: 0.8 old + 0.2 new."),
+        (columns[3], "Learning rate", f"{last['learning_rate']:.6f}", "Of the last step."),
+        (columns[4], "Seconds per epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
     ):
         column.metric(label, value, help=meaning)
 
@@ -153,7 +156,7 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
     st.plotly_chart(
         figure,
         key=f"curves_{'_'.join(runs)}",
-        config={"displaylogo": False},
+        config={"displayModeBar": False},  # it would lie over the legend
         alt="Training loss and validation volume Dice over the minutes of training",
     )
 

@@ -13,7 +13,7 @@ from unet.learning.preview import MAX_EPOCHS, Previews
 from unet.preprocessing import Fit, brain_mask
 from unet.run_index import Run
 from unet.weights import WeightsError
-from views.parcels import segmentation_parcel
+from views.parcels import segmentation_parcel, volume_parts
 from views.simple_viewer import show_simple_viewer
 from views.viewer import (
     VOLUME_DESCRIPTION,
@@ -104,7 +104,13 @@ def _slices(path: Path, changed: int) -> Slices:
 def _show_epochs(runs: dict[str, Run], slices: Slices, start: dict) -> None:
     """All epochs at once in the canvas: going through them asks the server nothing."""
     side = slices.volume.images.shape[1]
-    networks, parcels = [], {f"volume {slices.id}": VOLUME_PARCEL["global"](slices.id, slices.volume, slices.brain)}
+    networks, parcels = (
+        [],
+        {
+            f"volume {slices.id} {part[0]}": VOLUME_PARCEL["global"](slices.id, part, slices.volume, slices.brain)
+            for part in volume_parts(slices.volume)
+        },
+    )
     for name, run in runs.items():
         epochs, sizes = [], set()
         for row in _kept(name, run):

@@ -4,12 +4,11 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-import cv2
 import numpy as np
 import streamlit as st
 
-from unet.data import DataError, Patient
-from unet.patient_upload import as_in_the_data_set
+from unet.data import DataError, Patient, binary_mask
+from unet.patient_upload import as_in_the_data_set, write_tiff
 from unet.sandbox import read_upload
 from unet.scan import IngestError
 
@@ -53,9 +52,8 @@ def take_upload(destination: Path | None = None):
             picture, drawn = pictures[image.name], pictures[mask.name]
             if picture.shape != drawn.shape:
                 raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
-            stem = str(destination / name / f"{name}_{number}")
-            cv2.imwrite(f"{stem}.tif", np.ascontiguousarray(picture[..., ::-1]))
-            cv2.imwrite(f"{stem}_mask.tif", np.where(drawn.max(axis=-1) > 127, 255, 0).astype(np.uint8))
+            write_tiff(destination / name / f"{name}_{number}.tif", picture)
+            write_tiff(destination / name / f"{name}_{number}_mask.tif", 255 * binary_mask(drawn.max(axis=-1)))
     return destination
 
 

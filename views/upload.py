@@ -3,7 +3,6 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import cv2
@@ -21,10 +20,10 @@ from unet.readers import stack_pictures
 from unet.reading.sequences import EXPECTED_MASK
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
 from unet.scan import BURNED_IN, IngestError, Scan
+from views import page
 from views.viewer import forget_private
 
 STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels
-GAUGE_COLOURS = (overlay.TRUE_POSITIVE_COLOUR, overlay.PREDICTED_COLOUR)  # inside and outside the training range
 MISSING = Channel(-1, -1)  # stands for no channel, as Streamlit reads None as no choice made
 
 
@@ -81,18 +80,13 @@ def show_problems(reading: Reading) -> None:
     if reading.error:
         st.error(reading.error, title="This upload cannot be read")
     elif reading.problems and not reading.scans:
-        st.error("\n\n".join(map(plain, reading.problems[:20])), title="Nothing here could be read")
+        st.error("\n\n".join(map(page.plain, reading.problems[:20])), title="Nothing here could be read")
     elif reading.problems:
         with st.expander(f"Left out: {len(reading.problems)}", icon=":material/warning:", expanded=True):
             for problem in reading.problems[:50]:
                 st.text(problem)
             if len(reading.problems) > 50:
                 st.caption(f"and {len(reading.problems) - 50} more")
-
-
-def plain(text: str) -> str:
-    """Keep a file's name from being read as Markdown."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+!|<>~$:" else letter for letter in text)
 
 
 def show_found(scans: list[Scan]) -> list[Scan]:
@@ -102,7 +96,7 @@ def show_found(scans: list[Scan]) -> list[Scan]:
         scans = joined
     for number, scan in enumerate(scans, start=1):
         with st.container(border=True):
-            st.markdown(f"**{number}. {plain(scan.name)}** · {describe(scan)}")
+            st.markdown(f"**{number}. {page.plain(scan.name)}** · {describe(scan)}")
             st.image(thumbnails(scan), output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
             for note in scan.notes:
                 if note == BURNED_IN:
@@ -198,7 +192,8 @@ def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -
     for scan in scans:
         if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
             st.caption(
-                f"{plain(scan.name)} is named like a mask, but its slices are not those of FLAIR: it is not scored."
+                f"{page.plain(scan.name)} is named like a mask, but its slices are not those of FLAIR: it is not "
+                "scored."
             )
     return None if picked == MISSING else picked
 
@@ -208,8 +203,6 @@ def volume_of(
 ) -> tuple[Volume, list[str], np.ndarray, str]:
     """Return the volume, what was changed on the way, its brain mask and its content hash; built once per choice.
 
-    The hash is of the pictures and of the expected mask.
-
     Raises:
         IngestError: the sequences do not fit together, or the picture is too small or too big.
     """
@@ -217,10 +210,7 @@ def volume_of(
     kept = st.session_state.get("upload_volume")
     if kept is None or kept[0] != key:
         volume, notes = build_volume(scans, mapping, expected)
-        content_hash = volume.content_hash
-        if expected:
-            content_hash += hashlib.sha256(volume.expected_mask).hexdigest()
-        kept = st.session_state.upload_volume = key, (volume, notes, brain_mask(volume.images), content_hash)
+        kept = st.session_state.upload_volume = key, (volume, notes, brain_mask(volume.images), volume.content_hash)
     return kept[1]
 
 

@@ -18,7 +18,7 @@ from unet.preprocessing import Fit
 from unet.scan import DISPLAYS, OPPOSITE
 from unet.weights import Weights
 from views.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
-from views.parcels import parcel_order, prediction_parcel, volume_parcel
+from views.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
 from views.simple_viewer import (
     CHANNELS,
     LEVEL_MEANINGS,
@@ -33,6 +33,7 @@ _FOLDER = Path(__file__).with_name("viewer_js")
 _YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
 _ASSUMED_SPACING = (5.0, 1.0, 1.0)  # where no header says: drawn like this, never measured with
 _MAX_PRIVATE = 2  # an upload as it is, and mirrored
+_MAX_PARTS = 64  # of the largest volume that is accepted; those of the data set have one to five
 _PLANES = {  # of the slices, then what cuts through their rows and what cuts through their columns
     "axial": ("axial", "coronal", "sagittal"),
     "coronal": ("coronal", "axial", "sagittal"),
@@ -148,7 +149,8 @@ def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None
 
 def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[tuple[str, bytes]]:
     """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
-    yield f"volume {volume_id}", VOLUME_PARCEL[scope](volume_id, volume, brain)
+    for part in volume_parts(volume):
+        yield f"volume {volume_id} {part[0]}", VOLUME_PARCEL[scope](volume_id, part, volume, brain)
     queue = st.empty()
     for weights, running in networks:
         for first in parcel_order(len(volume), opened_at):
@@ -175,8 +177,8 @@ def _cached(cache, function, max_entries: int, private_entries: int) -> dict:
     return {scope: cache(function, max_entries=n, show_spinner=False, scope=scope) for scope, n in scopes.items()}
 
 
-def _volume_parcel(volume_id: str, _volume: Volume, _brain: np.ndarray) -> bytes:
-    return volume_parcel(_volume, volume_id, _brain)
+def _volume_parcel(volume_id: str, part: tuple[int, int], _volume: Volume, _brain: np.ndarray) -> bytes:
+    return volume_parcel(_volume, volume_id, _brain, part)
 
 
 def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: RunningSegmentation) -> bytes:
@@ -184,7 +186,8 @@ def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: Runn
 
 
 def _model_id(weights: Weights) -> str:
-    return f"{weights.sha256[:16]}-{weights.size}"
+    """Name what a prediction depends on: the network, the size it runs at, and the rule that makes its masks."""
+    return "-".join(map(str, (weights.sha256[:16], weights.size, *weights.post_processing.as_config().values())))
 
 
 def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
@@ -245,6 +248,6 @@ def forget_private() -> None:
         kept["session"].clear()
 
 
-VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES, _MAX_PRIVATE)
+VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES * 5, _MAX_PRIVATE * _MAX_PARTS)
 _PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8, MAX_SEGMENTATIONS * 8)
 VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES, _MAX_PRIVATE)

@@ -44,9 +44,10 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
     rows = {
         "Lesion in all": f"{voxels:,} voxels" + (f", {millilitres:.2f} mL" if millilitres is not None else ""),
         "Largest on a slice": f"{areas.max():,} pixels"
-        + (f", {areas.max() * spacing[1] * spacing[2]:.0f} mm²" if spacing else "")
+        + (f", {areas.max() * spacing[1] * spacing[2]:,.0f} mm²" if spacing else "")
         + (f", slice {areas.argmax() + 1} of {len(areas)}" if areas.any() else ""),
-        "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}",
+        "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}"
+        + (f", the {MAX_PICTURES} largest shown" if (areas > 0).sum() > MAX_PICTURES else ""),
         "Picture": f"{scan.file_format}, {len(areas)} slices of {result.mask.shape[2]} × {result.mask.shape[1]}, "
         + (f"{scan.plane}, " if scan.plane else "orientation unknown, ")
         + (

@@ -25,7 +25,7 @@ const DEFAULTS = { channel: "FLAIR", overlay: "Predicted", style: "Fill", opacit
 
 const HELP = [
   ["Wheel, ↑ ↓", "one slice, up is the next one; Page ↑ ↓ five slices, Home and End the outermost"],
-  ["[ ]", "where a network is still learning: one epoch back, one forth"],
+  ["[ ]", "where a network is still learning: one epoch back or forward"],
   ["1 2 3 4", "FLAIR, pre-contrast, post-contrast, RGB"],
   ["H", "hide or show the overlay"],
   ["O", "mask as fill or as outline"],
@@ -122,7 +122,7 @@ function showControls(viewer) {
   const { root, state, data } = viewer;
   for (const group of root.querySelectorAll("[data-radio]")) {
     for (const input of group.querySelectorAll("input")) {
-      input.checked = input.value === state[group.dataset.radio];
+      input.checked = input.value === state[group.dataset.radio] && !viewer.pairDecides(group.dataset.radio);
       if (input.value === "planes") input.disabled = Boolean(data.names); // slices of several patients are no volume
       if (group.dataset.radio === "overlay") input.disabled = !data.has_expected && ["Expected", "Errors"].includes(input.value);
     }

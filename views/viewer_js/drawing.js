@@ -113,7 +113,9 @@ class Painter {
         else classes[i] = !scored ? 0 : predicted ? 2 - expected : expected * 3;
       }
     }
-    const tables = colours.map((colour) => blendTables(colour, look.opacity));
+    const through = 1 - look.opacity; // a line of one pixel covers more than an area does: as `unet.overlay`
+    const opacity = look.outline ? 1 - through * through * through : look.opacity;
+    const tables = colours.map((colour) => blendTables(colour, opacity));
     const out = this.image.data;
     for (let i = 0; i < classes.length; i++) {
       if (!classes[i] || (look.outline && !isEdge(classes, i, walk.columns, walk.rows))) continue;

@@ -8,12 +8,14 @@ class Outline {
   }
 
   begin(slice, kind, radius, point) {
-    this.strokes.push({ slice, kind, radius, points: [point] });
+    this.current = { slice, kind, radius, points: [point] };
+    this.strokes.push(this.current);
     this.masks.delete(slice);
   }
 
   extend(point) {
-    const stroke = this.strokes.at(-1);
+    const stroke = this.current;
+    if (!this.strokes.includes(stroke)) return; // taken back while it was being drawn
     const [x, y] = stroke.points.at(-1);
     if (Math.hypot(point[0] - x, point[1] - y) < 0.5) return;
     stroke.points.push(point);

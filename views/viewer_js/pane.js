@@ -231,7 +231,7 @@ class Pane {
     if (this.action === "window") this.viewer.windowBy(...moved);
     else if (this.action === "pan") this.pan(moved);
     else if (this.action === "crosshair") this.viewer.moveTo(this.toVoxel(point));
-    else if (this.action === "measure") this.viewer.measure([this.viewer.measured[0], point]);
+    else if (this.action === "measure") this.viewer.measure([this.viewer.measured?.[0] ?? point, point]);
     else if (this.action === "outline") this.viewer.drawOutline("extend", point);
     else if (this.action === "scroll") this.scroll(moved[1]);
     else if (pinch) {

@@ -17,7 +17,8 @@ function drawStrip(viewer) {
   const context = canvas.getContext("2d");
   const slices = data.shape[0];
   const counts = Array.from({ length: slices }, (_, z) => study.counts(model.id, z, state.threshold));
-  const top = 1.08 * Math.max(1, ...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []));
+  const largest = Math.max(...counts.map((c) => c?.predicted ?? 0), ...(study.expectedArea ?? []), 0);
+  const top = 1.08 * Math.max(1, largest);
   const room = height - 16 * ratio; // below the words
   const step = width / slices;
   const style = getComputedStyle(viewer.root);
@@ -48,7 +49,7 @@ function drawStrip(viewer) {
     context.stroke();
   }
   context.font = `${11 * ratio}px sans-serif`;
-  const words = [[`${areaText(viewer, Math.round(top / 1.08))} lesion`, style.color], ["  ▮", rgb(data.palette.predicted)], [" predicted", style.color]];
+  const words = [[`${areaText(viewer, largest)} lesion`, style.color], ["  ▮", rgb(data.palette.predicted)], [" predicted", style.color]];
   if (data.has_expected) words.push(["  ━", rgb(data.palette.expected)], [" expected", style.color]);
   let x = 4 * ratio;
   for (const [word, colour] of words) {
@@ -62,7 +63,7 @@ function drawStrip(viewer) {
   canvas.ariaValueText = viewer.where();
 }
 
-/** "512 px", or "1.2 cm²" where the header gives millimetres. */
+/** "512 px", or "1,295 mm²" where the header gives millimetres. */
 function areaText({ data }, pixels) {
   if (!data.spacing) return `${pixels.toLocaleString("en")} px`;
   return `${Math.round(pixels * data.spacing[1] * data.spacing[2]).toLocaleString("en")} mm²`;
@@ -71,7 +72,7 @@ function areaText({ data }, pixels) {
 function volumeText({ data }, voxels) {
   if (!data.spacing) return `${voxels.toLocaleString("en")} voxels`;
   const [slice, row, column] = data.spacing;
-  return `${((voxels * slice * row * column) / 1000).toFixed(1)} mL`;
+  return `${((voxels * slice * row * column) / 1000).toFixed(2)} mL`;
 }
 
 /** Scores where there is an expected mask, sizes always; what cannot be measured is a dash. */

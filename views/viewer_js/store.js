@@ -1,8 +1,8 @@
 // What Python sent: the pictures of a volume, and what each network says of them.
 //
-// Arrays travel in parcels: a length, a JSON header, and the arrays deflated. A volume is one parcel, a prediction
-// one for every few slices, so that it can be looked at while the network is still at work. This file is part of
-// both components, the viewer and the parcel; they meet in `studies`.
+// Arrays travel in parcels of some slices: a length, a JSON header, and the arrays deflated. Those of a volume are large,
+// and it is shown when all are there; those of a prediction small, so that it can be looked at while the network is
+// still at work. This file is part of both components, the viewer and the parcel; they meet in `studies`.
 
 const STEPS = 100; // thresholds 0.01, 0.02 … 0.99
 const MAX_STUDIES = 3; // kept in the browser, up to 40 MB each
@@ -36,15 +36,24 @@ class Study {
     this.listeners = new Set();
   }
 
-  /** (slices, rows, columns) and the arrays over them; called once. */
+  /** Some slices of the volume; `shape` (slices, rows, columns) is known from when it is whole. */
   addVolume(header, arrays) {
-    const [slices, rows, columns] = (this.shape = header.shape);
-    this.images = arrays.images;
+    const { first, end, shape } = header;
+    const [slices, rows, columns] = shape;
+    const size = rows * columns;
+    this.volumeArrived ??= new Array(slices).fill(false);
+    this.images ??= new arrays.images.constructor(slices * size * 3);
+    this.expected ??= new Uint8Array(slices * size);
+    this.images.set(arrays.images, first * size * 3);
+    for (let i = 0; i < (end - first) * size; i++) {
+      this.expected[first * size + i] = (arrays.expected[i >> 3] >> (7 - (i & 7))) & 1;
+    }
+    this.volumeArrived.fill(true, first, end);
+    if (!this.volumeArrived.every(Boolean)) return;
+    this.shape = shape;
     this.unit = header.unit; // value = raw × scale + offset, for each channel
     this.hasMask = header.has_mask;
     this.brain = header.brain; // pixels of brain on each slice
-    this.expected = new Uint8Array(slices * rows * columns);
-    for (let i = 0; i < this.expected.length; i++) this.expected[i] = (arrays.expected[i >> 3] >> (7 - (i & 7))) & 1;
     this.expectedArea = Array.from({ length: slices }, (_, z) => this.sum(this.expected, z));
     for (const model of this.models.values()) this.indexReady(model);
   }
@@ -55,7 +64,7 @@ class Study {
   }
 
   has({ kind, model, first }) {
-    return kind === "volume" ? Boolean(this.shape) : Boolean(this.models.get(model)?.arrived[first]);
+    return kind === "volume" ? Boolean(this.volumeArrived?.[first]) : Boolean(this.models.get(model)?.arrived[first]);
   }
 
   addPrediction(header, arrays) {

@@ -51,6 +51,11 @@ class Viewer {
     return this.canShow(this.state.pair) ? this.state.pair : FREE_PAIR;
   }
 
+  /** Whether both panes have a channel, or overlay, of their own, whatever is chosen for it. */
+  pairDecides(name) {
+    return this.state.layout === "two" && PAIRS[this.pair].every((own) => name in own);
+  }
+
   canShow(pair) {
     const { has_expected: expected, other } = this.data;
     return PAIRS[pair].every((own) => (other || !own.other) && (expected || own.overlay !== "Expected"));
@@ -445,9 +450,8 @@ class Viewer {
   }
 
   tellPython() {
-    const { threshold, channel, overlay } = this.state;
     const { strokes } = this.outline;
-    const view = { volume: this.data.volume, slice: this.position[0], threshold, channel, overlay, strokes };
+    const view = { volume: this.data.volume, slice: this.position[0], threshold: this.state.threshold, strokes };
     const words = JSON.stringify(view);
     if (words !== this.told) this.tell(view);
     this.told = words;
