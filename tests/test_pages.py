@@ -82,7 +82,9 @@ def test_a_link_to_no_slice_opens_the_lesion(start, linked):
 
 def test_a_link_to_an_unknown_patient_says_so_and_goes_on(start):
     app = start(patient="TCGA_NO_BODY_1")
-    assert "TCGA_NO_BODY_1" in app.warning[0].value
+    assert r"TCGA\_NO\_BODY\_1" in app.warning[0].value  # as words, whatever a link brings
+    app = start(patient="[log in](http://elsewhere.example)")
+    assert r"\[log in\]\(http\:" in app.warning[0].value
     assert app.selectbox(key="patient").value == PHANTOM
 
 
@@ -227,4 +229,4 @@ def test_the_canvas_viewer_gets_a_volume_and_every_slice(start):
     app = start(simple_viewer="false")
     assert not app.exception
     assert not app.metric  # its numbers are in the browser
-    assert len(app.get("bidi_component")) == 1 + 1 + 6  # viewer, volume, 24 slices in parcels of four
+    assert len(app.get("bidi_component")) == 1 + 2 + 6  # viewer, volume, 24 slices in parcels of four

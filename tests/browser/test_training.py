@@ -59,3 +59,9 @@ def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
     page.get_by_role("button", name="Use in Explore").click()
     page.wait_for_url(lambda url: f"weights={run.name}" in url)
     wait_for_view(page, "!viewer.data.start")  # Explore's own view
+    page.goto(f"{address}/training?run={run.name}")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    page.get_by_text("No run yet").wait_for()
+    page.wait_for_url(lambda url: "run=" not in url)
+    assert not run.exists()
