@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.hostile import slice_image, stack
@@ -68,6 +69,53 @@ def test_lzw_tiff_is_read_in_colour_order():
     written = io.BytesIO()
     Image.fromarray(stack(1)[0]).save(written, "TIFF", compression="tiff_lzw")
     np.testing.assert_array_equal(read_one(("a.tif", written.getvalue())).voxels, stack(1))
+
+
+def lzw_tiff(*images: np.ndarray, orientation: int = 1) -> bytes:
+    """Pages that tifffile leaves to OpenCV or Pillow."""
+    written, (first, *others) = io.BytesIO(), map(Image.fromarray, images)
+    options = {"save_all": True, "append_images": others, "tiffinfo": {274: orientation}}
+    first.save(written, "TIFF", compression="tiff_lzw", **options)
+    return written.getvalue()
+
+
+def white_is_zero(tiff: bytes) -> bytes:
+    written = io.BytesIO(tiff)
+    with tifffile.TiffFile(written) as file:
+        file.pages[0].tags["PhotometricInterpretation"].overwrite(0)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("white", ["white is zero", "white is bright"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("decoder", ["tifffile", "OpenCV", "Pillow"])
+def test_tiff_is_turned_and_inverted_once_whoever_decodes_it(monkeypatch, decoder, dtype, white, orientation):
+    if decoder == "Pillow":
+        monkeypatch.setattr("cv2.imdecodemulti", lambda *_, **__: (False, ()))  # as of Zstandard
+    image = (RAMP % 200 + 20).astype(dtype) * (1 if dtype == np.uint8 else 100)
+    if decoder == "tifffile":
+        content = tiff_bytes(image, photometric="minisblack", extratags=[(274, "H", 1, orientation)])
+    else:
+        content = lzw_tiff(image, orientation=orientation)
+    scan = read_one(("a.tif", white_is_zero(content) if white == "white is zero" else content))
+    shown = image.max() - image if white == "white is zero" else image
+    upright = {1: shown, 3: shown[::-1, ::-1], 6: np.rot90(shown, -1)}[orientation]
+    np.testing.assert_array_equal(scan.voxels[0, ..., 0], upright)
+    assert scan.bit_depth == image.itemsize * 8
+    assert ("Turned upright, as the orientation tag asks." in scan.notes) == (orientation != 1)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1))])
+@pytest.mark.parametrize(("mode", "compression"), [("P", "tiff_lzw"), ("YCbCr", "jpeg")])
+def test_palettes_and_jpegs_inside_a_tiff_are_turned_once(mode, compression, orientation, corner):
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:8, :8] = 204, 102, 51  # in Pillow's palette
+    written = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(written, "TIFF", compression=compression, tiffinfo={274: orientation})
+    scan = read_one(("a.tif", written.getvalue()))
+    assert scan.voxels.shape == ((1, 48, 32, 3) if orientation == 6 else (1, 32, 48, 3))
+    np.testing.assert_allclose(scan.voxels[0][corner], [204, 102, 51], atol=5)
 
 
 def test_sixteen_bit_png_keeps_its_depth_and_colours():

@@ -10,7 +10,7 @@ from unet.reading.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONT
 from unet.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
-_GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
+GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def read_picture(data: bytes, name: str, room: Room) -> Scan:
@@ -22,7 +22,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         width, height = picture.size
         room.take(name, width * height * len(picture.getbands()), 1, width * height)
         bits = data[24] if file_format == "PNG" else 8
-        if bits == 16 and picture.mode not in _GREY_MODES:
+        if bits == 16 and picture.mode not in GREY_MODES:
             array = _sixteen_bit_colour(data, name)
         else:
             turned = ImageOps.exif_transpose(picture)
@@ -47,7 +47,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
 
 def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:
     """Return (height, width) or (height, width, channels) in the picture's own depth."""
-    if picture.mode in _GREY_MODES:
+    if picture.mode in GREY_MODES:
         return np.asarray(picture)
     if picture.mode in ("LA", "RGB", "RGBA"):
         return np.asarray(picture)

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from unet.reading.pictures import picture_scan
+from unet.reading.pictures import GREY_MODES, picture_scan
 from unet.scan import MAX_CHANNELS, IngestError, Room, Scan
 
 MAX_PAGES = 5_000
@@ -41,7 +41,8 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
             count = int(np.prod(series.shape, dtype=object))
             room.take(name, count, series.dtype.itemsize, plane)
             _check_strips(page, series, name, len(data))
-            stack = _stack(*_decode(file, series, page, data, name, notes))
+            array, axes, upright, bright = _decode(series, page, data, notes)
+            stack = _stack(array, axes)
             orientation = page.tags.valueof(274, 1)
             inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
             extra = bool(page.extrasamples)
@@ -63,10 +64,11 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         stack = np.abs(stack)
     if inverted:
         notes.append("Stored with white as 0; inverted, so that bright is bright.")
-        stack = stack.max() - np.float32(stack)
+        stack = np.float32(stack) if bright else -np.float32(stack)
+        stack -= stack.min()  # the largest value becomes 0, whoever inverted
     if orientation in _UPRIGHT:
         notes.append("Turned upright, as the orientation tag asks.")
-        stack = np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])
+        stack = stack if upright else np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])
     return picture_scan(name, "TIFF", stack, int(bits), notes)
 
 
@@ -82,31 +84,40 @@ def _check_strips(page, series, name: str, available: int) -> None:
         )
 
 
-def _decode(file, series, page, data: bytes, name: str, notes: list[str]) -> tuple[np.ndarray, str]:
-    """Return the array and the letters of its axes; what tifffile leaves to others, Pillow or OpenCV does."""
+def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, str, bool, bool]:
+    """Return the array, the letters of its axes, and whether its decoder turned it upright and made white bright.
+
+    What tifffile leaves to others, OpenCV or Pillow decodes. Both obey the orientation tag; white that is stored as 0
+    they invert in pixels of up to 8 bits and leave in deeper ones.
+    """
     photometric = tifffile.PHOTOMETRIC
     plain = page.photometric in (photometric.MINISBLACK, photometric.MINISWHITE, photometric.RGB, photometric.PALETTE)
     if plain and page.compression in (1, 8, 32946, 32773):  # none, deflate twice, PackBits
         array = series.asarray(maxworkers=1)
         if page.photometric == photometric.PALETTE and page.colormap is not None:
             notes.append("Colours stored as a palette; read as RGB.")
-            return page.colormap.T[array] // 257, series.axes + "S"
-        return array, series.axes
+            return page.colormap.T[array] // 257, series.axes + "S", False, False
+        return array, series.axes, False, False
+    bright = series.dtype.itemsize == 1
     if plain and page.photometric != photometric.PALETTE:
         import cv2
 
         fine, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if fine and len({one.shape for one in pages}) == 1:
             array = np.stack(pages)
-            return (array[..., [2, 1, 0, 3][: array.shape[3]]], "ZYXS") if array.ndim == 4 else (array, "ZYX")
+            array = array[..., [2, 1, 0, 3][: array.shape[3]]] if array.ndim == 4 else array
+            return array, "ZYXS"[: array.ndim], True, bright
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as picture:
-        notes.append("Read as RGB, 8 bits a colour.")
+        grey = picture.mode in GREY_MODES
+        if not grey:
+            notes.append("Read as RGB, 8 bits a colour.")
         pages = []
         for number in range(getattr(picture, "n_frames", 1)):
             picture.seek(number)
             if not pages or picture.size == pages[0].shape[1::-1]:
-                pages.append(np.asarray(picture.convert("RGB")))
-    return np.stack(pages), "ZYXS"
+                pages.append(np.asarray(picture if grey else picture.convert("RGB")))
+    array = np.stack(pages)
+    return array, "ZYXS"[: array.ndim], True, bright
 
 
 def _stack(array: np.ndarray, axes: str) -> np.ndarray:
