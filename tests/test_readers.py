@@ -106,6 +106,22 @@ def test_tiff_is_turned_and_inverted_once_whoever_decodes_it(monkeypatch, decode
     assert ("Turned upright, as the orientation tag asks." in scan.notes) == (orientation != 1)
 
 
+@pytest.mark.parametrize("decoder", ["tifffile", "OpenCV", "Pillow"])
+def test_of_pages_of_different_sizes_the_largest_stack_is_read(monkeypatch, decoder):
+    if decoder == "Pillow":
+        monkeypatch.setattr("cv2.imdecodemulti", lambda *_, **__: (False, ()))
+    pages = [np.full((side, side), value, np.uint16) for side, value in ((40, 1000), (16, 2), (40, 3000))]
+    pages.insert(0, stack(1, side=16)[0])  # a thumbnail in colour
+    written = io.BytesIO()
+    if decoder == "tifffile":
+        with tifffile.TiffWriter(written) as file:
+            for page in pages:
+                file.write(page, metadata=None)
+    scan = read_one(("a.tif", written.getvalue() or lzw_tiff(*pages)))
+    assert (scan.voxels.shape, scan.voxels[:, 0, 0, 0].tolist()) == ((2, 40, 40, 1), [1000, 3000])
+    assert "Pages of different sizes; only the largest picture or stack is used." in scan.notes
+
+
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1))])
 @pytest.mark.parametrize(("mode", "compression"), [("P", "tiff_lzw"), ("YCbCr", "jpeg")])
 def test_palettes_and_jpegs_inside_a_tiff_are_turned_once(mode, compression, orientation, corner):

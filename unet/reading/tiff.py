@@ -99,23 +99,24 @@ def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, st
             return page.colormap.T[array] // 257, series.axes + "S", False, False
         return array, series.axes, False, False
     bright = series.dtype.itemsize == 1
+    numbers = [one.index for one in series if one is not None]  # others may have another size
     if plain and page.photometric != photometric.PALETTE:
         import cv2
 
-        fine, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if fine and len({one.shape for one in pages}) == 1:
-            array = np.stack(pages)
+        first, behind = min(numbers), max(numbers) + 1
+        fine, pages = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(first, behind))
+        if fine:
+            array = np.stack([pages[number - first] for number in numbers])
             array = array[..., [2, 1, 0, 3][: array.shape[3]]] if array.ndim == 4 else array
             return array, "ZYXS"[: array.ndim], True, bright
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as picture:
-        grey = picture.mode in GREY_MODES
-        if not grey:
-            notes.append("Read as RGB, 8 bits a colour.")
         pages = []
-        for number in range(getattr(picture, "n_frames", 1)):
+        for number in numbers:
             picture.seek(number)
-            if not pages or picture.size == pages[0].shape[1::-1]:
-                pages.append(np.asarray(picture if grey else picture.convert("RGB")))
+            grey = picture.mode in GREY_MODES
+            pages.append(np.asarray(picture if grey else picture.convert("RGB")))
+    if not grey:
+        notes.append("Read as RGB, 8 bits a colour.")
     array = np.stack(pages)
     return array, "ZYXS"[: array.ndim], True, bright
 
