@@ -26,6 +26,7 @@ from tests.upload_files import (
     zip_bytes,
 )
 from unet.readers import read_files
+from unet.reading.sequences import guess_from_name
 from unet.scan import Scan
 
 RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
@@ -209,6 +210,39 @@ def test_slices_named_by_sequence_are_a_stack_for_each():
         (tuple(names[:4]), ("FLAIR",)),
         (tuple(names[4:]), ("pre-contrast",)),
     ]
+
+
+@pytest.mark.parametrize("name", ["output{}", "patient{}", "cut{}", "subject1_{:02}", "set1_c{}", "alternative_{}"])
+def test_numbers_behind_a_word_are_no_sequence(name):
+    files = [(f"{name.format(n)}.png", png_bytes(slice_image(seed=n))) for n in range(1, 25)]
+    scan = read_one(*files)
+    assert (scan.files, scan.guesses) == (tuple(file for file, _ in files), (None,))
+
+
+@pytest.mark.parametrize(
+    ("name", "sequence"),
+    [
+        ("t1.nii", "pre-contrast"),
+        ("case_t1.nii.gz", "pre-contrast"),
+        ("brain-T1.nii", "pre-contrast"),
+        ("sub-01_T1w.nii.gz", "pre-contrast"),
+        ("sT1W_3D_TFE", "pre-contrast"),
+        ("AXT1", "pre-contrast"),
+        ("3DT1", "pre-contrast"),
+        ("7t1", "pre-contrast"),
+        ("t1native", "pre-contrast"),
+        ("t1ce.nii", "post-contrast"),
+        ("t1_gd.png", "post-contrast"),
+        ("T1+C", "post-contrast"),
+        ("brain_T1w_post", "post-contrast"),
+        ("AXT1POST", "post-contrast"),
+        ("t10.png", None),
+        ("post1.png", None),
+        ("output1_c.png", None),
+    ],
+)
+def test_sequences_in_names(name, sequence):
+    assert guess_from_name(name) == sequence
 
 
 def test_very_many_pictures_are_kept_in_part(monkeypatch):

@@ -7,9 +7,10 @@ PRE_CONTRAST, FLAIR, POST_CONTRAST = "pre-contrast", "FLAIR", "post-contrast"
 EXPECTED_MASK = "expected mask"  # no sequence, but what somebody drew on one
 
 _FLAIR_WORDS = r"flair|dark.?fluid|tirm"
-_PRE_WORDS = r"\bpre\b|pre.?con|native|without"
-_POST_WORDS = r"t1.?(ce|gd|post|km|\+?c\b|w.?(gd|ce|post))|post.?(con|gad|gd|t1)|gado?|\+c\b|contrast.?enh|\bpost\b"
-_T1_WORDS = r"t1|mp.?rage|spgr"
+_PRE_WORDS = r"\bpre\b|pre.?con|(?<![a-z])native|without"
+_T1 = r"(?<![a-z])(3d|ax|sag|cor|tra)*t1(?!\d)"  # output1 and t10 are numbers, axt1 and 3dt1 are sequences
+_POST_WORDS = rf"{_T1}.?(ce|gd|post|km|\+?c\b|w.?(gd|ce|post))|post.?(con|gad|gd|t1)|gado?|\+c\b|contrast.?enh|\bpost\b"
+_T1_WORDS = rf"{_T1}|mp.?rage|spgr"
 _MASK_WORDS = r"\b(masks?|seg|segmentation|labels?|gt)\b"
 
 
@@ -20,8 +21,10 @@ def guess_from_name(name: str) -> str | None:
     ('post-contrast', 'FLAIR', None)
     >>> guess_from_name("sag T1 pre-contrast"), guess_from_name("t2_tse")
     ('pre-contrast', None)
+    >>> guess_from_name("output1.png"), guess_from_name("brainT1.png"), guess_from_name("alternative/7.png")
+    (None, 'pre-contrast', None)
     """
-    text = re.sub(r"[_/\\.]", " ", name.lower())
+    text = re.sub(r"(?<=[a-z])(?=T1)|[_/\\.]", " ", name).lower()
     if re.search(_FLAIR_WORDS, text):
         return FLAIR
     if re.search(_PRE_WORDS, text):
