@@ -515,6 +515,53 @@ def test_nifti_scaling_and_gzip():
     assert sorted(scan.voxels.ravel())[:2] == [10, 12]
 
 
+def nifti_pair(array: np.ndarray) -> tuple[bytes, bytes]:
+    """A header and its voxels."""
+    pair = nibabel.Nifti1Pair(array, AXIAL)
+    files = {kind: nibabel.FileHolder(fileobj=io.BytesIO()) for kind in ("header", "image")}
+    pair.to_file_map(files)
+    return files["header"].fileobj.getvalue(), files["image"].fileobj.getvalue()
+
+
+@pytest.mark.parametrize("first_voxels", [[1, 2, 3, 4], [8, 3, 5, 0]])  # the second as DICOM has them
+@pytest.mark.parametrize("suffixes", [(".hdr", ".img"), (".hdr", ".img.gz"), (".hdr.gz", ".img.gz"), (".HDR", ".IMG")])
+def test_a_header_and_its_picture_find_each_other_by_name(suffixes, first_voxels):
+    array = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
+    array[:, 0, 0] = first_voxels
+    files = [
+        (f"a{suffix}", gzip.compress(content) if suffix.endswith(".gz") else content)
+        for suffix, content in zip(suffixes, nifti_pair(array), strict=True)
+    ]
+    for order in (files, files[::-1]):
+        scan = read_one(*order)
+        np.testing.assert_array_equal(scan.voxels[..., 0], array.transpose(2, 1, 0))
+    assert read_one(("a.zip", zip_bytes(files))).voxels.shape == (3, 5, 4, 1)
+
+
+def test_half_a_pair_says_what_is_wrong():
+    header, image = nifti_pair(np.ones((4, 5, 3), np.int16))
+    damaged = b"\0" * 348
+    assert read_files([("a.img.gz", gzip.compress(image))])[1] == [
+        "a.img.gz: the .hdr file of the same name is missing. Upload both."
+    ]
+    assert read_files([("a.hdr", damaged), ("a.img", image)])[1] == [
+        "a.hdr: begins with none of the marks of PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them. "
+        "Export it as one of these.",
+        "a.img: left out together with its .hdr file.",
+    ]
+    assert read_files([("a.hdr", header), ("a.img", image[:100])])[1] == [
+        "a.hdr: 4 × 5 × 3 values need 120 bytes, the file has 100. It is cut off, or its header is wrong. "
+        "Copy it again.",
+        "a.img: left out together with its .hdr file.",
+    ]
+
+
+def test_what_is_called_img_and_stands_alone_is_what_its_bytes_say():
+    assert read_one(("a.img", dicom_bytes(dicom_slice(RAMP)))).file_format == "DICOM"
+    assert read_one(("a.img.gz", gzip.compress(nifti_of(stack())))).file_format == "NIfTI"
+    assert read_one(("b.img.gz", gzip.compress(png_bytes(slice_image())))).file_format == "PNG"
+
+
 def test_the_files_that_nibabel_ships_are_read_or_refused_in_words():
     tests = Path(nibabel.__file__).parent
     names = ["anatomical.nii", "example4d.nii.gz", "example_nifti2.nii.gz", "functional.nii", "standard.nii.gz"]

@@ -38,12 +38,17 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
     """
     room, problems, scans = Room(), [], []
     dicom, images, rest = [], {}, []
-    for name, content in _unpacked(files, problems):
+    unpacked = list(_unpacked(files, problems))
+    headers = {_stem(name) for name, _ in unpacked if name.lower().endswith((".hdr", ".hdr.gz"))}
+    for name, content in unpacked:
         kind = sniff(content[:START])
-        if kind == "dicom":
+        if kind == "gzip":  # still packed: a NIfTI, or half of one
+            kind = sniff(inflate_start(content, START))
+        # voxels of an .img may look like anything, so its name counts first
+        if name.lower().endswith((".img", ".img.gz")) and (kind is None or _stem(name) in headers):
+            images[_stem(name)] = name, content
+        elif kind == "dicom":
             dicom.append((name, content))
-        elif kind is None and name.lower().endswith((".img", ".img.gz")):
-            images[_stem(name)] = content
         else:
             rest.append((name, content, kind))
     if dicom:
@@ -60,7 +65,10 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
         except Exception as error:
             problems.append(_unforeseen(name, error))
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
-    problems += [f"{stem}.img: the .hdr file of the same name is missing." for stem in images if stem not in used]
+    for stem, (name, _) in images.items():
+        if stem not in used:
+            missing = "the .hdr file of the same name is missing. Upload both."
+            problems.append(f"{name}: {'left out together with its .hdr file.' if stem in headers else missing}")
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
         problems.append(f"{len(scans):,} pictures or series; the first {MAX_SCANS} are kept. Upload fewer at once.")
@@ -109,7 +117,7 @@ def _ungzipped(name: str, content: bytes, problems: list[str]):
         yield name, content
         return
     inner = sniff(inflate_start(content, START))
-    if inner == "nifti" or name.lower().endswith(".img.gz"):
+    if inner == "nifti" or (inner is None and name.lower().endswith(".img.gz")):
         yield name, content
     elif inner in (None, "zip", "gzip"):
         problems.append(f"{name}: a gzip that holds neither NIfTI, DICOM nor a picture. Expected {FORMATS}.")
@@ -120,12 +128,12 @@ def _ungzipped(name: str, content: bytes, problems: list[str]):
             problems.append(str(error))
 
 
-def _read_one(name: str, content: bytes, kind: str | None, room: Room, images: dict[str, bytes]) -> Scan:
+def _read_one(name: str, content: bytes, kind: str | None, room: Room, images: dict[str, tuple]) -> Scan:
     """Read a file that is a scan by itself."""
-    if kind in ("nifti", "gzip"):
+    if kind == "nifti":
         from unet.reading.nifti import read_nifti
 
-        return read_nifti(content, name, room, images.get(_stem(name)))
+        return read_nifti(content, name, room, images.get(_stem(name), (None, None))[1])
     if kind in ("png", "jpeg"):
         from unet.reading.pictures import read_picture
 
