@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import io
+import zipfile
 from pathlib import Path
 
 import nibabel
@@ -613,6 +614,30 @@ def test_names_inside_a_zip_are_made_fit_for_a_sentence():
     name = "scan\n" + 500 * "a" + "7.png"
     [scan], _ = read_files([("a.zip", zip_bytes([(name, png_bytes(slice_image()))]))])
     assert scan.name == "…" + 74 * "a" + "7.png"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_entry_of_a_zip_does_not_take_the_others_along(method):
+    picture = png_bytes(slice_image())
+    archive = bytearray(zip_bytes([("bad.png", picture), ("good.png", picture)], method))
+    archive[60:90] = b"\xff" * 30
+    [scan], problems = read_files([("a.zip", bytes(archive))])
+    assert scan.name == "good.png"
+    assert problems == ["bad.png: damaged inside the zip; left out. Pack it again."]
+
+
+def test_a_time_of_day_is_no_drive():
+    picture = png_bytes(slice_image())
+    assert read_one(("a.zip", zip_bytes([("scan 10:30/a.png", picture)]))).name == "scan 10:30/a.png"
+    for name in ("C:/a.png", "c:a.png", "C:\\a.png"):
+        assert read_files([("a.zip", zip_bytes([(name, picture)]))])[1] == [
+            f"a.zip: the entry {name!r} points outside the archive, which no honest zip does."
+        ]
+
+
+def test_junk_of_windows_is_left_out_in_silence():
+    junk = [("scan\\Thumbs.db", b"x"), ("__MACOSX\\._a.png", b"x"), ("scan\\desktop.ini", b"x")]
+    assert read_files([("a.zip", zip_bytes([*junk, ("a.png", png_bytes(slice_image()))])), *junk])[1] == []
 
 
 def test_a_zip_is_the_same_as_its_files():

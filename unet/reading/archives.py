@@ -6,6 +6,8 @@ Sources: Fifield (2019), "A better zip bomb", for overlapping entries; APPNOTE.T
 """
 
 import io
+import lzma
+import re
 import stat
 import struct
 import zipfile
@@ -19,16 +21,17 @@ MAX_RATIO = 200  # unpacked to packed; a head in black air reaches 10 to 30
 FREE_BYTES = 8 << 20  # below this an archive may be as dense as it likes
 _CHUNK, _SLICE = 1 << 20, 1 << 16
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, RuntimeError)
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
 
 
 def is_junk(name: str) -> bool:
     """Tell the files that operating systems and CD burners leave beside pictures.
 
-    >>> is_junk("__MACOSX/._a.dcm"), is_junk("scan/a.dcm")
-    (True, False)
+    >>> is_junk("__MACOSX/._a.dcm"), is_junk("scan\\\\Thumbs.db"), is_junk("scan/a.dcm")
+    (True, True, False)
     """
-    parts = name.lower().split("/")
+    parts = name.lower().replace("\\", "/").split("/")
     return parts[-1] in _JUNK or parts[-1].startswith("._") or "__macosx" in parts
 
 
@@ -61,7 +64,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
                 content = _unpack(opened, entry, MAX_BYTES - unpacked, len(archive), unpacked)
             except IngestError as error:
                 raise IngestError(f"{name}: {error}") from None
-            except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, NotImplementedError, RuntimeError):
+            except _DAMAGED:
                 problems.append(f"{shown}: damaged inside the zip; left out. Pack it again.")
                 continue
             unpacked += len(content)
@@ -90,7 +93,7 @@ def _check_overlap(entries: list[zipfile.ZipInfo], name: str) -> None:
 
 def _leads_outside(filename: str) -> bool:
     parts = filename.replace("\\", "/").split("/")
-    return ".." in parts or parts[0] == "" or ":" in parts[0]
+    return ".." in parts or parts[0] == "" or bool(re.match("[A-Za-z]:", filename))  # a drive, no time of day
 
 
 def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int, packed: int, before: int) -> bytes:
