@@ -377,6 +377,21 @@ def test_padding_is_dark_whichever_way_grey_runs():
     assert inverted.voxels[0, 4, 0, 0] == 1379 and inverted.window == (839, 1039)
 
 
+def test_padding_is_found_whatever_the_slope_of_its_slice():
+    image = RAMP + 100
+    image[:4] = 0  # 260 is the darkest inside
+    scales = [{}, {"RescaleSlope": 2, "RescaleIntercept": 50}, {"RescaleSlope": 1, "RescaleIntercept": 240}]
+    files = [
+        (f"{n}", dicom_bytes(dicom_slice(image, (0, 0, 6 * n), PixelPaddingValue=0, **scale)))
+        for n, scale in enumerate(scales)
+    ]
+    voxels = read_one(*files).voxels
+    assert np.unique(voxels[:, :4]).tolist() == [260]
+    assert voxels[:, 4, 0, 0].tolist() == [260, 570, 500]
+    blank = read_one(("a", dicom_bytes(dicom_slice(RAMP * 0, PixelPaddingValue=0))))
+    assert np.unique(blank.voxels).tolist() == [0]
+
+
 def test_grey_values_follow_the_header():
     scaled = read_one(("a", dicom_bytes(dicom_slice(RAMP, RescaleSlope=2, RescaleIntercept=-1000))))
     np.testing.assert_array_equal(scaled.voxels[0, ..., 0], RAMP * 2.0 - 1000)

@@ -94,23 +94,27 @@ def _read_stack(
     room.take(files[frames[0].file][0], len(frames) * rows * columns * samples, (bits + 7) // 8, alone * rows * columns)
     notes: list[str] = []
     stack = np.empty((len(frames), rows, columns, samples), np.float32)
+    outside = np.zeros(stack.shape, bool)
     opened: tuple[int, pydicom.Dataset] | None = None
     damaged: dict[int, str] = {}
     for number, frame in enumerate(frames):
         try:
             if opened is None or opened[0] != frame.file:
                 opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
-            stack[number] = _decode(opened[1], frame, files[frame.file][0], notes).reshape(stack.shape[1:])
+            array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
+            stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
         except IngestError as error:
             damaged[number] = str(error)
             if frame.reference["frame"] is not None or len(damaged) == len(frames):
                 raise
     if damaged:
         problems += damaged.values()
-        stack = np.delete(stack, list(damaged), axis=0)
+        stack, outside = (np.delete(array, list(damaged), axis=0) for array in (stack, outside))
         frames = [frame for number, frame in enumerate(frames) if number not in damaged]
     inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
-    stack = _without_padding(stack, first, frames[0], inverted, notes)
+    if outside.any() and not outside.all():
+        notes.append("Pixels marked as outside the picture show the darkest value inside.")
+        stack[outside] = stack[~outside].max() if inverted else stack[~outside].min()
     if inverted:
         notes.append("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright.")
         ends = float(stack.max()) + float(stack.min())
@@ -165,12 +169,15 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
     return dataset
 
 
-def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str]) -> np.ndarray:
-    """Return one frame, float, in the scanner's unit."""
+def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return one frame, float, in the scanner's unit, and where the scanner marked it as outside the picture."""
     try:
         array = pixel_array(dataset, index=frame.index)
         if text_of(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
-            return apply_color_lut(array, dataset)[..., :3]
+            colours = apply_color_lut(array, dataset)[..., :3]
+            return colours, np.zeros(colours.shape, bool)
+        # the mark is a stored value, sought before slopes of its own bring it elsewhere on each slice; None is nowhere
+        padding = np.asarray(array == number_of(dataset, "PixelPaddingValue"))
         if "ModalityLUTSequence" in dataset:
             array = apply_modality_lut(array, dataset)
     except MemoryError:
@@ -185,21 +192,8 @@ def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str])
     array = array.astype(np.float32)
     if frame.slope == 0:
         notes.append("The header's rescale slope is 0, which would make every pixel alike; it was left out.")
-        return array
-    return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept
-
-
-def _without_padding(stack: np.ndarray, header, frame: Frame, inverted: bool, notes: list[str]) -> np.ndarray:
-    """Give pixels that the scanner marked as outside the picture the darkest real value."""
-    padding = number_of(header, "PixelPaddingValue")
-    if padding is None:
-        return stack
-    outside = stack == np.float32(padding * (frame.slope or 1) + frame.intercept)
-    if not outside.any() or outside.all():
-        return stack
-    notes.append("Pixels marked as outside the picture show the darkest value inside.")
-    inside = stack[~outside]
-    return np.where(outside, inside.max() if inverted else inside.min(), stack)
+        return array, padding
+    return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept, padding
 
 
 def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple[np.ndarray, dict]:
