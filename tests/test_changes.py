@@ -91,7 +91,9 @@ def test_masks_moved_and_grown():
     mask[4, 4] = 1
     assert np.argwhere(shifted(mask, 3)).tolist() == [[4, 7]]
     assert np.argwhere(shifted(mask, -4)).tolist() == [[4, 0]]
-    assert not shifted(mask, 20).any()
+    for width in (9, 16, 20):
+        full = np.ones((2, width), np.uint8)
+        assert shifted(full, 20).tolist() == shifted(full, -20).tolist() == [[0] * width] * 2
     assert [int(grown(mask, n).sum()) for n in (0, 1, 2)] == [1, 5, 13]
     assert (grown(grown(mask, 2), -2) == mask).all()
     assert not grown(mask, -1).any()

@@ -88,6 +88,8 @@ def shifted(mask: np.ndarray, pixels: int) -> np.ndarray:
     """
     moved = np.zeros_like(mask)
     width = mask.shape[1]
+    if abs(pixels) >= width:
+        return moved
     moved[:, max(0, pixels) : width + min(0, pixels)] = mask[:, max(0, -pixels) : width - max(0, pixels)]
     return moved
 
