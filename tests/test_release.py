@@ -4,6 +4,8 @@ import csv
 import json
 import shlex
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,7 +48,7 @@ def test_card_of_a_run_says_what_made_it(run_folder, tmp_path):
     folder = tmp_path / "shipped"
     release._copy_run(run_folder, str(folder))
     release.write_card(str(folder), run_folder, ["A note."])
-    card = (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# shipped\n")
     assert "16 filters, 16 parameters" in card
     assert "| data | LGG MRI segmentation, split by patient: 3 training, 1 validation, 10 test" in card
@@ -58,7 +60,24 @@ def test_card_of_a_run_says_what_made_it(run_folder, tmp_path):
     assert "private" not in json.dumps(config) + card
     assert weights.find_weights(folder).post_processing == weights.PLAIN
     release.write_card(str(folder), None, [])  # once more without the run: nothing is forgotten
-    assert (folder / "README.md").read_text() == card
+    assert (folder / "README.md").read_text(encoding="utf-8") == card
+
+
+def test_pages_are_utf_8_where_another_encoding_is_the_default(run_folder, tmp_path, monkeypatch):
+    def write_text(path, text, encoding="cp1252"):  # as on Windows
+        path.write_bytes(text.encode(encoding))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    folder = tmp_path / "shipped"
+    release._copy_run(run_folder, str(folder))
+    release.write_card(str(folder), run_folder, ["Größer."])
+    assert "Größer." in (folder / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(release.protocol, "evaluate_full", lambda *_: [])
+    monkeypatch.setattr(release.protocol, "full_report", lambda *_: {})
+    monkeypatch.setattr(release.markdown, "evaluation", lambda _: "Größer.")
+    patient = SimpleNamespace(folder=tmp_path / "patient", images=[])
+    release.evaluate_full(SimpleNamespace(weights=None, engine_name=""), [patient], None, None, tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == "Größer."
 
 
 def test_new_weights_do_not_keep_the_scores_of_the_old(run_folder, tmp_path):
@@ -82,7 +101,7 @@ def test_card_takes_full_and_short_evaluations(tmp_path):
 
 def test_shipped_card_is_what_the_command_writes():
     folder = WEIGHTS_FOLDER / "attention-unet-32"
-    assert (folder / "README.md").read_text() == cards.card(folder)
+    assert (folder / "README.md").read_text(encoding="utf-8") == cards.card(folder)
 
 
 def test_release_on_phantoms_end_to_end(tmp_path, monkeypatch, capsys):
@@ -101,7 +120,7 @@ def test_release_on_phantoms_end_to_end(tmp_path, monkeypatch, capsys):
     assert "1 validation patients, every slice" in said and "chosen: 0.50" in said
     report = json.loads((folder / "validation.json").read_text())
     assert list(report["patients"]) == list(ids)
-    card = (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"| as published with the weights | {report['protocol']['rows']['published']['mean']:.3f} |" in card
     assert "`python -m unet tune` on 1 validation patients" in card
     assert main([*command[:-1], "training"]) == 1

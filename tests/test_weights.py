@@ -6,7 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -186,6 +186,15 @@ def test_find_weights_by_path_and_by_name(folder, monkeypatch):
     assert find_weights(str(folder)) == found
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", folder.parent)
     assert find_weights("my-weights") == found
+
+
+def test_a_separator_of_either_kind_makes_a_path(monkeypatch):
+    in_weights = {name: weights.weights_folder(name) for name in ("x", "./x", "y/x", "/y/x")}
+    assert in_weights == {"x": weights.WEIGHTS_FOLDER / "x", "./x": Path("x"), "y/x": Path("y/x"), "/y/x": Path("/y/x")}
+    monkeypatch.setattr(weights, "Path", PureWindowsPath)
+    for name in ("weights/x", "weights\\x", "c:/weights/x"):
+        assert weights.weights_folder(name) == PureWindowsPath(name)
+    assert weights.weights_folder("x") == weights.WEIGHTS_FOLDER / "x"
 
 
 def test_truncated_weights_are_refused_by_name(folder):

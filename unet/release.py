@@ -6,7 +6,6 @@ runs all of it; `tune`, `evaluate` and `card` are its parts.
 """
 
 import json
-import os
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from unet.data import DEMO_FOLDER, DataError, Patient, find_data_root, list_pati
 from unet.inference import Segmenter
 from unet.reports import markdown, results
 from unet.runs import code_version, command_line, write_json
-from unet.weights import INT8_NAME, WEIGHTS_FOLDER, WeightsError, find_weights
+from unet.weights import INT8_NAME, WeightsError, find_weights, weights_folder
 
 
 def evaluate_full(
@@ -56,7 +55,7 @@ def evaluate_full(
     if json_file:
         json_file.write_text(results.to_json(report))
     if page_file:
-        page_file.write_text(page)
+        page_file.write_text(page, encoding="utf-8")
     return report
 
 
@@ -95,7 +94,7 @@ def write_card(weights_name: str, run_folder: Path | None, notes: list[str]) -> 
         write_json(folder / "config.json", cards.complete_config(config, run_folder, notes))
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise WeightsError(f"{run_folder} does not say what made the weights: {error!r}") from None
-    (folder / "README.md").write_text(cards.card(folder))
+    (folder / "README.md").write_text(cards.card(folder), encoding="utf-8")
 
 
 def release(
@@ -140,7 +139,7 @@ def release(
 def _copy_run(run_folder: Path, weights_name: str) -> None:
     """Lay the best weights of a run and its curve into `weights/`; what belonged to others before goes."""
     best = find_weights((run_folder / "best").resolve())
-    folder = Path(weights_name) if os.path.sep in weights_name else WEIGHTS_FOLDER / weights_name
+    folder = weights_folder(weights_name)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*results.SPLITS.values(), f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
         (folder / name).unlink(missing_ok=True)

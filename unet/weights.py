@@ -53,13 +53,18 @@ class Weights:
     architecture: str = "attention-unet"
 
 
+def weights_folder(name: str | os.PathLike) -> Path:
+    """Return the folder that a path gives, or that a name gives in `weights/`; Windows separates by `/` too."""
+    return Path(name) if Path(name).name != str(name) else WEIGHTS_FOLDER / name
+
+
 def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
     """Return the weights of that name in `weights/`, or in a folder given by its path, verified.
 
     Raises:
         WeightsError: no such folder, a config that is not one, a file that is missing or was changed.
     """
-    folder = Path(name) if os.path.sep in str(name) else WEIGHTS_FOLDER / name
+    folder = weights_folder(name)
     try:
         config = json.loads((folder / "config.json").read_text())
         weights = Weights(
