@@ -130,7 +130,7 @@ def test_two_models_stand_side_by_side(start, weights_folder):
     app.get_by_key("split").set_value("validation").run()
     app.selectbox(key="beside").set_value("other").run()
     assert not app.exception
-    assert "difference -0.010" in texts(app)
+    assert "difference −0.010" in texts(app)
     assert "better in 0 and worse in 11 patients" in texts(app)
 
 

@@ -68,8 +68,8 @@ def show_protocol(report: dict, row: str) -> None:
     if set(report["patients"]) == set(published_splits()["test"]):
         peer = results.PEER
         words += (
-            f" These are the peer's own ten patients: {peer['name']} reports {peer['mean']} mean and {peer['median']} "
-            f"median on them, {peer['caveat']}; to compare, choose “{ROWS['peer']}”. Ours was trained on "
+            f" These are the ten patients of another public network, {peer['name']}, called the peer here: it reports "
+            f"{peer['mean']} mean and {peer['median']} median on them, {peer['caveat']}; to compare, choose “{ROWS['peer']}”. Ours was trained on "
             f"{len(published_splits()['train'])} patients and chosen on {len(published_splits()['validation'])} others."
         )
     st.caption(words)
@@ -132,8 +132,8 @@ def show_comparison(reports: list[dict], row: str) -> None:
     low, high = c["ci95"]
     st.markdown(
         f"**{reports[1]['weights']}** against **{reports[0]['weights']}** on the same {c['patients']} patients: mean "
-        f"volume Dice {c['second_mean']:.3f} against {c['first_mean']:.3f}, difference {c['difference']:+.3f}, 95 % "
-        f"interval {low:+.3f} to {high:+.3f}, better in {c['better']} and worse in {c['worse']} patients."
+        f"volume Dice {c['second_mean']:.3f} against {c['first_mean']:.3f}, difference {_signed(c['difference'])}, "
+        f"95 % interval {_signed(low)} to {_signed(high)}, better in {c['better']} and worse in {c['worse']} patients."
     )
 
 
@@ -276,6 +276,10 @@ def show_trained_on() -> None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _percent(value: float | None) -> str:
