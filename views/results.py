@@ -66,11 +66,12 @@ def show_protocol(report: dict, row: str) -> None:
         "bootstrap over patients."
     )
     if set(report["patients"]) == set(published_splits()["test"]):
-        peer = results.PEER
+        peer, splits = results.PEER, published_splits()
         words += (
             f" These are the ten patients of another public network, {peer['name']}, called the peer here: it reports "
-            f"{peer['mean']} mean and {peer['median']} median on them, {peer['caveat']}; to compare, choose “{ROWS['peer']}”. Ours was trained on "
-            f"{len(published_splits()['train'])} patients and chosen on {len(published_splits()['validation'])} others."
+            f"{peer['mean']} mean and {peer['median']} median on them, {peer['caveat']}; to compare, choose "
+            f"“{ROWS['peer']}”. Ours was trained on {len(splits['train'])} patients and chosen on "
+            f"{len(splits['validation'])} others."
         )
     st.caption(words)
 
