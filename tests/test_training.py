@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -450,6 +451,40 @@ def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, e
 
 
 # --- how a run ends
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only moves when a test lets it, instead of the one that `training` looks at."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
+    return now
+
+
+def test_minutes_end_a_long_epoch_and_not_only_the_next(tmp_path, eagerly, monkeypatch, clock):
+    def step(self, slices, masks, learning_rate):
+        clock.seconds += 10 if clock.seconds else 100  # the first one compiles, which is no training
+        return 0.5
+
+    monkeypatch.setattr(Learner, "step", step)
+    config = replace(TINY, epochs=None, minutes=1, epoch_slices=200)
+    train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
+    (row,) = rows_of(tmp_path / "run")
+    assert (row["epoch"], row["step"], row["seconds"]) == ("1", "7", "60.0")
+    assert (status_of(tmp_path / "run")["state"], status_of(tmp_path / "run")["progress"]) == ("finished", 1.0)
+    train(config, LEARN, JUDGE, tmp_path / "run", resume=True, say=quiet)  # over is over
+    assert rows_of(tmp_path / "run") == [row]
+
+
+def test_shortest_run_makes_a_step(tmp_path, eagerly, monkeypatch, clock):
+    def step(self, slices, masks, learning_rate):
+        clock.seconds += 10
+        return 0.5
+
+    monkeypatch.setattr(Learner, "step", step)
+    train(replace(TINY, epochs=None, minutes=1e-9, epoch_slices=2), LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert [row["step"] for row in rows_of(tmp_path / "run")] == ["1", "2"]  # the first only starts the clock
 
 
 def status_of(folder: Path) -> dict:

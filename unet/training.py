@@ -123,7 +123,6 @@ class _Run:
             losses, epoch_started = [], time.monotonic()
             size = self._size()
             for slices, masks in self._batches(size):
-                self.progress.seconds = time.monotonic() - self._started if compiled else already
                 learning_rate = self.config.learning_rate_at(self._share_done())
                 losses.append(self.learner.step(slices, masks, learning_rate))
                 if not math.isfinite(losses[-1]):
@@ -135,7 +134,10 @@ class _Run:
                 if not compiled:  # seconds that are no training: the clock starts, or goes on, here
                     self._started, compiled = time.monotonic() - already, True
                     epoch_started = time.monotonic()
+                self.progress.seconds = time.monotonic() - self._started
                 self._heartbeat("training")
+                if self._share_done() >= 1:  # the minutes may be over in the middle of an epoch
+                    break
             self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
         self._events.close()
         return self.folder.best
