@@ -591,6 +591,14 @@ def test_estimate_times_steps_and_counts_epochs(eagerly, policy):
     assert keras.config.dtype_policy().name == policy
 
 
+def test_estimate_of_an_epoch_longer_than_the_minutes_is_the_minutes(eagerly, policy):
+    patients, _ = list_patients(DEMO_FOLDER)
+    config = replace(TINY, sizes=(16,), epochs=None, minutes=2, epoch_slices=10_000_000)
+    found = estimate(config, patients[:1], patients[1:2])
+    assert found["epochs"] == 1 and found["epoch_seconds"][0] > 600
+    assert 2 <= found["minutes"] < 3  # and what comes before the first step
+
+
 # --- the command line
 
 

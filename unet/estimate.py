@@ -1,6 +1,7 @@
 """How long a run would take and how much memory: measured by doing two steps of it, not looked up."""
 
 import json
+import math
 import time
 
 import numpy as np
@@ -50,14 +51,15 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
         epoch_seconds.append(steps * step + (norm_batches * config.batch_size + judged) * forward)
     preparing = time.monotonic() - began
     mean = float(np.mean(epoch_seconds))  # each size has an equal part of the run
-    epochs = [config.epochs] if config.epochs else []
-    if config.minutes:
-        epochs.append(max(1, round(60 * config.minutes / mean)))
+    epochs, seconds = (config.epochs, config.epochs * mean) if config.epochs else (math.inf, math.inf)
+    if config.minutes:  # which cut the last epoch short
+        epochs = min(epochs, math.ceil(60 * config.minutes / mean))
+        seconds = min(seconds, 60 * config.minutes)
     images = sum(len(patient.images) for patient in (*learn, *judge)) * 256 * 256 * 4 / 1e6
     return {
         "epoch_seconds": [round(seconds, 2) for seconds in epoch_seconds],
-        "epochs": min(epochs),
-        "minutes": round((min(epochs) * mean + preparing) / 60, 2),
+        "epochs": epochs,
+        "minutes": round((seconds + preparing) / 60, 2),
         "memory_mb": round(psutil.Process().memory_info().rss / 1e6 + images),
     }
 
