@@ -599,6 +599,15 @@ def test_estimate_of_an_epoch_longer_than_the_minutes_is_the_minutes(eagerly, po
     assert 2 <= found["minutes"] < 3  # and what comes before the first step
 
 
+def test_estimate_measures_on_a_patient_with_masks(eagerly, policy):
+    patients, _ = list_patients(DEMO_FOLDER)
+    unmarked = replace(patients[0], masks={})
+    found = estimate(replace(TINY, sizes=(16,)), [unmarked, patients[1]], patients[2:3])
+    assert found["epochs"] == 4
+    with pytest.raises(DataError, match="no training slice has an expected mask"):
+        estimate(replace(TINY, sizes=(16,)), [unmarked], patients[2:3])
+
+
 # --- the command line
 
 

@@ -22,7 +22,7 @@ TIMED_STEPS = 2
 def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient]) -> dict:
     """Measure a run before it starts.
 
-    Reads one training patient; the lengths of the others are counted from their file names.
+    Reads one training patient with masks; the lengths of the others are counted from their file names.
 
     Returns:
         `epoch_seconds` at each size, judging included; `epochs` that fit in, `minutes` altogether; `memory_mb`.
@@ -30,7 +30,8 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
     began = time.monotonic()
     with built_in(mixed_precision_policy()):
         learner = Learner(config, tf.distribute.get_strategy(), None)
-    sampler = SliceSampler(load_examples(learn[:1]), config.batch_size, config.seed, config.augmentation)
+    measured = [patient for patient in learn if patient.masks][:1]
+    sampler = SliceSampler(load_examples(measured), config.batch_size, config.seed, config.augmentation)
     slices = sum(len(patient.masks) for patient in learn)
     steps = max(1, (config.epoch_slices or slices) // config.batch_size)
     norm_batches = min(NORM_BATCHES, max(6, steps))
