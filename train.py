@@ -161,6 +161,8 @@ def run(args: argparse.Namespace) -> None:
             if args.resume:
                 shutil.copy(args.run_dir / "checkpoint.npz", run_dir)
         elif not args.estimate:
+            if not args.background:  # there the page has cleared it, and a new one is meant for this run
+                (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
             stack.enter_context(jobs.turn(run_dir))
 
         choose_kernels(config)
@@ -211,11 +213,13 @@ def main(argv: list[str] | None = None) -> int:
             if args.submit:
                 submit(args, argv)
                 return 0
+            if not args.estimate:  # before anything is written: a refused folder stays as it is
+                RunFolder(args.run_dir).check_start(args.resume)
+                if args.strategy != "multi-worker":  # whose first worker may be there before the others
+                    jobs.check_idle(args.run_dir)
             if args.background and not args.estimate:
                 stack.enter_context(RunFolder(args.run_dir).recorded_end())
                 signal.signal(signal.SIGTERM, _terminated)
-            else:
-                (args.run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
             run(args)
     except (DataError, TrainingError, WeightsError, RunnerError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

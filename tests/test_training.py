@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 import train as command_line
+from unet import estimate as estimate_module
 from unet import training
 from unet.augmentation import NO_AUGMENTATION, Augmentation
 from unet.data import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
@@ -36,6 +37,7 @@ from unet.learning.sampling import Example, SliceSampler, load_examples, overfit
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in
 from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.runners import local_handle
 from unet.runs import RunFolder, TrainingStopped, read_config
 from unet.training import TrainingError, train
 from unet.weights import assign_arrays, find_weights, load_arrays
@@ -667,7 +669,7 @@ def test_wrong_data_folder_is_one_plain_sentence(tmp_path):
         ([], "neither epochs nor minutes is set"),
         (["--epochs", "1", "--sizes", "100"], "expected one or more multiples of 16"),
         (["--epochs", "1", "--loss", "mse"], "expected one of bce-dice, bce-both-dice, focal-tversky"),
-        (["--resume"], "holds no run to resume"),
+        (["--resume"], "nothing to resume. Start without --resume."),
     ],
 )
 def test_wrong_settings_are_one_plain_sentence(tmp_path, write_tiny_patient, monkeypatch, capsys, arguments, message):
@@ -678,6 +680,55 @@ def test_wrong_settings_are_one_plain_sentence(tmp_path, write_tiny_patient, mon
     )
     assert command_line.main() == 1
     assert message in capsys.readouterr().err
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("more", [[], ["--background"]])
+def test_refused_folders_stay_as_they_were(tmp_path, capsys, more):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    arguments = [f"--data={DEMO_FOLDER}", "--epochs=1", f"--run-dir={folder.path}", *more]
+    folder.write_status({"state": "finished"})
+    folder.write_process({"pid": 1})
+    for name in ("stop", "metrics.csv", "spec.json"):
+        (folder.path / name).write_text("{}")
+    before = content_of(folder.path)
+    assert command_line.main(arguments) == 1
+    assert "run already holds a run; resume it, or choose another folder" in capsys.readouterr().err
+    assert command_line.main([*arguments, "--resume"]) == 1
+    assert "checkpoint.npz is not there; nothing to resume. Start without --resume." in capsys.readouterr().err
+    assert content_of(folder.path) == before
+
+
+def test_a_run_that_another_process_computes_is_left_alone(tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    other = subprocess.Popen(["sleep", "60"])
+    folder.write_process(local_handle(other.pid))
+    folder.write_status({"state": "training"})  # in its first epoch: neither metrics nor checkpoint
+    before = content_of(folder.path)
+    assert command_line.main([f"--data={DEMO_FOLDER}", "--epochs=1", f"--run-dir={folder.path}"]) == 1
+    other.kill()
+    other.wait()
+    assert "run is training in another process; stop it first, or choose another folder" in capsys.readouterr().err
+    assert content_of(folder.path) == before
+
+
+def test_request_to_stop_is_forgotten_only_when_a_run_starts(tmp_path, monkeypatch, capsys):
+    stop = tmp_path / "run" / "stop"
+    stop.parent.mkdir()
+    stop.touch()
+    monkeypatch.setattr(training, "train", lambda config, learn, judge, run_folder, **options: run_folder / "best")
+    monkeypatch.setattr(estimate_module, "print_estimate", lambda config, learn, judge: None)
+    arguments = [f"--data={DEMO_FOLDER}", "--epochs=1", f"--run-dir={stop.parent}"]
+    assert command_line.main([*arguments, "--sizes=7"]) == 1
+    assert command_line.main([*arguments, "--estimate"]) == 0
+    assert stop.exists()
+    assert command_line.main(arguments) == 0
+    assert not stop.exists()
 
 
 def test_folder_without_training_patients_says_so(tmp_path, write_tiny_patient, monkeypatch, capsys):

@@ -24,7 +24,7 @@ from unet.learning.config import TrainingConfig, disk_need
 from unet.run_index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, runner_of
-from unet.runs import FINISHED, RunFolder, TrainingStopped, write_json
+from unet.runs import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
 from unet.weights import Weights, WeightsError, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
@@ -237,6 +237,17 @@ def _make_room(root: Path, kept: int | None) -> None:
 
 
 # --- inside the process of a run
+
+
+def check_idle(run_dir: Path) -> None:
+    """Refuse a folder whose run another process computes, or waits to.
+
+    Raises:
+        TrainingError: there is such a process.
+    """
+    run = read_run(run_dir)
+    if run.active and run.folder.read_process().get("pid") not in (None, os.getpid()):  # None: it is being launched
+        raise TrainingError(f"{run_dir} is {run.state} in another process; stop it first, or choose another folder")
 
 
 @contextmanager

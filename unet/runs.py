@@ -88,6 +88,17 @@ class RunFolder:
         self.previews = Previews(path / "preview")
         self._reserve = path / ".reserve"
 
+    def check_start(self, resume: bool) -> None:
+        """Refuse a folder that cannot take a run; nothing is written.
+
+        Raises:
+            TrainingError: it holds a run already, or none that could be resumed.
+        """
+        if resume and not self.checkpoint.exists():
+            raise TrainingError(f"{self.checkpoint} is not there; nothing to resume. Start without --resume.")
+        if not resume and self.metrics.exists():
+            raise TrainingError(f"{self.path} already holds a run; resume it, or choose another folder")
+
     def write_spec(self, spec: dict) -> None:
         """Write the settings, with what made the run: command, commit, machine, time."""
         self.path.mkdir(parents=True, exist_ok=True)

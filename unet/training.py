@@ -75,10 +75,7 @@ def train(
     """
     _check(training, validation, allow_overlap)
     folder = RunFolder(run_folder)
-    if resume and not folder.checkpoint.exists():
-        raise TrainingError(f"{folder.checkpoint} is not there; nothing to resume. Start without --resume.")
-    if not resume and folder.metrics.exists():
-        raise TrainingError(f"{folder.path} already holds a run; resume it, or choose another folder")
+    folder.check_start(resume)
     with built_in(precision or mixed_precision_policy()), folder.recorded_end():
         learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
         return _Run(config, training, validation, folder, learner, say).run(resume)
