@@ -20,7 +20,7 @@ import pytest
 
 from unet import jobs, run_index, runners
 from unet.data import DEMO_FOLDER
-from unet.learning.config import TrainingConfig
+from unet.learning.config import TrainingConfig, augmentation_without
 from unet.run_request import JobError, Limits, Request, offered_folders
 from unet.runs import RunFolder
 
@@ -193,7 +193,7 @@ def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunF
     """A run folder as a process leaves it that got no chance to say anything."""
     folder = RunFolder(root / run_id)
     folder.path.mkdir(parents=True)
-    (folder.path / "request.json").write_text(json.dumps({"title": "t", "arguments": [], "time": 1.0}))
+    (folder.path / "request.json").write_text(json.dumps({"title": "t", "arguments": REQUEST.arguments(), "time": 1.0}))
     folder.write_process({"runner": "local", "pid": 2**22 + 1, "create_time": 1.0, "oom_kills": 3})
     folder.write_status({"state": "training", **status})
     return folder
@@ -300,6 +300,14 @@ def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
     assert run_index.find_run(seen.id).active
 
 
+def test_a_run_that_somebody_else_deleted_is_not_resumed(root):
+    seen = run_index.find_run(dead_run(root).path.name)
+    jobs.delete(seen)
+    with pytest.raises(JobError, match="t was deleted meanwhile"):
+        jobs.resume(seen)
+    assert run_index.list_runs() == []
+
+
 def test_a_run_without_a_checkpoint_starts_over(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
     folder = dead_run(root)
@@ -394,6 +402,54 @@ def test_limits_of_the_host(root, monkeypatch):
         with pytest.raises(JobError, match=words):
             jobs.start(request)
     assert run_index.list_runs() == []
+
+
+@pytest.mark.parametrize(
+    "variable, value, words",
+    [
+        ("UNET_TRAINING_QUEUE", "0", "1 runs compute or wait already"),
+        ("UNET_TRAINING_FILTERS", "2", "4 filters are more than this server allows"),
+        ("UNET_TRAINING_MINUTES", "5", "set the minutes"),
+        ("UNET_TRAINING_PATIENTS", "6", "set how many"),
+    ],
+)
+def test_limits_hold_for_a_resumed_run_too(root, monkeypatch, variable, value, words):
+    monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    jobs.start(REQUEST)
+    cut_off = dead_run(root)
+    cut_off.metrics.touch()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(JobError, match=words):
+        jobs.resume(run_index.find_run(cut_off.path.name))
+    assert state_of(cut_off.path.name) == "interrupted" and cut_off.metrics.exists()
+
+
+def test_full_disk_refuses_a_resumed_run(root, monkeypatch):
+    run = run_index.find_run(dead_run(root).path.name)
+    monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
+    with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
+        jobs.resume(run)
+    assert not run_index.find_run(run.id).active
+
+
+def test_request_is_read_back_from_its_arguments():
+    config = TrainingConfig(
+        filters=12,
+        sizes=(64, 96),
+        epochs=3,
+        minutes=1.5,
+        batch_size=4,
+        learning_rate=2e-3,
+        loss="focal-tversky",
+        seed=7,
+        epoch_slices=32,
+        augmentation=augmentation_without(["flip", "noise"]),
+        schedule="constant",
+        architecture="unet",
+        from_weights="attention-unet-32",
+    )
+    for request in (REQUEST, Request("", config, Path("/a=b"), 3, 2), Request("", CONFIG, Path("d"), None, None, "X")):
+        assert Request.from_arguments(request.title, request.arguments()) == request
 
 
 def test_training_switched_off(root, monkeypatch):

@@ -61,16 +61,9 @@ def start(request: Request, folder: Path | None = None) -> str:
         JobError: the host does not allow it, the queue or the disk is full, or runs cannot be written.
     """
     try:
-        limits = Limits.from_environment()
-        limits.check(request)
-        folder = folder or new_folder(runs_folder())
-        root = folder.parent
-        _check_disk(root, request.config)
-        with FileLock(root / ".start.lock"):  # or two visitors would both take the last place
-            waiting = sum(run.active for run in list_runs(root))
-            if waiting > limits.waiting:
-                raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
-            _make_room(root, limits.runs)
+        folder = folder or new_folder()
+        with _place_for(request, folder.parent) as limits:
+            _make_room(folder.parent, limits.runs)
             RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
             content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
             write_json(folder / "request.json", content)
@@ -86,16 +79,20 @@ def resume(run: Run) -> None:
     """Continue a run that was stopped or cut off; without a checkpoint it starts over.
 
     Raises:
-        JobError: it is running or finished, was not started from here, or training is switched off.
+        JobError: it is running or finished, was not started from here, or `start` would refuse it now.
     """
-    if not Limits.from_environment().allowed:
-        raise JobError("Training is switched off on this server.")
+    if "arguments" not in run.request:
+        raise JobError("This run was started on the command line; resume it there with --resume.")
+    try:
+        request = Request.from_arguments(run.title, run.request["arguments"])
+    except (ValueError, TypeError) as error:
+        raise JobError(f"{run.title} cannot be resumed, its settings are of another version: {error}") from None
     path, again = run.folder.path, []
-    with _alone(path) as run:
+    with _place_for(request, path.parent), _alone(path) as run:
+        if not run.request:
+            raise JobError(f"{request.title} was deleted meanwhile.")
         if run.active or run.state == FINISHED:
             raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
-        if "arguments" not in run.request:
-            raise JobError("This run was started on the command line; resume it there with --resume.")
         if run.folder.checkpoint.exists():
             again = ["--resume"]
         else:
@@ -104,6 +101,23 @@ def resume(run: Run) -> None:
             run.folder.previews.forget_after(0)
         (path / "stop").unlink(missing_ok=True)
         _launch(path, [*run.request["arguments"], *again])
+
+
+@contextmanager
+def _place_for(request: Request, root: Path) -> Iterator[Limits]:
+    """Check that host, disk and queue take one more run; until the end of the block nobody else can take its place.
+
+    Raises:
+        JobError: they do not.
+    """
+    limits = Limits.from_environment()
+    limits.check(request)
+    _check_disk(root, request.config)
+    with FileLock(root / ".start.lock"):
+        waiting = sum(run.active for run in list_runs(root))
+        if waiting > limits.waiting:
+            raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
+        yield limits
 
 
 @contextmanager

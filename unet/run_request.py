@@ -10,9 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unet.data import PROJECT_FOLDER
-from unet.learning.config import TrainingConfig
+from unet.learning.config import TrainingConfig, augmentation_without
 
 ESTIMATE_SECONDS = 180
+_WHOM = ("training_patients", "validation_patients", "overfit_patient")
+_NUMBERS = {
+    **dict.fromkeys(("filters", "epochs", "batch_size", "seed", "epoch_slices", *_WHOM[:2]), int),
+    **dict.fromkeys(("minutes", "learning_rate"), float),
+}
 
 
 class JobError(RuntimeError):
@@ -66,6 +71,25 @@ class Request:
             "overfit-patient": self.overfit_patient,
         }
         return [f"--{name}={value}" for name, value in options.items() if value not in (None, "")]
+
+    @classmethod
+    def from_arguments(cls, title: str, arguments: list[str]) -> "Request":
+        """Return the request that these are the `arguments` of.
+
+        Raises:
+            ValueError, TypeError: they are those of no request.
+        """
+        pairs = (word.removeprefix("--").split("=", 1) for word in arguments)
+        values = {name.replace("-", "_"): text for name, text in pairs}
+        values |= {name: kind(values[name]) for name, kind in _NUMBERS.items() if name in values}
+        whom = {name: values.pop(name, None) for name in _WHOM}
+        data, sizes, without = (values.pop(name, "") for name in ("data", "sizes", "without"))
+        config = TrainingConfig(
+            sizes=tuple(int(size) for size in sizes.split(",")),
+            augmentation=augmentation_without([name for name in without.split(",") if name]),
+            **values,
+        )
+        return cls(title, config, Path(data), **whom)
 
 
 @dataclass(frozen=True)
