@@ -358,6 +358,18 @@ def test_export_leaves_uploads_and_checkpoint_out(root):
     assert inside == {"request.json", "status.json"} | kept
 
 
+def test_export_names_no_folder_of_the_server(root):
+    folder = dead_run(root)
+    (folder.path / "output.txt").write_text("best weights: /srv/runs/a/best\n")
+    request = {"title": "mine", "arguments": ["--data=/srv/my patients/lgg", "--epochs=2"], "time": 1.0}
+    (folder.path / "request.json").write_text(json.dumps(request))
+    archive = zipfile.ZipFile(BytesIO(jobs.export_zip(run_index.find_run(folder.path.name))))
+    inside = {Path(name).name: json.loads(archive.read(name)) for name in archive.namelist()}
+    assert set(inside) == {"request.json", "status.json"}
+    assert inside["request.json"] == {**request, "arguments": ["--data=lgg", "--epochs=2"]}
+    assert run_index.find_run(folder.path.name).request == request  # a resumed run needs the folder
+
+
 # --- a restarted server
 
 

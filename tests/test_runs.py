@@ -95,6 +95,26 @@ def test_a_run_whose_masks_touched_no_lesion_says_so_at_its_end(tmp_path, best, 
     assert ("No mask touched a lesion" in status["reason"]) is said
 
 
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (ValueError("the folder given, /srv/lgg/kaggle_3m, does not exist"), "the folder given, kaggle_3m, does"),
+        (
+            FileNotFoundError(2, "No such file", "/srv/my data/a.tif"),
+            "FileNotFoundError: [Errno 2] No such file: 'a.tif'",
+        ),
+        (ValueError("/data holds no patients (/srv/a/b)"), "data holds no patients (b)"),
+        (ValueError("1 / 2 of A/B"), "1 / 2 of A/B"),
+    ],
+)
+def test_status_and_log_name_no_folder_of_the_server(tmp_path, error, reason):
+    folder = RunFolder(tmp_path)
+    with pytest.raises(type(error)), folder.recorded_end():
+        raise error
+    assert folder.read_status()["reason"].startswith(reason)
+    assert f"failed: {reason}" in (tmp_path / "log.txt").read_text()
+
+
 def test_row_that_is_just_being_written_is_not_read(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics.write_text("epoch,loss\n1,0.5\n2,")

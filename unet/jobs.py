@@ -5,6 +5,7 @@ at a lock of the operating system, which is freed however its holder ends, so th
 """
 
 import io
+import json
 import os
 import re
 import secrets
@@ -24,13 +25,13 @@ from unet.learning.config import TrainingConfig, disk_need
 from unet.run_index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.run_request import JobError, Limits, Request
 from unet.runners import LocalRunner, local_handle, runner_of
-from unet.runs import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
+from unet.runs import FINISHED, RunFolder, TrainingError, TrainingStopped, without_folder, write_json
 from unet.weights import Weights, WeightsError, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk
 ABANDONED_SECONDS = 3600  # a folder without a run in it: what fills one takes minutes
-LEFT_OUT = ("data", "checkpoint.npz", "process.json")  # of an exported run
+LEFT_OUT = ("data", "checkpoint.npz", "process.json", "output.txt")  # of an exported run
 
 
 def new_folder(root: Path | None = None) -> Path:
@@ -213,12 +214,18 @@ def validation_patients(run: Run) -> list[Patient]:
 
 
 def export_zip(run: Run) -> bytes:
-    """Return the run folder as a zip; without uploaded slices, and without the checkpoint, which only resumes here."""
+    """Return the run folder as a zip for visitors.
+
+    Without uploaded slices, without the checkpoint, which only resumes here, and without the server's folders.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(run.folder.path.rglob("*")):
             inside = path.relative_to(run.folder.path)
-            if path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
+            if inside == Path("request.json"):
+                words = [without_folder(word) for word in run.request.get("arguments", [])]
+                archive.writestr(f"{run.id}/request.json", json.dumps({**run.request, "arguments": words}, indent=1))
+            elif path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
                 archive.write(path, Path(run.id) / inside)
     return buffer.getvalue()
 

@@ -42,6 +42,7 @@ ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
 NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
+_ROOT = r"(?:[A-Za-z]:)?[/\\]"  # how an absolute path begins
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 
 
@@ -192,7 +193,7 @@ class RunFolder:
 
     @contextmanager
     def recorded_end(self) -> Iterator[None]:
-        """However the block ends, write it to `status.json` and to the log; errors go on."""
+        """However the block ends, write it to `status.json` and to the log, which visitors see; errors go on."""
         self.path.mkdir(parents=True, exist_ok=True)
         state, reason = FINISHED, ""
         try:
@@ -202,6 +203,7 @@ class RunFolder:
                 reason = NOTHING_FOUND
         except BaseException as error:
             state, reason = describe_end(error)
+            reason = without_folders(reason)
             if getattr(error, "recorded", False):  # by a block within this one
                 reason = ""
             error.recorded = True
@@ -249,16 +251,28 @@ def _replace(path: Path, text: str) -> None:
 
 def command_line(program: str) -> str:
     """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
-    return " ".join([program, *(shlex.quote(without_folders(word)) for word in sys.argv[1:])])
+    return " ".join([program, *(shlex.quote(without_folder(word)) for word in sys.argv[1:])])
 
 
-def without_folders(command: str) -> str:
-    """Return a command with every absolute path shortened to its last name.
+def without_folder(word: str) -> str:
+    """Return one word of a command with an absolute path shortened to its last name.
+
+    >>> without_folder("--data=/home/me/my patients/lgg")
+    '--data=lgg'
+    """
+    return re.sub(rf"^(--[\w-]+=)?{_ROOT}(?:.*[/\\])?(?=.)", r"\1", word)
+
+
+def without_folders(text: str) -> str:
+    """Return a command or a message with every absolute path shortened to its last name.
+
+    A path with spaces is known as one only in quotes.
 
     >>> without_folders("python train.py --data /home/me/lgg --run-dir=/tmp/x --sizes 128,160")
     'python train.py --data lgg --run-dir=x --sizes 128,160'
     """
-    return re.sub(r"(?<![^\s=])(?:[A-Za-z]:)?[/\\]\S*[/\\](\S)", r"\1", command)
+    quoted = rf"(?<=['\"]){_ROOT}(?:[^'\"]*[/\\])?(?=[^'\"])"
+    return re.sub(rf"{quoted}|(?<![^\s=(]){_ROOT}(?:\S*[/\\])?(?=\S)", "", text)
 
 
 def code_version() -> str:
