@@ -510,3 +510,10 @@ def test_runs_that_cannot_be_written_are_refused_in_words(monkeypatch, tmp_path)
 def test_only_named_folders_are_offered(monkeypatch, tmp_path):
     monkeypatch.setenv("UNET_TRAINING_FOLDERS", os.pathsep.join([str(tmp_path), str(tmp_path / "missing")]))
     assert offered_folders() == [tmp_path]
+
+
+def test_offered_folders_stay_the_same_for_a_run_that_starts_elsewhere(monkeypatch, tmp_path):
+    (tmp_path / "lgg").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNET_TRAINING_FOLDERS", "lgg")
+    assert offered_folders() == [tmp_path / "lgg"]

@@ -156,7 +156,7 @@ class Limits:
 def offered_folders() -> list[Path]:
     """Return the folders with patients that the host offers, from `UNET_TRAINING_FOLDERS`; no visitor names a path."""
     named = os.environ.get("UNET_TRAINING_FOLDERS", "").split(os.pathsep)
-    return [folder for folder in (Path(name).expanduser() for name in named if name) if folder.is_dir()]
+    return [folder for folder in (Path(name).expanduser().resolve() for name in named if name) if folder.is_dir()]
 
 
 def estimate(request: Request, runs: Path) -> dict:
