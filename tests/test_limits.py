@@ -2,8 +2,10 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
+from streamlit import runtime
 
 from tests import hostile
 from views import limits
@@ -96,6 +98,47 @@ def test_a_file_that_streamlit_refuses_does_not_count():
     assert [put(app, nine, file=name) for name in "abcd"] == [400] * 4
     server.status = 204
     assert put(app, nine) == 204
+
+
+@pytest.mark.parametrize("seconds, answer", [(1, 413), (179, 413), (181, 204)])
+def test_a_visit_is_forgotten_only_when_it_can_come_back_no_more(monkeypatch, seconds, answer):
+    active, clock = {"s", "other"}, [0.0]
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: SimpleNamespace(is_active_session=active.__contains__))
+    app = UploadLimits(Server(), now=lambda: clock[0])
+    nine = PNG + bytes(9_000 - len(PNG))
+    assert [put(app, nine, file=name) for name in "abc"] == [204, 204, 413]
+    clock[0] = 10_000
+    active.remove("s")  # the connection drops; Streamlit keeps the session and its files for two minutes
+    assert put(app, nine, file="a", session="other") == 204  # somebody else's upload, when the first is seen to be gone
+    clock[0] += seconds
+    assert put(app, nine, file="a", session="other") == 204
+    active.add("s")
+    assert put(app, nine, file="c") == answer
+
+
+def test_a_visit_that_comes_back_is_as_if_it_had_never_gone(monkeypatch):
+    active, clock = {"s"}, [0.0]
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: SimpleNamespace(is_active_session=active.__contains__))
+    app = UploadLimits(Server(), now=lambda: clock[0])
+    nine = PNG + bytes(9_000 - len(PNG))
+    assert [put(app, nine, file=name) for name in "ab"] == [204, 204]
+    for there in (set(), {"s"}, set()):
+        active.clear()
+        active |= there
+        clock[0] += 100
+        put(app, nine, file="x", session="other")
+    active.add("s")
+    assert put(app, nine, file="c") == 413
+
+
+def test_sessions_that_streamlit_does_not_know_are_not_remembered(monkeypatch):
+    monkeypatch.setattr(runtime, "exists", lambda: True)
+    monkeypatch.setattr(runtime, "get_instance", lambda: SimpleNamespace(is_active_session=lambda session: False))
+    app = UploadLimits(Server(status=400))
+    assert [put(app, PNG, session=str(number)) for number in range(5)] == [400] * 5
+    assert len(app._held) == 1
 
 
 @pytest.mark.parametrize("content", [b"MZ" + bytes(900), b"<html></html>", b"", b"\x80\x04cos\nsystem\n"])

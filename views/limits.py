@@ -6,6 +6,8 @@ none of the readers knows by its first bytes.
 """
 
 import re
+import time
+from collections.abc import Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +16,7 @@ from unet.reading.signatures import FORMATS, START, sniff
 from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 
 MAX_FILES = 5_000  # a session; a long DICOM series has some hundred
+SPARE_SECONDS = 60  # on top of what Streamlit gives a visitor whose connection dropped to come back
 MULTIPART_BYTES = 64 << 10  # that may come around the files
 _ROUTE = re.compile(r".*/_stcore/upload_file/([^/]+)/([^/]+)$")
 
@@ -28,9 +31,10 @@ class _TooMuch(Exception):
 class UploadLimits:
     """ASGI middleware; knows sessions only by their number of bytes, by file."""
 
-    def __init__(self, app: ASGIApp):
-        self._app = app
+    def __init__(self, app: ASGIApp, now: Callable[[], float] = time.monotonic):
+        self._app, self._now = app, now
         self._held: dict[str, dict[str, int]] = {}
+        self._gone: dict[str, float] = {}  # when a session was first seen without its browser
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
@@ -85,11 +89,18 @@ class UploadLimits:
                 await refusal.response(scope, receive, send)
 
     def _forget_closed_sessions(self) -> None:
-        from streamlit import runtime
+        """Forget who holds nothing, or has been gone for too long to come back to what Streamlit keeps for them."""
+        from streamlit import config, runtime
 
-        if runtime.exists():
-            active = runtime.get_instance().is_active_session
-            self._held = {session: files for session, files in self._held.items() if active(session)}
+        if not runtime.exists():
+            return
+        active, now = runtime.get_instance().is_active_session, self._now()
+        self._held = {session: files for session, files in self._held.items() if files}
+        self._gone = {session: self._gone.get(session, now) for session in self._held if not active(session)}
+        too_long = config.get_option("server.disconnectedSessionTTL") + SPARE_SECONDS
+        for session, since in self._gone.items():
+            if now - since > too_long:
+                del self._held[session]
 
 
 def _judge(started: bytes, final: bool) -> bytes | None:
