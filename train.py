@@ -104,7 +104,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
 def find_start(name: str, runs: Path):
     """Return the weights to fine-tune: of a run beside this one, else shipped ones or a folder."""
     beside = runs / name / "best"
-    return find_weights(beside if os.path.sep not in name and beside.exists() else name)
+    return find_weights(beside if Path(name).name == name and beside.exists() else name)
 
 
 def choose_patients(args: argparse.Namespace) -> tuple[list, list]:

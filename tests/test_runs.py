@@ -115,6 +115,19 @@ def test_status_and_log_name_no_folder_of_the_server(tmp_path, error, reason):
     assert f"failed: {reason}" in (tmp_path / "log.txt").read_text()
 
 
+def test_log_is_utf8_whatever_the_system_writes(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from unet.runs import RunFolder\n"
+        "folder = RunFolder(Path(sys.argv[1])); folder.write_log('128\\xb2')\n"
+        "folder.append_metrics({'epoch': 1, 'note': '\\u2265'}, last=False); folder.forget_after(1)\n"
+    )
+    (tmp_path / "curve.png").touch()  # or it would be drawn
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=PROJECT, env=environment, check=True)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("  128²\n")
+    assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == "epoch,note\n1,≥\n"
+
+
 def test_row_that_is_just_being_written_is_not_read(tmp_path):
     folder = RunFolder(tmp_path)
     folder.metrics.write_text("epoch,loss\n1,0.5\n2,")

@@ -123,6 +123,16 @@ def test_learning_rate_warms_up_and_follows_a_cosine(share, rate):
     assert learning_rate_at(share, 5e-4) == pytest.approx(5e-4 * rate, abs=3e-7)
 
 
+@pytest.mark.parametrize("name", ["folder/mine", "./mine"])
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_a_path_to_weights_is_no_run_whatever_the_system_separates_with(tmp_path, monkeypatch, name, separator):
+    (tmp_path / name / "best").mkdir(parents=True)
+    monkeypatch.setattr(command_line, "os", SimpleNamespace(path=SimpleNamespace(sep=separator)))
+    monkeypatch.setattr(command_line, "find_weights", lambda given: given)
+    assert command_line.find_start(name, tmp_path) == name
+    assert command_line.find_start("mine", tmp_path / name / "..") == tmp_path / name / ".." / "mine" / "best"
+
+
 def test_names_known_without_tensorflow_are_those_there_are():
     assert tuple(LOSSES) == LOSS_NAMES
     assert tuple(ARCHITECTURES) == NETWORKS

@@ -117,12 +117,12 @@ class RunFolder:
         Raises:
             OSError, ValueError: there is none, or it is no JSON.
         """
-        return json.loads((self.path / "spec.json").read_text())
+        return json.loads((self.path / "spec.json").read_text(encoding="utf-8"))
 
     def append_metrics(self, row: dict, last: bool) -> None:
         """Add an epoch's row and draw the curve anew, for the last row and now and then."""
         new = not self.metrics.exists()
-        with self.metrics.open("a", newline="") as file:
+        with self.metrics.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
             if new:
                 writer.writeheader()
@@ -136,14 +136,14 @@ class RunFolder:
     def forget_after(self, epoch: int) -> None:
         """Drop what an epoch wrote that was cut short before its checkpoint was saved."""
         if self.metrics.exists():
-            lines = self.metrics.read_text().splitlines(keepends=True)
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             _replace(self.metrics, "".join(lines[: 1 + epoch]))
         self.previews.forget_after(epoch)
 
     def read_metrics(self) -> list[dict[str, float]]:
         """Return the rows as numbers; a last line that is just being written is left out."""
         try:
-            with self.metrics.open(newline="") as file:
+            with self.metrics.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             return [{name: float(value) for name, value in row.items()} for row in rows if all(row.values())]
         except (OSError, ValueError, TypeError):
@@ -172,7 +172,7 @@ class RunFolder:
     def read_status(self) -> dict:
         """Return what `write_status` wrote, or nothing."""
         try:
-            return json.loads((self.path / "status.json").read_text())
+            return json.loads((self.path / "status.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
 
@@ -183,7 +183,7 @@ class RunFolder:
     def read_process(self) -> dict:
         """Return what `write_process` wrote, or nothing."""
         try:
-            return json.loads((self.path / "process.json").read_text())
+            return json.loads((self.path / "process.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
 
@@ -218,7 +218,7 @@ class RunFolder:
 
     def write_log(self, line: str) -> None:
         """Add a line with the time."""
-        with (self.path / "log.txt").open("a") as file:
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {line}\n")
 
 
@@ -243,7 +243,7 @@ def _replace(path: Path, text: str) -> None:
     # a name of its own: the run, the server and other runs may all write down that a process has died
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
