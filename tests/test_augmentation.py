@@ -199,6 +199,29 @@ def test_bias_counts_from_the_scanners_zero():
     assert ratio.min() > 0.2 and ratio.max() < 4
 
 
+@pytest.mark.parametrize("contrast, air", [(1, -2.0), (0.75, -1.5), (1.25, -2.5)])
+def test_bias_leaves_air_as_dark_as_the_contrast_made_it(contrast, air):
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[16:48, 16:48] = 150
+    statistics = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 100, 50)))  # 0 becomes -2.0
+    settings = replace(NO_AUGMENTATION, bias=0.4, contrast=(contrast, contrast))
+    for seed in range(10):
+        slice_, _ = augment(image, np.zeros((64, 64), np.uint8), statistics, 64, settings, np.random.default_rng(seed))
+        np.testing.assert_allclose(slice_[:15], air, atol=1e-5)
+        assert np.ptp(slice_[20:44, 20:44], axis=(0, 1)).max() > 0.01  # and the head is lit
+
+
+def test_missing_sequences_are_flair_to_the_last_bit_as_in_the_data_set():
+    image, mask = noisy_head()
+    statistics = IntensityStatistics(
+        np.float32([0, 0, 0]), np.float32([200, 255, 180]), np.float32([90, 60, 40]), np.float32([50, 40, 30])
+    )
+    settings = replace(Augmentation(), missing=1, own_statistics=0)
+    for seed in range(20):
+        slice_, _ = augment(image, mask, statistics, 64, settings, np.random.default_rng(seed))
+        np.testing.assert_array_equal(slice_[..., 2], slice_[..., 1])
+
+
 def test_noise_is_added_and_bounded():
     image = np.full((64, 64, 3), 100, np.uint8)
     mask = np.zeros((64, 64), np.uint8)

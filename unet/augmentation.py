@@ -79,11 +79,12 @@ def augment(
     """
     if rng.random() < settings.own_statistics:
         statistics = intensity_statistics(image[np.newaxis])
-    slice_ = _relight(image, statistics, rng.uniform(*settings.gamma, 3), rng.uniform(*settings.contrast, 3))
+    gamma, contrast = rng.uniform(*settings.gamma, 3), rng.uniform(*settings.contrast, 3)
+    slice_ = _relight(image, statistics, gamma, contrast)
+    copies = []
     if rng.random() < settings.missing:
-        slice_[..., POST_CONTRAST] = slice_[..., FLAIR]
-        if rng.random() < 0.6:  # 6 of the 10 patients without post-contrast lack pre-contrast too
-            slice_[..., PRE_CONTRAST] = slice_[..., FLAIR]
+        # 6 of the 10 patients without post-contrast lack pre-contrast too
+        copies = [POST_CONTRAST, PRE_CONTRAST] if rng.random() < 0.6 else [POST_CONTRAST]
     matrix = _random_affine(image.shape[:2], size, settings, rng)
     border = tuple(float(value) for value in slice_.min(axis=(0, 1)))
     where = _sources(matrix, size, settings.elastic, rng)
@@ -91,12 +92,13 @@ def augment(
     moved = cv2.remap(np.float32(mask), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     if settings.bias:
         # intensities are z-scores by now; a gain acts on what the scanner measured, counted from its zero
-        zero = -statistics.mean / statistics.std
+        zero = np.float32(contrast) * -statistics.mean / statistics.std
         slice_ = (slice_ - zero) * _random_gain(size, settings.bias, rng) + zero
     if settings.blur and (sigma := size * rng.uniform(0, settings.blur)) > 0.3:  # below, nothing would change
         slice_ = cv2.GaussianBlur(slice_, (0, 0), sigma)
     if settings.noise:
         slice_ += rng.standard_normal(slice_.shape, np.float32) * np.float32(rng.uniform(0, settings.noise))
+    slice_[..., copies] = slice_[..., [FLAIR]]  # at the end: the data set's copies are the same to the last bit
     return np.clip(slice_, -Z_LIMIT, Z_LIMIT), np.float32(moved >= 0.5)
 
 
