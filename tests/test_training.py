@@ -251,13 +251,26 @@ def test_slices_without_an_experts_mask_are_not_learnt_from():
         sampler_of([Example(replace(unmarked, has_mask=np.zeros(4, bool)), PLAIN)], TINY)
 
 
-def test_overfit_subset_is_the_slice_with_most_lesion_of_each_patient():
-    example = flat(100, 2, 3)
-    example.volume.expected_mask[1, 0] = 1
-    kept = overfit_subset([example, flat(50, 1, 1), flat(200, 1, 1)], 2)
-    assert [len(one.volume) for one in kept] == [1, 1]
-    assert kept[0].volume.slice_numbers.tolist() == [1]
-    assert kept[0].volume.expected_mask.sum() == 8 * 8 + 16
+def with_lesions(patient: int, *areas: int) -> Example:
+    """A patient whose slices have lesions of so many pixels."""
+    example = flat(patient, 0, len(areas))
+    for mask, area in zip(example.volume.expected_mask, areas, strict=True):
+        mask.flat[:area] = 1
+    return example
+
+
+@pytest.mark.parametrize(
+    "slices, kept",
+    [(1, [[1]]), (3, [[1], [0], [2]]), (5, [[1, 2], [0], [2, 3]]), (7, [[0, 1, 2], [0], [1, 2, 3]])],
+)
+def test_overfit_subset_keeps_so_many_slices_the_largest_lesions_of_each_patient(slices, kept):
+    examples = [with_lesions(50, 4, 20, 9), with_lesions(100, 5, 0), with_lesions(200, 0, 3, 200, 7)]
+    chosen = overfit_subset(examples, slices)
+    assert [example.volume.slice_numbers.tolist() for example in chosen] == kept
+    assert [example.volume.patient_id for example in chosen] == ["50", "100", "200"][: len(kept)]
+    assert all(len(v.images) == len(v.expected_mask) == len(v.has_mask) == len(v) for v in (e.volume for e in chosen))
+    with pytest.raises(DataError, match="8 slices with lesion wanted; these 3 patients have 7"):
+        overfit_subset(examples, 8)
 
 
 def test_examples_carry_the_statistics_of_their_own_volume(tmp_path, write_patient):

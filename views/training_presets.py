@@ -25,7 +25,7 @@ AUGMENTATION_LABELS = {
 }
 SCRATCH = "random numbers"
 
-# what each preset changes of the form's first values; `twins` are runs that differ from it in these fields
+# what each preset changes of the form's first values; `twin` is a second run that differs from it in these
 FIRST = {
     "data": "demo", "architecture": "attention-unet", "filters": 8, "size": "128", "length": "minutes", "minutes": 5.0,
     "epochs": 10, "epoch_slices": 0, "batch": 8, "rate": 1e-3, "schedule": "cosine", "loss": "bce-dice", "seed": 2026,

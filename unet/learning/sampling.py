@@ -115,17 +115,30 @@ def load_examples(patients: list[Patient]) -> list[Example]:
 
 
 def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
-    """Keep that many slices with lesion, from as many patients: a network that cannot learn these has a bug."""
+    """Keep that many slices with lesion, of as many patients: a network that cannot learn these has a bug.
+
+    Every patient gives the slice with most lesion, then, if these are too few, the next one.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    areas = [example.volume.expected_mask.sum(axis=(1, 2), dtype=int) for example in examples]
+    ranked = [np.argsort(-area, kind="stable")[: np.count_nonzero(area)] for area in areas]
+    order = sorted((place, which) for which, indices in enumerate(ranked) for place in range(len(indices)))
+    if len(order) < slices:
+        raise DataError(
+            f"{slices} slices with lesion wanted; these {len(examples)} patients have {len(order)}. Ask for fewer."
+        )
+    taken = [which for _, which in order[:slices]]
     kept = []
-    for example in examples[:slices]:
-        volume = example.volume
-        index = volume.expected_mask.sum(axis=(1, 2)).argmax()
+    for which in sorted(set(taken)):
+        volume, indices = examples[which].volume, np.sort(ranked[which][: taken.count(which)])
         only = replace(
             volume,
-            images=volume.images[[index]],
-            expected_mask=volume.expected_mask[[index]],
-            has_mask=volume.has_mask[[index]],
-            slice_numbers=volume.slice_numbers[[index]],
+            images=volume.images[indices],
+            expected_mask=volume.expected_mask[indices],
+            has_mask=volume.has_mask[indices],
+            slice_numbers=volume.slice_numbers[indices],
         )
-        kept.append(Example(only, example.statistics))
+        kept.append(Example(only, examples[which].statistics))
     return kept
