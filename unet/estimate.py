@@ -14,7 +14,7 @@ from unet.learning.devices import mixed_precision_policy
 from unet.learning.learner import Learner
 from unet.learning.sampling import SliceSampler, load_examples
 from unet.model import built_in
-from unet.training import NORM_BATCHES, VALIDATION_SLICES
+from unet.training import VALIDATION_SLICES, norm_batches
 
 TIMED_STEPS = 2
 
@@ -34,7 +34,6 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
     sampler = SliceSampler(load_examples(measured), config.batch_size, config.seed, config.augmentation)
     slices = sum(len(patient.masks) for patient in learn)
     steps = max(1, (config.epoch_slices or slices) // config.batch_size)
-    norm_batches = min(NORM_BATCHES, max(6, steps))
     judged = sum(len(patient.images) for patient in judge)
     epoch_seconds = []
     for size in config.sizes:
@@ -49,7 +48,7 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
         started = time.monotonic()
         learner.predict(many)
         forward = (time.monotonic() - started) / VALIDATION_SLICES  # of one slice
-        epoch_seconds.append(steps * step + (norm_batches * config.batch_size + judged) * forward)
+        epoch_seconds.append(steps * step + (norm_batches(steps) * config.batch_size + judged) * forward)
     preparing = time.monotonic() - began
     mean = float(np.mean(epoch_seconds))  # each size has an equal part of the run
     epochs, seconds = (config.epochs, config.epochs * mean) if config.epochs else (math.inf, math.inf)

@@ -8,6 +8,7 @@ import streamlit as st
 from unet import overlay, run_index
 from unet.run_index import Run
 from unet.run_request import JobError
+from unet.runs import without_folders
 from views import page
 from views.training_actions import show_actions
 from views.training_preview import show_previews
@@ -202,10 +203,11 @@ def _by_heart(run: Run) -> bool:
 
 def _log(run: Run) -> str:
     try:
-        lines = (run.folder.path / "log.txt").read_text()[-6000:]
+        lines = (run.folder.path / "log.txt").read_text(encoding="utf-8")[-6000:]
     except OSError:
         lines = ""
     printed = run_index.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
     # what TensorFlow prints at its start helps nobody here
     noise = re.compile(r"^(WARNING: All log|[IWE]0000 ).*\n?", re.MULTILINE)
-    return (lines + ("\n" + noise.sub("", printed) if printed else "")) or "Nothing yet."
+    printed = without_folders(noise.sub("", printed))
+    return (lines + ("\n" + printed if printed else "")) or "Nothing yet."
