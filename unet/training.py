@@ -24,9 +24,7 @@ from unet.preprocessing import Fit, normalise
 from unet.runs import RunFolder, TrainingError, TrainingStopped
 from unet.weights import half_precision, load_arrays, save_arrays, variable_arrays
 
-NORM_BATCHES = (
-    200  # at most, for the average's batch-norm statistics after each epoch; with 40 a score varies by 0.0016
-)
+NORM_BATCHES = 200  # at most, for the average's batch-norm statistics: over 40 a score varies by 0.0016
 VALIDATION_SLICES = 16  # slices predicted at once
 HEARTBEAT_SECONDS = 1.0
 
