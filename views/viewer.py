@@ -33,8 +33,7 @@ _FOLDER = Path(__file__).with_name("viewer_js")
 _YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
 _ASSUMED_SPACING = (5.0, 1.0, 1.0)  # where no header says: drawn like this, never measured with
 _MAX_PRIVATE = 2  # an upload as it is, and mirrored
-_MAX_PARTS = 64  # of the largest volume that is accepted
-_USUAL_PARTS = 2  # of the data set's: 1 to 5
+_MAX_PARTS = 64  # of the largest volume that is accepted; those of the data set have 1 to 5
 _PLANES = {  # of the slices, then what cuts through their rows and what cuts through their columns
     "axial": ("axial", "coronal", "sagittal"),
     "coronal": ("coronal", "axial", "sagittal"),
@@ -249,6 +248,6 @@ def forget_private() -> None:
         kept["session"].clear()
 
 
-VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES * _USUAL_PARTS, _MAX_PRIVATE * _MAX_PARTS)
+VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES, _MAX_PRIVATE * _MAX_PARTS)
 _PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8, MAX_SEGMENTATIONS * 8)
 VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES, _MAX_PRIVATE)
