@@ -468,8 +468,9 @@ def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, e
     monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
     monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
+    monkeypatch.setattr(training, "EMPTY_STEPS", 10)
     config = replace(TINY, sizes=(16, 32, 48), epochs=12, epoch_slices=2)
-    with pytest.raises(TrainingError, match="every predicted mask is empty after ten epochs"):
+    with pytest.raises(TrainingError, match="every predicted mask is empty after 10 epochs"):
         train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
     assert [row["size"] for row in rows_of(tmp_path / "run")] == ["16"] * 4 + ["32"] * 4 + ["48"] * 2
