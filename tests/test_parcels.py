@@ -14,7 +14,6 @@ from unet.inference import RunningSegmentation, Segmenter
 from unet.postprocessing import PostProcessing
 from unet.weights import find_weights
 from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts
-from views.viewer import _model_id
 
 
 def unpacked(parcel: bytes) -> tuple[dict, dict[str, np.ndarray]]:
@@ -85,8 +84,8 @@ def test_a_large_volume_travels_in_parts_on_one_scale():
 
 def test_another_rule_for_the_mask_is_another_network_to_the_browser():
     weights = find_weights()
-    assert _model_id(weights) == f"{weights.sha256[:16]}-160-all-0-False"
-    assert _model_id(replace(weights, post_processing=PostProcessing(min_voxels=9))) != _model_id(weights)
+    assert weights.key == f"{weights.sha256[:16]}-160-all-0-False"
+    assert replace(weights, post_processing=PostProcessing(min_voxels=9)).key != weights.key
 
 
 def test_values_become_the_steps_of_the_colour_scale():

@@ -52,6 +52,11 @@ class Weights:
     post_processing: PostProcessing = PLAIN
     architecture: str = "attention-unet"
 
+    @property
+    def key(self) -> str:
+        """What a mask depends on: the network, the size it runs at, and the rule that makes its masks."""
+        return "-".join(map(str, (self.sha256[:16], self.size, *self.post_processing.as_config().values())))
+
 
 def weights_folder(name: str | os.PathLike) -> Path:
     """Return the folder that a path gives, or that a name gives in `weights/`; Windows separates by `/` too."""

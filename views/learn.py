@@ -66,7 +66,7 @@ class Lesson:
     @property
     def key(self) -> str:
         """Slice and network, to keep results and choices by."""
-        return f"{self.content_hash[:16]}-{self.index}-{self.weights.sha256[:16]}-{self.weights.size}"
+        return f"{self.content_hash[:16]}-{self.index}-{self.weights.key}"
 
     @property
     def image(self) -> np.ndarray:

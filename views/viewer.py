@@ -156,8 +156,8 @@ def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[t
         for first in parcel_order(len(volume), opened_at):
             if running.progress < 1 and running.waiting:
                 queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
-            parcel = _PREDICTION_PARCEL[scope](volume_id, _model_id(weights), first, running)
-            yield f"prediction {volume_id} {_model_id(weights)} {first}", parcel
+            parcel = _PREDICTION_PARCEL[scope](volume_id, weights.key, first, running)
+            yield f"prediction {volume_id} {weights.key} {first}", parcel
     queue.empty()
 
 
@@ -185,14 +185,9 @@ def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: Runn
     return prediction_parcel(_running, first, volume_id, model_id)
 
 
-def _model_id(weights: Weights) -> str:
-    """Name what a prediction depends on: the network, the size it runs at, and the rule that makes its masks."""
-    return "-".join(map(str, (weights.sha256[:16], weights.size, *weights.post_processing.as_config().values())))
-
-
 def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
     return {
-        "id": _model_id(weights),
+        "id": weights.key,
         "name": weights.name,
         "engine": f"{weights.name}, {running.engine_name}",
         "cells": attention_cells(running.fit),
