@@ -40,11 +40,11 @@ def test_the_neighbour_is_recalled_and_never_the_slice_itself():
 def test_copying_scores_by_the_overlap_with_the_neighbours_lesion():
     # neighbours' lesions are four columns apart: 4 of 8 columns overlap, Dice 0.5; the third recalls the second
     own = volume("A", [10, 14, 18], [10, 14, 18])
-    assert scores(own, learn([own])) == [0.5, 0.5, 0.5]
+    assert scores(learn([own]), learn([own])) == [0.5, 0.5, 0.5]
     other = volume("B", [10, 14, 18], [40, 40, 40])
     both = learn([own, other])
     assert len(both) == 6
-    assert scores(own, both.without("A")) == [0.0, 0.0, 0.0]
+    assert scores(learn([own]), both.without("A")) == [0.0, 0.0, 0.0]
 
 
 def test_slices_without_a_known_mask_are_not_learned_and_sizes_may_differ():
@@ -57,6 +57,6 @@ def test_slices_without_a_known_mask_are_not_learned_and_sizes_may_differ():
 def test_nothing_to_recall_is_said():
     alone = volume("A", [10], [10])
     with pytest.raises(ValueError, match="learn a volume of two slices or more"):
-        scores(alone, learn([alone]))
+        scores(learn([alone]), learn([alone]))
     with pytest.raises(ValueError, match="nothing to recall"):
-        scores(alone, learn([]))
+        scores(learn([alone]), learn([]))

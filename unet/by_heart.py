@@ -93,16 +93,14 @@ def learn(volumes: Iterable[Volume]) -> Memory:
     return Memory(np.concatenate(described), tuple(masks), tuple(places))
 
 
-def scores(volume: Volume, memory: Memory) -> list[float]:
-    """Return the slice Dice that copying from memory reaches, for each slice with a lesion.
+def scores(asked: Memory, memory: Memory) -> list[float]:
+    """Return the slice Dice that copying from memory reaches, for each slice asked about that has a lesion.
 
     Raises:
         ValueError: nothing to recall for one of them.
     """
     found = []
-    for index in np.flatnonzero(volume.expected_mask.any(axis=(1, 2))):
-        described = describe(volume.images[index : index + 1])[0]
-        number = memory.recall(described, (volume.patient_id, int(index)))
-        expected = volume.expected_mask[index]
-        found.append(dice_score(memory.copied(number, expected.shape), expected))
+    for described, expected, place in zip(asked.described, asked.masks, asked.places, strict=True):
+        if expected.any():
+            found.append(dice_score(memory.copied(memory.recall(described, place), expected.shape), expected))
     return found

@@ -49,12 +49,12 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     count = len({patient_id for patient_id, _ in others.places})
     with middle:
         st.markdown("**Split by slice**: it has seen this patient")
-        _show_recalled(lesson, own, by_id)
-        st.metric("Mean slice Dice, split by slice", _mean(lesson.volume, own))
+        _show_recalled(lesson, own, own, by_id)
+        st.metric("Mean slice Dice, split by slice", _mean(own, own))
     with right:
         st.markdown(f"**Split by patient**: it has seen {count} other{'s' * (count > 1)}")
-        _show_recalled(lesson, others, by_id)
-        st.metric("Mean slice Dice, split by patient", _mean(lesson.volume, others))
+        _show_recalled(lesson, own, others, by_id)
+        st.metric("Mean slice Dice, split by patient", _mean(own, others))
     legend.show_legend((("copied mask", PREDICTED_COLOUR), ("outline: expected on this slice", EXPECTED_COLOUR)))
     split = split_of(lesson.volume.patient_id)
     lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
@@ -66,10 +66,11 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     )
 
 
-def _show_recalled(lesson: Lesson, memory: Memory, by_id: dict[str, Patient]) -> None:
+def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str, Patient]) -> None:
     """Show the slice that is recalled with its mask, and how well that mask fits the slice on the page."""
     volume, index = lesson.volume, lesson.index
-    number = memory.recall(by_heart.describe(volume.images[index : index + 1])[0], (volume.patient_id, index))
+    place = volume.patient_id, index
+    number = memory.recall(own.described[own.places.index(place)], place)
     patient_id, recalled = memory.places[number]
     shape = volume.images.shape[1:3]
     mask = memory.copied(number, shape)
@@ -88,8 +89,8 @@ def _show_recalled(lesson: Lesson, memory: Memory, by_id: dict[str, Patient]) ->
     st.markdown(f"Recalls slice {recalled + 1} of {whose}: {words}.")
 
 
-def _mean(volume: Volume, memory: Memory) -> str:
-    return f"{np.mean(by_heart.scores(volume, memory)):.2f}"
+def _mean(asked: Memory, memory: Memory) -> str:
+    return f"{np.mean(by_heart.scores(asked, memory)):.2f}"
 
 
 @st.cache_resource(max_entries=page.MAX_VOLUMES, show_spinner=False)
