@@ -1,6 +1,7 @@
 """Train an Attention U-Net from the command line; `unet.training` is the code behind it.
 
-python train.py --data DIR --minutes 150 --run-dir runs/first
+python train.py --data DIR --slices 200000 --run-dir runs/first
+python train.py --data DIR --slices 200000 --fold 0 --run-dir runs/fold-0
 python train.py --data DIR --run-dir runs/first --resume
 python train.py --data DIR --overfit 16 --run-dir runs/overfit
 python train.py --data DIR --epochs 60 --filters 64 --strategy mirrored --run-dir runs/gpus
@@ -20,6 +21,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from unet import jobs
 from unet.data import DataError, find_data_root, list_patients
+from unet.folds import fold_patients
 from unet.learning.config import (
     ARCHITECTURES,
     LOSS_NAMES,
@@ -34,6 +36,8 @@ from unet.runners import RayRunner, RunnerError, run_in_background
 from unet.runs import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.weights import WeightsError, find_weights, load_arrays
 
+EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold
+
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,6 +45,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--data", help="folder with the patients; default: the one the app would find")
     data.add_argument("--training-patients", type=int, metavar="N", help="learn from so many; default: all")
     data.add_argument("--validation-patients", type=int, metavar="N", help="judge by so many; default: all")
+    data.add_argument("--fold", type=int, metavar="K", help="validate on fold K of five (0 to 4), train on the others")
     data.add_argument("--overfit", type=int, metavar="N", help="check: learn N slices by heart, Dice above 0.95")
     data.add_argument("--overfit-patient", metavar="ID", help="learn one patient by heart")
 
@@ -53,8 +58,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--sizes", default="128,160,192", help="sides in pixels, one after the other")
-    recipe.add_argument("--epochs", type=int, help="length of the run in epochs …")
-    recipe.add_argument("--minutes", type=float, help="… or in minutes")
+    recipe.add_argument("--slices", type=int, metavar="N", help="length of the run: train on N slices …")
+    recipe.add_argument("--epochs", type=int, help="… or on so many epochs …")
+    recipe.add_argument("--minutes", type=float, help="… and no longer than so many minutes")
     recipe.add_argument("--epoch-slices", type=int, help="length of an epoch; default: as many as the patients have")
     recipe.add_argument("--batch-size", type=int, default=8, help="of all devices together")
     recipe.add_argument("--learning-rate", type=float, help="peak; default: 1e-3, from 64 filters 5e-4")
@@ -86,8 +92,10 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
     return TrainingConfig(
         filters=filters,
         sizes=tuple(int(size) for size in args.sizes.split(",")),
+        slices=args.slices,
         epochs=args.epochs,
         minutes=args.minutes,
+        fold=args.fold,
         batch_size=args.batch_size,
         learning_rate=usual_learning_rate(filters) if args.learning_rate is None else args.learning_rate,
         weight_decay=args.weight_decay,
@@ -113,6 +121,10 @@ def choose_patients(args: argparse.Namespace) -> tuple[list, list]:
     for problem in problems:
         print(problem, file=sys.stderr)
     by_id = {patient.patient_id: patient for patient in patients}
+    if args.fold is not None and not args.resume:
+        if chosen := [name for name in EXCLUSIVE if getattr(args, name) is not None]:
+            raise ValueError(f"--fold and --{chosen[0].replace('_', '-')} both choose patients; leave one out")
+        return fold_patients(patients, args.fold)
     if args.resume:
         spec = RunFolder(args.run_dir).read_spec()
         wanted = spec["training_patients"], spec["validation_patients"]
@@ -150,8 +162,8 @@ def run(args: argparse.Namespace) -> None:
         threads = run_in_background() if args.background else None
         worker = 0
         if args.strategy == "multi-worker":
-            if not config.epochs or config.minutes:
-                raise ValueError("several machines need --epochs and no --minutes: their clocks differ")
+            if not (config.slices or config.epochs) or config.minutes:
+                raise ValueError("several machines need --slices or --epochs, and no --minutes: their clocks differ")
             from unet.learning.devices import worker_index
 
             worker = worker_index()
@@ -159,7 +171,8 @@ def run(args: argparse.Namespace) -> None:
             run_dir = args.run_dir / f"worker-{worker}"
             run_dir.mkdir(parents=True, exist_ok=True)
             if args.resume:
-                shutil.copy(args.run_dir / "checkpoint.npz", run_dir)
+                for name in ("checkpoint.npz", "spec.json"):
+                    shutil.copy(args.run_dir / name, run_dir)
         elif not args.estimate:
             if not args.background:  # there the page has cleared it, and a new one is meant for this run
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time

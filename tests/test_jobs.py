@@ -448,6 +448,7 @@ def test_request_is_read_back_from_its_arguments():
     config = TrainingConfig(
         filters=12,
         sizes=(64, 96),
+        slices=5000,
         epochs=3,
         minutes=1.5,
         batch_size=4,
@@ -459,6 +460,7 @@ def test_request_is_read_back_from_its_arguments():
         schedule="constant",
         architecture="unet",
         from_weights="attention-unet-32",
+        fold=0,
     )
     for request in (REQUEST, Request("", config, Path("/a=b"), 3, 2), Request("", CONFIG, Path("d"), None, None, "X")):
         assert Request.from_arguments(request.title, request.arguments()) == request

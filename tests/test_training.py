@@ -91,10 +91,11 @@ def rows_of(folder: Path) -> list[dict]:
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({}, "neither epochs nor minutes is set"),
-        ({"epochs": 0}, "neither epochs nor minutes is set"),
-        ({"epochs": -1}, "epochs -1, minutes None; expected numbers above 0"),
-        ({"minutes": -0.5}, "epochs None, minutes -0.5; expected numbers above 0"),
+        ({}, "none of slices, epochs and minutes is set"),
+        ({"epochs": 0}, "none of slices, epochs and minutes is set"),
+        ({"epochs": -1}, "slices None, epochs -1, minutes None; expected numbers above 0"),
+        ({"minutes": -0.5}, "slices None, epochs None, minutes -0.5; expected numbers above 0"),
+        ({"slices": -8, "epochs": 1}, "slices -8, epochs 1, minutes None; expected numbers above 0"),
         ({"epochs": 1, "loss": "mse"}, "loss 'mse'; expected one of bce-dice, bce-both-dice, focal-tversky"),
         ({"epochs": 1, "sizes": ()}, r"sizes \(\); expected one or more multiples of 16"),
         ({"epochs": 1, "sizes": (128, 100)}, r"sizes \(128, 100\); expected one or more multiples of 16"),
@@ -503,6 +504,16 @@ def test_minutes_end_a_long_epoch_and_not_only_the_next(tmp_path, eagerly, monke
     assert rows_of(tmp_path / "run") == [row]
 
 
+def test_slices_end_a_run_within_an_epoch_and_set_its_learning_rate_and_sizes(tmp_path, eagerly, monkeypatch):
+    rates = []
+    monkeypatch.setattr(Learner, "step", lambda self, slices, masks, rate: rates.append(rate) or 0.5)
+    config = replace(TINY, sizes=(16, 32), epochs=None, slices=20, epoch_slices=8)  # batches of 2: ten steps
+    train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
+    assert [(row["step"], row["size"]) for row in rows_of(tmp_path / "run")] == [("4", "16"), ("8", "16"), ("10", "32")]
+    assert rates == [config.learning_rate_at(step / 10) for step in range(10)]
+    assert status_of(tmp_path / "run")["state"] == "finished"
+
+
 def test_shortest_run_makes_a_step(tmp_path, eagerly, monkeypatch, clock):
     def step(self, slices, masks, learning_rate):
         clock.seconds += 10
@@ -625,6 +636,14 @@ def test_estimate_of_an_epoch_longer_than_the_minutes_is_the_minutes(eagerly, po
     assert 2 <= found["minutes"] < 3  # and what comes before the first step
 
 
+def test_estimate_of_a_run_whose_slices_end_within_an_epoch(eagerly, policy):
+    patients, _ = list_patients(DEMO_FOLDER)
+    config = replace(TINY, sizes=(16,), epochs=None, slices=20_000_000, epoch_slices=8_000_000)
+    found = estimate(config, patients[:1], patients[1:2])
+    assert found["epochs"] == 3
+    assert found["minutes"] == pytest.approx(2.5 * found["epoch_seconds"][0] / 60, rel=0.01)
+
+
 def test_estimate_measures_on_a_patient_with_masks(eagerly, policy):
     patients, _ = list_patients(DEMO_FOLDER)
     unmarked = replace(patients[0], masks={})
@@ -690,7 +709,7 @@ def test_wrong_data_folder_is_one_plain_sentence(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "neither epochs nor minutes is set"),
+        ([], "none of slices, epochs and minutes is set"),
         (["--epochs", "1", "--sizes", "100"], "expected one or more multiples of 16"),
         (["--epochs", "1", "--loss", "mse"], "expected one of bce-dice, bce-both-dice, focal-tversky"),
         (["--resume"], "nothing to resume. Start without --resume."),

@@ -51,15 +51,17 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
         epoch_seconds.append(steps * step + (norm_batches(steps) * config.batch_size + judged) * forward)
     preparing = time.monotonic() - began
     mean = float(np.mean(epoch_seconds))  # each size has an equal part of the run
-    epochs, seconds = (config.epochs, config.epochs * mean) if config.epochs else (math.inf, math.inf)
-    if config.minutes:  # which cut the last epoch short
-        epochs = min(epochs, math.ceil(60 * config.minutes / mean))
-        seconds = min(seconds, 60 * config.minutes)
+    # whichever is over first ends the run, slices and minutes also within an epoch
+    epochs = min(
+        config.epochs or math.inf,
+        config.slices / (steps * config.batch_size) if config.slices else math.inf,
+        60 * config.minutes / mean if config.minutes else math.inf,
+    )
     images = sum(len(patient.images) for patient in (*learn, *judge)) * 256 * 256 * 4 / 1e6
     return {
         "epoch_seconds": [round(seconds, 2) for seconds in epoch_seconds],
-        "epochs": epochs,
-        "minutes": round((seconds + preparing) / 60, 2),
+        "epochs": math.ceil(epochs),
+        "minutes": round((epochs * mean + preparing) / 60, 2),
         "memory_mb": round(psutil.Process().memory_info().rss / 1e6 + images),
     }
 

@@ -15,7 +15,7 @@ from unet.learning.config import TrainingConfig, augmentation_without
 ESTIMATE_SECONDS = 180
 _WHOM = ("training_patients", "validation_patients", "overfit_patient")
 _NUMBERS = {
-    **dict.fromkeys(("filters", "epochs", "batch_size", "seed", "epoch_slices", *_WHOM[:2]), int),
+    **dict.fromkeys(("filters", "slices", "epochs", "batch_size", "seed", "epoch_slices", "fold", *_WHOM[:2]), int),
     **dict.fromkeys(("minutes", "learning_rate"), float),
 }
 
@@ -55,6 +55,7 @@ class Request:
             "data": self.data,
             "filters": c.filters,
             "sizes": ",".join(map(str, c.sizes)),
+            "slices": c.slices,
             "epochs": c.epochs,
             "minutes": c.minutes,
             "batch-size": c.batch_size,
@@ -66,6 +67,7 @@ class Request:
             "architecture": c.architecture,
             "without": ",".join(c.augmentation.switched_off()),
             "from-weights": c.from_weights,
+            "fold": c.fold,
             "training-patients": self.training_patients,
             "validation-patients": self.validation_patients,
             "overfit-patient": self.overfit_patient,

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unet.folds import check_fold
 from unet.learning.config import TrainingConfig
 from unet.learning.devices import gpus, mixed_precision_policy
 from unet.learning.events import EventFile
@@ -72,11 +73,14 @@ def train(
 
     Raises:
         TrainingError: nothing to learn from, a patient in both lists, loss not finite, masks that are all empty,
-            nothing to resume; `TrainingStopped` when someone asked for it.
+            nothing to resume, other patients than before; `TrainingStopped` when someone asked for it.
+        DataError: patients that do not fit the fold of the settings.
     """
-    _check(training, validation, allow_overlap)
+    _check(training, validation, allow_overlap, config.fold)
     folder = RunFolder(run_folder)
     folder.check_start(resume)
+    if resume:
+        folder.check_patients(patient_ids(training), patient_ids(validation))
     with built_in(precision or mixed_precision_policy()), folder.recorded_end():
         learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
         return _Run(config, training, validation, folder, learner, say).run(resume)
@@ -93,17 +97,24 @@ def norm_batches(steps: int) -> int:
     return min(NORM_BATCHES, max(6, min(steps, 40), steps // 2))
 
 
-def _check(training: list[Example], validation: list[Example], allow_overlap: bool) -> None:
+def patient_ids(examples: list[Example]) -> list[str]:
+    """Return whose the examples are, in alphabetical order."""
+    return sorted(example.volume.patient_id for example in examples)
+
+
+def _check(training: list[Example], validation: list[Example], allow_overlap: bool, fold: int | None) -> None:
     if not training or not validation:
         raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
     if not any(example.volume.expected_mask.any() for example in validation):
         raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
-    both = {example.volume.patient_id for example in training} & {e.volume.patient_id for e in validation}
+    both = set(patient_ids(training)) & set(patient_ids(validation))
     if both and not allow_overlap:
         raise TrainingError(
             f"{len(both)} patients are in training and validation, the first is {min(both)}: scores would show what "
             "was learnt by heart. Take them out of one."
         )
+    if fold is not None:
+        check_fold(fold, patient_ids(training), patient_ids(validation))
 
 
 class _Run:
@@ -111,7 +122,7 @@ class _Run:
 
     def __init__(self, config, training, validation, folder, learner, say):
         self.config, self.validation, self.folder, self.learner = config, validation, folder, learner
-        self.training_patients = sorted({example.volume.patient_id for example in training})
+        self.training_patients = patient_ids(training)
         self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation)
         self.steps = max(1, (config.epoch_slices or len(self.sampler)) // config.batch_size)  # in an epoch
         self.progress = Progress()
@@ -145,15 +156,17 @@ class _Run:
                     epoch_started = time.monotonic()
                 self.progress.seconds = time.monotonic() - self._started
                 self._heartbeat("training")
-                if self._share_done() >= 1:  # the minutes may be over in the middle of an epoch
+                if self._share_done() >= 1:  # slices or minutes may be over in the middle of an epoch
                     break
             self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
         self._events.close()
         return self.folder.best
 
     def _share_done(self) -> float:
-        """Share of the run that is behind us, in [0, 1], by steps or by time, whichever is further."""
+        """Share of the run that is behind us, in [0, 1], by slices, epochs or time, whichever is further."""
         shares = [0.0]
+        if self.config.slices:
+            shares.append(self.progress.step * self.config.batch_size / self.config.slices)
         if self.config.epochs:
             shares.append(self.progress.step / (self.config.epochs * self.steps))
         if self.config.minutes:
@@ -266,6 +279,8 @@ class _Run:
             "epoch": self.progress.epoch,
             "validation_dice": round(dice, 5),
         }
+        if self.config.fold is not None:  # whom these weights have not seen
+            config["fold"] = self.config.fold
         self.folder.write_best(arrays, config)
 
     def _restore(self) -> None:

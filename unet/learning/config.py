@@ -14,11 +14,14 @@ SCHEDULES = ("cosine", "constant")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of a run. Give `epochs` or `minutes`; both end a run at whichever comes first.
+    """Settings of a run. Give `slices`, `epochs` or `minutes`; a run ends at whichever comes first.
+
+    Slices are the budget to prefer: the same number is the same run on any machine, which minutes are not.
 
     Attributes:
         filters: width of the first level.
         sizes: sides in pixels, one after the other, each for an equal part of the run: small is cheap.
+        slices: length of the run in slices trained on, each draw counted.
         epochs: an epoch draws as many slices as the training patients have, or `epoch_slices`.
         minutes: training time, validation included.
         batch_size: slices in a step, of all workers together.
@@ -31,6 +34,7 @@ class TrainingConfig:
         schedule: `cosine` after the warm-up, or `constant`.
         architecture: one of `ARCHITECTURES`.
         from_weights: name of shipped weights or id of a run to start from; None starts from scratch.
+        fold: of cross-validation (`unet.folds`), the one that validates; None trains on the published split.
     """
 
     filters: int = 32
@@ -47,12 +51,16 @@ class TrainingConfig:
     schedule: str = "cosine"
     architecture: str = "attention-unet"
     from_weights: str | None = None
+    slices: int | None = None
+    fold: int | None = None
 
     def __post_init__(self):
-        if not self.epochs and not self.minutes:
-            raise ValueError("neither epochs nor minutes is set; a run needs one of them to know when it ends")
-        if min(self.epochs or 0, self.minutes or 0) < 0:
-            raise ValueError(f"epochs {self.epochs}, minutes {self.minutes}; expected numbers above 0")
+        lengths = {"slices": self.slices, "epochs": self.epochs, "minutes": self.minutes}
+        if not any(lengths.values()):
+            raise ValueError("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
+        if min(length or 0 for length in lengths.values()) < 0:
+            given = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ValueError(f"{given}; expected numbers above 0")
         for name, allowed in (("loss", LOSS_NAMES), ("schedule", SCHEDULES), ("architecture", ARCHITECTURES)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
