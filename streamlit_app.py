@@ -14,13 +14,14 @@ if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
     from views.limits import UploadLimits
-    from views.memory import give_back_large_blocks
+    from views.shared.memory import give_back_large_blocks
 
     give_back_large_blocks()
     # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
     PagesManager.uses_pages_directory = False
     # what every page needs is imported while the first visitor's browser still loads Streamlit itself
-    threading.Thread(target=lambda: [import_module(name) for name in ("unet.jobs", "pandas")], daemon=True).start()
+    early = "unet.jobs.queue", "pandas"
+    threading.Thread(target=lambda: [import_module(name) for name in early], daemon=True).start()
     app = st.App(__file__, middleware=[Middleware(UploadLimits)])
 else:
     st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page

@@ -1,4 +1,4 @@
-"""Train an Attention U-Net from the command line; `unet.training` is the code behind it.
+"""Train an Attention U-Net from the command line; `unet.training.loop` is the code behind it.
 
 python train.py --data DIR --slices 200000 --run-dir runs/first
 python train.py --data DIR --slices 200000 --fold 0 --run-dir runs/fold-0
@@ -19,10 +19,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from unet import jobs
-from unet.data import DataError, find_data_root, list_patients
-from unet.folds import fold_patients
-from unet.learning.config import (
+from unet.data.folds import fold_patients
+from unet.data.patients import DataError, find_data_root, list_patients
+from unet.jobs import queue
+from unet.jobs.runners import RayRunner, RunnerError, run_in_background
+from unet.training.config import (
     ARCHITECTURES,
     LOSS_NAMES,
     SCHEDULES,
@@ -31,10 +32,9 @@ from unet.learning.config import (
     overfit_config,
     usual_learning_rate,
 )
-from unet.learning.sampling import load_examples, overfit_subset, split_patients
-from unet.runners import RayRunner, RunnerError, run_in_background
-from unet.runs import RunFolder, TrainingError, TrainingStopped, read_config
-from unet.weights import WeightsError, find_weights, load_arrays
+from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
+from unet.training.sampling import load_examples, overfit_subset, split_patients
+from unet.weights.network import WeightsError, find_weights, load_arrays
 
 EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold
 
@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> None:
         if args.strategy == "multi-worker":
             if not (config.slices or config.epochs) or config.minutes:
                 raise ValueError("several machines need --slices or --epochs, and no --minutes: their clocks differ")
-            from unet.learning.devices import worker_index
+            from unet.training.devices import worker_index
 
             worker = worker_index()
         if worker:  # computes the same and writes it down beside the run, where nobody looks
@@ -176,24 +176,23 @@ def run(args: argparse.Namespace) -> None:
         elif not args.estimate:
             if not args.background:  # there the page has cleared it, and a new one is meant for this run
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
-            stack.enter_context(jobs.turn(run_dir))
+            stack.enter_context(queue.turn(run_dir))
 
         choose_kernels(config)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
-        from unet import training
-        from unet.learning import devices
+        from unet.training import devices, loop
 
         if threads:
             devices.limit_threads(threads)
         strategy = devices.make_strategy(args.strategy)
         if args.estimate:
-            from unet.estimate import print_estimate
+            from unet.training.estimate import print_estimate
 
             print_estimate(config, learn, judge)
             return
         if start and config.filters != weights.filters:
-            from unet.learning.widening import widen
             from unet.model import ARCHITECTURES as BUILDERS
+            from unet.weights.widening import widen
 
             start = widen(start, BUILDERS[config.architecture](config.filters, (None, None, 3)), config.seed)
         learn = load_examples(learn[: args.overfit])
@@ -202,7 +201,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             judge = learn if args.overfit_patient else load_examples(judge)
         options = {"allow_overlap": bool(args.overfit or args.overfit_patient), "start": start, "strategy": strategy}
-        best = training.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
+        best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
         print(f"best weights: {best}")
 
 
@@ -229,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
             if not args.estimate:  # before anything is written: a refused folder stays as it is
                 RunFolder(args.run_dir).check_start(args.resume)
                 if args.strategy != "multi-worker":  # whose first worker may be there before the others
-                    jobs.check_idle(args.run_dir)
+                    queue.check_idle(args.run_dir)
             if args.background and not args.estimate:
                 stack.enter_context(RunFolder(args.run_dir).recorded_end())
                 signal.signal(signal.SIGTERM, _terminated)

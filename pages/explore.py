@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from unet.data import DEMO_FOLDER
-from views import page
-from views.download import offer_download
-from views.finder import pick_patient, show_badges
-from views.viewer import show_viewer, viewed_slice
+from unet.data.patients import DEMO_FOLDER
+from views.explore.finder import pick_patient, show_badges
+from views.shared import page
+from views.shared.download import offer_download
+from views.viewer.slice_viewer import show_viewer, viewed_slice
 
 page.start_page("Explore")
 

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from views import page
-from views.finder import pick_patient
-from views.learn import pick_lesson, show_contents, show_input
-from views.learn_inside import show_inside
-from views.learn_score import show_mask, show_score
-from views.learn_split import show_split
-from views.learn_try import show_trials
+from views.explore.finder import pick_patient
+from views.learn.inside import show_inside
+from views.learn.lesson import pick_lesson, show_contents, show_input
+from views.learn.perturb import show_trials
+from views.learn.score import show_mask, show_score
+from views.learn.split import show_split
+from views.shared import page
 
 page.start_page("How it works")
 

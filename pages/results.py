@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from unet.data import DataError
-from unet.protocol import ROWS
+from unet.data.patients import DataError
+from unet.evaluation.protocol import ROWS
 from unet.reports.results import headline_row, rows_of
-from views import page, results
-from views.evaluation import own_report, show_own_evaluation, show_own_problems
+from views.results import report as results
+from views.results.own_patients import own_report, show_own_evaluation, show_own_problems
+from views.shared import page
 
 page.start_page("Results")
 

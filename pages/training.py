@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from views import page
-from views.training_augmentation import show_augmentation
-from views.training_compare import show_comparison
-from views.training_form import show_form
-from views.training_live import show_runs
+from views.shared import page
+from views.training.augmentation import show_augmentation
+from views.training.compare import show_comparison
+from views.training.form import show_form
+from views.training.live import show_runs
 
 page.start_page("Training")
 st.subheader("Train a small network and watch it learn", anchor=False)

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from unet.data import FLAIR
-from unet.scan import IngestError
-from views import page, upload
-from views.export import show_export
-from views.viewer import show_viewer
+from unet.data.patients import FLAIR
+from unet.scans.scan import IngestError
+from views.shared import page
+from views.upload import steps
+from views.upload.export import show_export
+from views.viewer.slice_viewer import show_viewer
 
 page.start_page("Your own MRI")
 
@@ -16,31 +17,31 @@ st.caption(
     "this app measures pictures, it does not diagnose."
 )
 
-reading = upload.pick_files()
+reading = steps.pick_files()
 if reading is None:
     st.stop()
 
-upload.show_problems(reading)
+steps.show_problems(reading)
 if not reading.scans:
     st.stop()
 
 # open until there is a result to look at
 looking = "segmented" not in st.session_state
 with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=looking):
-    scans = upload.show_found(reading.scans)
-mapping, expected = upload.pick_mapping(scans)
+    scans = steps.show_found(reading.scans)
+mapping, expected = steps.pick_mapping(scans)
 flair = scans[mapping[FLAIR].scan]
 
 try:
-    volume, notes, brain, content_hash = upload.volume_of(scans, mapping, expected)
+    volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected)
     weights = page.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
     st.error(page.plain(str(error)), title="This cannot be segmented")
     st.stop()
 for note in notes:
     st.caption(note)
-warnings = upload.show_familiarity(volume, flair)
-upload.show_input(volume, weights.size)
+warnings = steps.show_familiarity(volume, flair)
+steps.show_input(volume, weights.size)
 
 if st.session_state.get("segmented") != content_hash:
     st.button(
@@ -70,10 +71,10 @@ elif "R" in volume.geometry.edges[:2]:
     )
     if neurological:
         shown = (
-            upload.mirrored(volume),
+            steps.mirrored(volume),
             f"{content_hash} mirrored",
             brain[..., ::-1],
-            (weights, upload.Mirrored(running)),
+            (weights, steps.Mirrored(running)),
         )
 show_viewer(*shown, private=True)
 

@@ -26,8 +26,8 @@ from tests.upload_files import (
     tiff_bytes,
     zip_bytes,
 )
-from unet.sandbox import read_upload
-from unet.scan import IngestError
+from unet.scans.sandbox import read_upload
+from unet.scans.scan import IngestError
 
 Files = list[tuple[str, bytes]]
 READ, REFUSED, EITHER = "read", "refused", "either"

@@ -19,12 +19,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from unet import jobs, run_index
-from unet.augmentation import NO_AUGMENTATION
-from unet.data import DEMO_FOLDER, find_data_root, list_patients, load_volume
-from unet.learning.config import TrainingConfig
-from unet.run_request import Request
-from unet.weights import find_weights, load_arrays
+from unet.data.patients import DEMO_FOLDER, find_data_root, list_patients, load_volume
+from unet.jobs import index, queue
+from unet.jobs.request import Request
+from unet.training.augmentation import NO_AUGMENTATION
+from unet.training.config import TrainingConfig
+from unet.weights.network import find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
 PHANTOMS = {"data": DEMO_FOLDER, "training_patients": 4, "validation_patients": 2}
@@ -39,42 +39,42 @@ def wait_until(condition, seconds: float = 600) -> None:
         time.sleep(0.1)
 
 
-def finish(run_id: str) -> run_index.Run:
-    wait_until(lambda: not run_index.find_run(run_id).active, 3600)
-    return run_index.find_run(run_id)
+def finish(run_id: str) -> index.Run:
+    wait_until(lambda: not index.find_run(run_id).active, 3600)
+    return index.find_run(run_id)
 
 
 def kills(args) -> None:
     """Kill a run at random moments of its training; resume it each time."""
-    run_id = jobs.start(Request("kills", TrainingConfig(epochs=100_000, epoch_slices=16, **SMALL), **PHANTOMS))
+    run_id = queue.start(Request("kills", TrainingConfig(epochs=100_000, epoch_slices=16, **SMALL), **PHANTOMS))
     # before the first checkpoint there is nothing to lose: such a run starts over
-    wait_until(lambda: jobs.RunFolder(run_index.runs_folder() / run_id).checkpoint.exists())
+    wait_until(lambda: queue.RunFolder(index.runs_folder() / run_id).checkpoint.exists())
     loadable = lost = 0
     for number in range(args.count):
-        run = run_index.find_run(run_id)
+        run = index.find_run(run_id)
         before = len(run.folder.read_metrics())
-        wait_until(lambda before=before: len(run_index.find_run(run_id).folder.read_metrics()) > before)
+        wait_until(lambda before=before: len(index.find_run(run_id).folder.read_metrics()) > before)
         time.sleep(random.uniform(0, 3))
         os.kill(run.folder.read_process()["pid"], signal.SIGKILL)
-        wait_until(lambda: not run_index.find_run(run_id).active)
-        run = run_index.find_run(run_id)
+        wait_until(lambda: not index.find_run(run_id).active)
+        run = index.find_run(run_id)
         epoch = load_arrays(run.folder.checkpoint)[1]["epoch"]
-        jobs.weights_of(run)
+        queue.weights_of(run)
         loadable += 1
         rows = run.folder.read_metrics()
         lost = max(lost, len(rows) - epoch)
         print(f"{number + 1:3d}: {run.state}, checkpoint of epoch {epoch}, {len(rows)} rows", flush=True)
-        jobs.resume(run)
-    jobs.stop(run_index.find_run(run_id)).join()
-    rows = run_index.find_run(run_id).folder.read_metrics()
+        queue.resume(run)
+    queue.stop(index.find_run(run_id)).join()
+    rows = index.find_run(run_id).folder.read_metrics()
     steady = [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     print(f"{loadable} of {args.count} checkpoints and best weights load; at most {lost} finished epochs lost; ")
-    print(f"curve without gap or double epoch: {steady}; last state {run_index.find_run(run_id).state}")
+    print(f"curve without gap or double epoch: {steady}; last state {index.find_run(run_id).state}")
 
 
 def latency(args) -> None:
     """Time slices through the network as Explore runs it, idle and beside a background run."""
-    from unet.inference import Segmenter
+    from unet.inference.segmenter import Segmenter
 
     segmenter, image = Segmenter(find_weights()), load_volume(list_patients(DEMO_FOLDER)[0][0]).images[12]
 
@@ -89,10 +89,10 @@ def latency(args) -> None:
 
     median_milliseconds()
     idle = median_milliseconds()
-    run_id = jobs.start(Request("latency", TrainingConfig(filters=16, sizes=(128,), minutes=10), **PHANTOMS))
-    wait_until(lambda: run_index.find_run(run_id).status.get("step", 0) > 3)
+    run_id = queue.start(Request("latency", TrainingConfig(filters=16, sizes=(128,), minutes=10), **PHANTOMS))
+    wait_until(lambda: index.find_run(run_id).status.get("step", 0) > 3)
     busy = median_milliseconds()
-    jobs.stop(run_index.find_run(run_id)).join()
+    queue.stop(index.find_run(run_id)).join()
     print(f"median of {args.count}: idle {idle:.0f} ms, beside a run {busy:.0f} ms, {busy / idle:.2f} ×")
 
 
@@ -100,14 +100,14 @@ def overfit(args) -> None:
     """Run the preset "Overfit one patient" and report when its Dice passes 0.9."""
     root = find_data_root()
     patients, _ = list_patients(root)
-    from unet.learning.sampling import split_patients
+    from unet.training.sampling import split_patients
 
     patient = split_patients(patients, 0)[0][0].patient_id
     config = TrainingConfig(
         filters=16, sizes=(128,), minutes=5, epoch_slices=128, learning_rate=3e-3, augmentation=NO_AUGMENTATION
     )
     started = time.monotonic()
-    run = finish(jobs.start(Request("overfit", config, root, overfit_patient=patient)))
+    run = finish(queue.start(Request("overfit", config, root, overfit_patient=patient)))
     rows = run.folder.read_metrics()
     passed = next((row["seconds"] for row in rows if row["validation_dice"] > 0.9), None)
     best = max(row["validation_dice"] for row in rows)
@@ -126,8 +126,8 @@ def augmentation(args) -> None:
 
     config = TrainingConfig(minutes=args.minutes, epoch_slices=96, **SMALL)
     ids = {
-        "with": jobs.start(Request("with augmentation", config, **PHANTOMS)),
-        "without": jobs.start(
+        "with": queue.start(Request("with augmentation", config, **PHANTOMS)),
+        "without": queue.start(
             Request("without augmentation", replace(config, augmentation=NO_AUGMENTATION), **PHANTOMS)
         ),
     }
@@ -164,11 +164,11 @@ OURS = """
 import os, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import sys, keras, tensorflow as tf
-from unet.data import DEMO_FOLDER, list_patients
-from unet.learning.devices import mixed_precision_policy
-from unet.learning.learner import Learner
-from unet.learning.sampling import SliceSampler, load_examples
-from unet.learning.config import TrainingConfig
+from unet.data.patients import DEMO_FOLDER, list_patients
+from unet.training.devices import mixed_precision_policy
+from unet.training.learner import Learner
+from unet.training.sampling import SliceSampler, load_examples
+from unet.training.config import TrainingConfig
 from concurrent.futures import ThreadPoolExecutor
 keras.config.set_dtype_policy(mixed_precision_policy())
 config = TrainingConfig(filters={filters}, sizes=({size},), epochs=1, batch_size={batch})
@@ -210,9 +210,9 @@ def restart(args) -> None:
     """Kill the server during a run and see how soon the page of a new one shows it."""
     from views.benchmark import running_browser, running_server, wait_until_healthy
 
-    run_id = jobs.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
-    pid = run_index.find_run(run_id).folder.read_process()["pid"]
-    wait_until(lambda: len(run_index.find_run(run_id).folder.read_metrics()) > 1)
+    run_id = queue.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
+    pid = index.find_run(run_id).folder.read_process()["pid"]
+    wait_until(lambda: len(index.find_run(run_id).folder.read_metrics()) > 1)
     with running_browser() as browser:
         for number in range(2):
             with running_server() as (host, server):
@@ -226,9 +226,9 @@ def restart(args) -> None:
                 print(f"server {number + 1}: run on the page after {time.monotonic() - started:.1f} s")
                 page.close()
             # `running_server` has ended the server by now; the run must not care
-    run = run_index.find_run(run_id)
+    run = index.find_run(run_id)
     print(f"run {run.state}, same process: {run.folder.read_process()['pid'] == pid}")
-    jobs.stop(run).join()
+    queue.stop(run).join()
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet.augmentation import NO_AUGMENTATION, Augmentation, augment
 from unet.metrics import dice_score
 from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 
 PLAIN = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 0, 100)))  # 200 becomes 2.0
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from unet import benchmark, benchmark_engines
-from unet.benchmark_engines import LOADERS, in_own_process, write_networks
-from unet.benchmark_network import convolution_flop, synthetic_network, synthetic_slice
-from unet.engines import export_openvino, output_names
-from unet.folding import fold_steps_up
+from unet.benchmark import engines
+from unet.benchmark import run as benchmark
+from unet.benchmark.engines import LOADERS, in_own_process, write_networks
+from unet.benchmark.network import convolution_flop, synthetic_network, synthetic_slice
+from unet.inference.engines import export_openvino, output_names
+from unet.inference.folding import fold_steps_up
 
 openvino = pytest.importorskip("openvino")
 
@@ -84,9 +85,9 @@ def test_rounds_interleave_the_engines_and_count_the_second_of_two_calls(monkeyp
 
         return run
 
-    monkeypatch.setattr(benchmark_engines.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(engines.time, "perf_counter", lambda: clock[0])
     calls = {"a": call("a", 9, 1, 9, 3), "b": call("b", 9, 5, 9, 5)}
-    assert benchmark_engines.median_milliseconds(calls, rounds=2) == {"a": 2000, "b": 5000}
+    assert engines.median_milliseconds(calls, rounds=2) == {"a": 2000, "b": 5000}
     assert order == ["b", "b", "a", "a", "a", "a", "b", "b"]
 
 

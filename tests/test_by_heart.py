@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unet.by_heart import describe, learn, scores
-from unet.data import Volume
+from unet.data.patients import Volume
+from unet.lessons.nearest_neighbour import describe, learn, scores
 
 
 def volume(patient_id: str, left_edges: list[int], lesions: list[int], known: list[bool] | None = None) -> Volume:

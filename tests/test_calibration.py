@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from unet.calibration import ErrorDetection, Reliability, area_under_curve
+from unet.evaluation.calibration import ErrorDetection, Reliability, area_under_curve
 
 
 def test_perfect_calibration_has_no_error():

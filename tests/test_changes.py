@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unet.changes import Change, grown, half_as_wide, shifted
-from unet.data import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.lessons.perturbation import Change, grown, half_as_wide, shifted
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 
 IMAGE = np.random.default_rng(0).integers(0, 200, (32, 48, 3), np.uint8)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unet.clinical import ClinicalRecord, clinical_record, institution, read_clinical_table
+from unet.data.clinical import ClinicalRecord, clinical_record, institution, read_clinical_table
 
 HEADER = (
     "Patient;RNASeqCluster;MethylationCluster;miRNACluster;CNCluster;RPPACluster;OncosignCluster;COCCluster;"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet import data
-from unet.data import (
+from unet.data import patients as data
+from unet.data.patients import (
     DataError,
     PatientSummary,
     Volume,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unet.data import DEMO_FOLDER
+from unet.data.patients import DEMO_FOLDER
 
 PROJECT = Path(__file__).resolve().parent.parent
 # float32, in which only the order of sums differs; small enough that tracing is most of the time
@@ -105,8 +105,8 @@ def test_several_machines_need_a_length_in_epochs(tmp_path):
 
 
 def test_batches_that_cannot_be_shared_evenly_are_refused():
-    from unet.learning.config import TrainingConfig
-    from unet.learning.learner import Learner
+    from unet.training.config import TrainingConfig
+    from unet.training.learner import Learner
 
     class Three:
         num_replicas_in_sync = 3

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from unet import download
-from unet.data import DataError, find_data_root, list_patients, load_volume
+from unet.data import download
+from unet.data.patients import DataError, find_data_root, list_patients, load_volume
 
 PATIENTS = ("TCGA_AA_0001_20000101", "TCGA_AA_0002_20000102")
 Usage = namedtuple("Usage", "total used free")
@@ -111,7 +111,7 @@ def test_download_into_the_cache_is_found_by_the_app(kaggle, home, monkeypatch):
     assert problems == []
     assert load_volume(patients[0]).images.shape == (2, 16, 16, 3)
     assert root == home / "cache/datasets/mateuszbuda/lgg-mri-segmentation/versions/2/kaggle_3m"
-    monkeypatch.setattr("unet.data.PROJECT_FOLDER", home)
+    monkeypatch.setattr("unet.data.patients.PROJECT_FOLDER", home)
     assert find_data_root() == root
     assert kaggle.requests == ["GetDataset", "DownloadDataset", "archive"]
     shares = [share for share, _ in calls]

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from unet import evaluation
 from unet.__main__ import main
-from unet.data import DEMO_FOLDER, DataError, list_patients, load_volume
-from unet.evaluation import PatientScore
+from unet.data.patients import DEMO_FOLDER, DataError, list_patients, load_volume
+from unet.evaluation import evaluate as evaluation
+from unet.evaluation.evaluate import PatientScore
 
 TWO = ["PHANTOM_ICBM_0001_20260101", "PHANTOM_ICBM_0003_20260103"]
 

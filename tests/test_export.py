@@ -17,16 +17,25 @@ from pydicom.uid import EnhancedMRImageStorage
 
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.export import Result, can_be_dicom_seg, lesion_size, mask_pictures, to_csv, to_dicom_seg, to_nifti, to_png
-from unet.formats import FORMATS
-from unet.inference import Segmenter
-from unet.mapping import build_volume, suggest
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.export.formats import FORMATS
+from unet.export.html_report import to_html
+from unet.export.result import (
+    Result,
+    can_be_dicom_seg,
+    lesion_size,
+    mask_pictures,
+    to_csv,
+    to_dicom_seg,
+    to_nifti,
+    to_png,
+)
+from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
-from unet.readers import read_files
-from unet.reports.sheet import to_html
-from unet.scan import IngestError
-from unet.weights import find_weights
+from unet.scans.assemble import build_volume, suggest
+from unet.scans.reader import read_files
+from unet.scans.scan import IngestError
+from unet.weights.network import find_weights
 
 WEIGHTS = find_weights()
 SECRETS = (b"Doe", b"SECRET", b"19500101")

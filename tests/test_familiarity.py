@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.familiarity import compare, training_ranges, warnings_of
-from unet.scan import Scan
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.scans.domain_check import compare, training_ranges, warnings_of
+from unet.scans.scan import Scan
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from unet import features
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.engines import InferenceError, export_openvino, load_keras_model
-from unet.features import FeatureReader, most_varied, receptive_field
-from unet.inference import Segmenter
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference.engines import InferenceError, export_openvino, load_keras_model
+from unet.inference.segmenter import Segmenter
+from unet.lessons import features
+from unet.lessons.features import FeatureReader, most_varied, receptive_field
 from unet.model import attention_unet, plain_unet
 from unet.preprocessing import Fit, intensity_statistics, normalise
-from unet.weights import Weights, find_weights
+from unet.weights.network import Weights, find_weights
 
 SLICE = 13
 

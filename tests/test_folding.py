@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from unet.engines import OpenVinoEngine, export_openvino, output_names
-from unet.folding import fold_steps_up, folded_bias, folded_kernel
+from unet.inference.engines import OpenVinoEngine, export_openvino, output_names
+from unet.inference.folding import fold_steps_up, folded_bias, folded_kernel
 from unet.model import attention_unet, plain_unet
-from unet.weights import find_weights, shipped_names
+from unet.weights.network import find_weights, shipped_names
 
 openvino = pytest.importorskip("openvino")
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import train as command_line
-from unet import training
-from unet.data import DataError, Patient, Volume, published_splits
-from unet.folds import FOLDS, check_fold, fold_patients, make_folds, published_folds
-from unet.learning.config import TrainingConfig
-from unet.learning.sampling import Example
+from unet.data.folds import FOLDS, check_fold, fold_patients, make_folds, published_folds
+from unet.data.patients import DataError, Patient, Volume, published_splits
 from unet.preprocessing import intensity_statistics
-from unet.training import TrainingError, train
+from unet.training import loop
+from unet.training.config import TrainingConfig
+from unet.training.loop import TrainingError, train
+from unet.training.sampling import Example
 
 EIGHTY_EIGHT = sorted(published_splits()["train"] + published_splits()["validation"])
 EVERYONE = [
@@ -114,10 +114,10 @@ def test_command_line_trains_on_the_other_four_folds(tmp_path, write_tiny_patien
     given = {}
 
     def fake_train(config, learn, judge, run_folder, resume, **options):
-        given.update(config=config, learn=training.patient_ids(learn), judge=training.patient_ids(judge))
+        given.update(config=config, learn=loop.patient_ids(learn), judge=loop.patient_ids(judge))
         return run_folder / "best"
 
-    monkeypatch.setattr(training, "train", fake_train)
+    monkeypatch.setattr(loop, "train", fake_train)
     words = ["--data", str(tmp_path / "data"), "--slices", "8", "--fold", "3", "--run-dir", str(tmp_path / "run")]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     assert command_line.main() == 0

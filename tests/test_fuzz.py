@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import hostile
-from unet import readers
-from unet.readers import read_files
-from unet.scan import IngestError
+from unet.scans import reader as readers
+from unet.scans.reader import read_files
+from unet.scans.scan import IngestError
 
 EXAMPLES = int(os.environ.get("UNET_FUZZ", 210))
 KINDS = tuple(hostile.good())

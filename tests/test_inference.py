@@ -12,14 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet import benchmark, inference
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.engines import InferenceError, Setting, openvino_model
-from unet.inference import RunningSegmentation, Segmenter, Turns
+from unet.benchmark import run as benchmark
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference import segmenter as inference
+from unet.inference.engines import InferenceError, Setting, openvino_model
+from unet.inference.segmenter import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
 from unet.model import built_in
 from unet.preprocessing import intensity_statistics
-from unet.weights import WeightsError, find_weights
+from unet.weights.network import WeightsError, find_weights
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +280,8 @@ def test_serving_does_not_import_tensorflow(weights):
     openvino_model(weights)  # converted once, from now on cached
     program = (
         "import sys, numpy as np\n"
-        "from unet.inference import Segmenter\n"
-        "from unet.weights import find_weights\n"
+        "from unet.inference.segmenter import Segmenter\n"
+        "from unet.weights.network import find_weights\n"
         "Segmenter(find_weights()).predict(np.zeros((64, 64, 3), np.uint8))\n"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)\n"
     )

@@ -18,11 +18,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unet import jobs, run_index, runners
-from unet.data import DEMO_FOLDER
-from unet.learning.config import TrainingConfig, augmentation_without
-from unet.run_request import JobError, Limits, Request, offered_folders
-from unet.runs import RunFolder
+from unet.data.patients import DEMO_FOLDER
+from unet.jobs import index, runners
+from unet.jobs import queue as jobs
+from unet.jobs.request import JobError, Limits, Request, offered_folders
+from unet.training.config import TrainingConfig, augmentation_without
+from unet.training.run_folder import RunFolder
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = TrainingConfig(filters=4, sizes=(64,), epochs=2)
@@ -32,8 +33,8 @@ STAND_IN = """
 import errno, os, sys, time
 sys.path.insert(0, {project!r})
 from pathlib import Path
-from unet import jobs
-from unet.runs import RunFolder, TrainingStopped
+from unet.jobs import queue as jobs
+from unet.training.run_folder import RunFolder, TrainingStopped
 run_dir = Path(next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--run-dir=")))
 folder = RunFolder(run_dir)
 with folder.recorded_end(), jobs.turn(run_dir, 0.05):
@@ -65,7 +66,7 @@ def root(tmp_path, monkeypatch) -> Path:
     for name in ("", "_FILTERS", "_MINUTES", "_PATIENTS", "_RUNS", "_QUEUE"):
         monkeypatch.delenv(f"UNET_TRAINING{name}", raising=False)
     yield tmp_path / "runs"
-    for run in run_index.list_runs():
+    for run in index.list_runs():
         if run.active:
             runners.LocalRunner().end(run.folder.read_process(), force=True)
 
@@ -81,11 +82,11 @@ def wait_for(condition, seconds: float = 40):
 
 
 def state_of(run_id: str) -> str:
-    return run_index.find_run(run_id).state
+    return index.find_run(run_id).state
 
 
-def ended(run_id: str) -> run_index.Run | None:
-    run = run_index.find_run(run_id)
+def ended(run_id: str) -> index.Run | None:
+    run = index.find_run(run_id)
     return None if run.active else run
 
 
@@ -101,7 +102,7 @@ def test_two_visitors_start_at_once_and_take_turns(root, monkeypatch):
     first, second = jobs.start(REQUEST), jobs.start(REQUEST)
     assert first != second
     wait_for(lambda: {state_of(first), state_of(second)} == {"training", "queued"})
-    waiting = next(run for run in run_index.list_runs() if run.state == "queued")
+    waiting = next(run for run in index.list_runs() if run.state == "queued")
     assert waiting.place == 1
     assert wait_for(lambda: ended(first)).state == "finished"
     assert wait_for(lambda: ended(second)).state == "finished"
@@ -115,13 +116,13 @@ def test_queue_keeps_its_order_and_a_stopped_one_leaves_it(root, monkeypatch):
     wait_for(lambda: running(ids[0]))
     for place in (1, 2, 3):
         ids.append(jobs.start(REQUEST))
-        assert wait_for(lambda: run_index.find_run(ids[-1]).place) == place
-    jobs.stop(run_index.find_run(ids[1]))
+        assert wait_for(lambda: index.find_run(ids[-1]).place) == place
+    jobs.stop(index.find_run(ids[1]))
     assert wait_for(lambda: ended(ids[1])).state == "stopped"
-    assert [run_index.find_run(id_).place for id_ in ids[2:]] == [1, 2]
-    jobs.stop(run_index.find_run(ids[0]))
+    assert [index.find_run(id_).place for id_ in ids[2:]] == [1, 2]
+    jobs.stop(index.find_run(ids[0]))
     wait_for(lambda: running(ids[2]))
-    assert wait_for(lambda: run_index.find_run(ids[3]).place) == 1
+    assert wait_for(lambda: index.find_run(ids[3]).place) == 1
 
 
 def test_lock_of_a_killed_run_is_free(root, monkeypatch):
@@ -130,9 +131,9 @@ def test_lock_of_a_killed_run_is_free(root, monkeypatch):
     wait_for(lambda: running(first))
     second = jobs.start(REQUEST)
     wait_for(lambda: state_of(second) == "queued")
-    os.kill(run_index.find_run(first).folder.read_process()["pid"], signal.SIGKILL)
+    os.kill(index.find_run(first).folder.read_process()["pid"], signal.SIGKILL)
     wait_for(lambda: running(second))
-    run = run_index.find_run(first)
+    run = index.find_run(first)
     assert run.state == "interrupted"
     assert "killed" in run.reason
 
@@ -144,8 +145,8 @@ def test_stop_leaves_no_process(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    handle = run_index.find_run(run_id).folder.read_process()
-    jobs.stop(run_index.find_run(run_id)).join()
+    handle = index.find_run(run_id).folder.read_process()
+    jobs.stop(index.find_run(run_id)).join()
     assert state_of(run_id) == "stopped"
     assert not psutil.pid_exists(handle["pid"]) or psutil.Process(handle["pid"]).status() == psutil.STATUS_ZOMBIE
 
@@ -157,8 +158,8 @@ def test_a_run_that_does_not_listen_is_killed(root, monkeypatch):
     monkeypatch.setattr(jobs, "TERMINATE_SECONDS", 1)
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    handle = run_index.find_run(run_id).folder.read_process()
-    jobs.stop(run_index.find_run(run_id)).join()
+    handle = index.find_run(run_id).folder.read_process()
+    jobs.stop(index.find_run(run_id)).join()
     assert not runners.LocalRunner().is_alive(handle)
     assert state_of(run_id) == "stopped"
 
@@ -201,7 +202,7 @@ def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunF
 
 def test_dead_process_reads_interrupted(root):
     folder = dead_run(root, epoch=3)
-    run = run_index.find_run(folder.path.name)
+    run = index.find_run(folder.path.name)
     assert (run.state, run.active, run.status["epoch"]) == ("interrupted", False, 3)
 
 
@@ -218,9 +219,9 @@ def test_process_id_that_was_used_again_is_not_the_run(root):
 
 
 def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
-    monkeypatch.setattr(run_index, "oom_kills", lambda: 4)
+    monkeypatch.setattr(index, "oom_kills", lambda: 4)
     assert state_of(dead_run(root).path.name) == "out of memory"
-    monkeypatch.setattr(run_index, "oom_kills", lambda: 3)
+    monkeypatch.setattr(index, "oom_kills", lambda: 3)
     folder = dead_run(root, "20260101-000000-beef")
     (folder.path / "output.txt").write_text("terminate called after throwing an instance of 'std::bad_alloc'")
     assert state_of(folder.path.name) == "out of memory"
@@ -229,7 +230,7 @@ def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
 def test_verdict_is_written_down_and_stays(root, monkeypatch):
     folder = dead_run(root)
     assert state_of(folder.path.name) == "interrupted"
-    monkeypatch.setattr(run_index, "oom_kills", lambda: 99)  # of others, later
+    monkeypatch.setattr(index, "oom_kills", lambda: 99)  # of others, later
     assert state_of(folder.path.name) == "interrupted"
 
 
@@ -247,12 +248,12 @@ def test_resume_of_a_killed_run_and_nothing_else(root, monkeypatch):
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
     with pytest.raises(JobError, match="only a run that was cut off"):
-        jobs.resume(run_index.find_run(run_id))
-    os.kill(run_index.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
+        jobs.resume(index.find_run(run_id))
+    os.kill(index.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
     wait_for(lambda: ended(run_id))
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
-    jobs.resume(run_index.find_run(run_id))
-    assert run_index.find_run(run_id).active
+    jobs.resume(index.find_run(run_id))
+    assert index.find_run(run_id).active
     run = wait_for(lambda: ended(run_id))
     assert run.state == "finished"
     with pytest.raises(JobError, match="is finished"):
@@ -263,20 +264,20 @@ def test_stopped_run_resumes_without_its_old_flag(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    jobs.stop(run_index.find_run(run_id)).join()
+    jobs.stop(index.find_run(run_id)).join()
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
-    jobs.resume(run_index.find_run(run_id))
+    jobs.resume(index.find_run(run_id))
     assert wait_for(lambda: ended(run_id)).state == "finished"
 
 
 def test_delete(root, monkeypatch):
     folder = dead_run(root)
-    jobs.delete(run_index.find_run(folder.path.name))
-    assert run_index.list_runs() == []
+    jobs.delete(index.find_run(folder.path.name))
+    assert index.list_runs() == []
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     with pytest.raises(JobError, match="stop it first"):
-        jobs.delete(run_index.find_run(run_id))
+        jobs.delete(index.find_run(run_id))
 
 
 def test_uploads_that_a_dead_server_left_behind_are_removed(root):
@@ -293,19 +294,19 @@ def test_uploads_that_a_dead_server_left_behind_are_removed(root):
 
 def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
-    seen = run_index.find_run(dead_run(root).path.name)  # as a page showed it a moment ago
+    seen = index.find_run(dead_run(root).path.name)  # as a page showed it a moment ago
     jobs.resume(seen)
     with pytest.raises(JobError, match="stop it first"):
         jobs.delete(seen)
-    assert run_index.find_run(seen.id).active
+    assert index.find_run(seen.id).active
 
 
 def test_a_run_that_somebody_else_deleted_is_not_resumed(root):
-    seen = run_index.find_run(dead_run(root).path.name)
+    seen = index.find_run(dead_run(root).path.name)
     jobs.delete(seen)
     with pytest.raises(JobError, match="t was deleted meanwhile"):
         jobs.resume(seen)
-    assert run_index.list_runs() == []
+    assert index.list_runs() == []
 
 
 def test_a_run_without_a_checkpoint_starts_over(root, monkeypatch):
@@ -314,14 +315,14 @@ def test_a_run_without_a_checkpoint_starts_over(root, monkeypatch):
     folder.previews.path.mkdir()
     for file in (folder.metrics, folder.previews.epoch(1)):
         file.touch()
-    jobs.resume(run_index.find_run(folder.path.name))
+    jobs.resume(index.find_run(folder.path.name))
     assert not folder.metrics.exists()
     assert folder.previews.epochs() == []
     wait_for(lambda: ended(folder.path.name))
 
 
 def test_a_stop_that_a_restarted_server_forgot_can_be_asked_for_again(root):
-    run = run_index.find_run(dead_run(root).path.name)
+    run = index.find_run(dead_run(root).path.name)
     assert not jobs.is_stopping(run)
     jobs.stop(run)
     assert jobs.is_stopping(run)
@@ -344,7 +345,7 @@ def test_a_path_is_no_run(root):
     dead_run(root)
     for name in ("..", "../runs", "/etc", "", ".", "20260101-000000-abcd/best"):
         with pytest.raises(JobError, match="There is no run"):
-            run_index.find_run(name)
+            index.find_run(name)
 
 
 def test_export_leaves_uploads_and_checkpoint_out(root):
@@ -353,7 +354,7 @@ def test_export_leaves_uploads_and_checkpoint_out(root):
     for name in ("data/A/A_1.tif", "checkpoint.npz", ".reserve", *kept):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_bytes(b"x")
-    names = zipfile.ZipFile(BytesIO(jobs.export_zip(run_index.find_run(folder.path.name)))).namelist()
+    names = zipfile.ZipFile(BytesIO(jobs.export_zip(index.find_run(folder.path.name)))).namelist()
     inside = {name.removeprefix(f"{folder.path.name}/") for name in names}
     assert inside == {"request.json", "status.json"} | kept
 
@@ -363,11 +364,11 @@ def test_export_names_no_folder_of_the_server(root):
     (folder.path / "output.txt").write_text("best weights: /srv/runs/a/best\n")
     request = {"title": "mine", "arguments": ["--data=/srv/my patients/lgg", "--epochs=2"], "time": 1.0}
     (folder.path / "request.json").write_text(json.dumps(request))
-    archive = zipfile.ZipFile(BytesIO(jobs.export_zip(run_index.find_run(folder.path.name))))
+    archive = zipfile.ZipFile(BytesIO(jobs.export_zip(index.find_run(folder.path.name))))
     inside = {Path(name).name: json.loads(archive.read(name)) for name in archive.namelist()}
     assert set(inside) == {"request.json", "status.json"}
     assert inside["request.json"] == {**request, "arguments": ["--data=lgg", "--epochs=2"]}
-    assert run_index.find_run(folder.path.name).request == request  # a resumed run needs the folder
+    assert index.find_run(folder.path.name).request == request  # a resumed run needs the folder
 
 
 # --- a restarted server
@@ -376,10 +377,10 @@ def test_export_names_no_folder_of_the_server(root):
 def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     program = (
-        "import sys; from pathlib import Path; from unet import jobs, runners\n"
-        "from unet.run_request import Request; from unet.learning.config import TrainingConfig\n"
+        "import sys; from pathlib import Path; from unet.jobs import queue, runners\n"
+        "from unet.jobs.request import Request; from unet.training.config import TrainingConfig\n"
         f"runners.COMMAND = {runners.COMMAND!r}\n"
-        f"print(jobs.start(Request('t', TrainingConfig(epochs=1), Path({str(DEMO_FOLDER)!r}))), flush=True)\n"
+        f"print(queue.start(Request('t', TrainingConfig(epochs=1), Path({str(DEMO_FOLDER)!r}))), flush=True)\n"
         "import time; time.sleep(60)\n"
     )
     server = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
@@ -388,7 +389,7 @@ def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
     server.send_signal(signal.SIGKILL)
     server.wait()
     before = time.monotonic()
-    run = run_index.find_run(run_id)  # everything the new server knows comes from the folders
+    run = index.find_run(run_id)  # everything the new server knows comes from the folders
     assert time.monotonic() - before < 1
     assert (run.state, run.title) == ("training", "t")
     jobs.stop(run).join()
@@ -413,7 +414,7 @@ def test_limits_of_the_host(root, monkeypatch):
     ):
         with pytest.raises(JobError, match=words):
             jobs.start(request)
-    assert run_index.list_runs() == []
+    assert index.list_runs() == []
 
 
 @pytest.mark.parametrize(
@@ -432,16 +433,16 @@ def test_limits_hold_for_a_resumed_run_too(root, monkeypatch, variable, value, w
     cut_off.metrics.touch()
     monkeypatch.setenv(variable, value)
     with pytest.raises(JobError, match=words):
-        jobs.resume(run_index.find_run(cut_off.path.name))
+        jobs.resume(index.find_run(cut_off.path.name))
     assert state_of(cut_off.path.name) == "interrupted" and cut_off.metrics.exists()
 
 
 def test_full_disk_refuses_a_resumed_run(root, monkeypatch):
-    run = run_index.find_run(dead_run(root).path.name)
+    run = index.find_run(dead_run(root).path.name)
     monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
     with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
         jobs.resume(run)
-    assert not run_index.find_run(run.id).active
+    assert not index.find_run(run.id).active
 
 
 def test_request_is_read_back_from_its_arguments():
@@ -471,7 +472,7 @@ def test_training_switched_off(root, monkeypatch):
     with pytest.raises(JobError, match="switched off"):
         jobs.start(REQUEST)
     with pytest.raises(JobError, match="switched off"):
-        jobs.resume(run_index.find_run(dead_run(root).path.name))
+        jobs.resume(index.find_run(dead_run(root).path.name))
 
 
 def test_a_limit_that_is_no_number(monkeypatch):
@@ -487,7 +488,7 @@ def test_oldest_runs_make_room(root, monkeypatch):
         (folder.path / "request.json").write_text(json.dumps(content))
     monkeypatch.setenv("UNET_TRAINING_RUNS", "2")
     new = jobs.start(REQUEST)
-    assert {run.id for run in run_index.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
+    assert {run.id for run in index.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
 
 
 def test_full_queue_and_full_disk_are_refused(root, monkeypatch):

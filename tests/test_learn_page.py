@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.engines import InferenceError, export_openvino, openvino_model
-from unet.inference import Segmenter
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference.engines import InferenceError, export_openvino, openvino_model
+from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
 from unet.model import plain_unet
-from unet.runs import RunFolder
-from unet.weights import find_weights, half_precision, variable_arrays
-from views import page
-from views.learn_gates import verdict
-from views.learn_inside import _reader
-from views.learn_try import _looks_again
+from unet.training.run_folder import RunFolder
+from unet.weights.network import find_weights, half_precision, variable_arrays
+from views.learn.gates import verdict
+from views.learn.inside import _reader
+from views.learn.perturb import _looks_again
+from views.shared import page
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -231,7 +231,7 @@ def test_a_network_that_cannot_be_looked_into_leaves_the_rest(start, monkeypatch
     def refuse(weights):
         raise InferenceError("Looking inside the network needs OpenVINO: pip install openvino")
 
-    monkeypatch.setattr("views.learn_inside.FeatureReader", refuse)
+    monkeypatch.setattr("views.learn.inside.FeatureReader", refuse)
     _reader.clear()
     app = start(slice="3")  # that no other test has looked into
     assert not app.exception

@@ -11,7 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROGRAM = """
 import sys
 import numpy as np, psutil
-from views.memory import give_back_large_blocks
+from views.shared.memory import give_back_large_blocks
 if sys.argv[1] == "give back":
     give_back_large_blocks()
 resident = lambda: psutil.Process().memory_info().rss / 2**20

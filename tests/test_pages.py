@@ -8,9 +8,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from unet.data import DEMO_FOLDER
-from unet.inference import Segmenter
-from views.finder import _matches
+from unet.data.patients import DEMO_FOLDER
+from unet.inference.segmenter import Segmenter
+from views.explore.finder import _matches
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -196,20 +196,20 @@ def test_a_folder_without_patients_is_an_error_with_a_remedy(start, tmp_path):
 
 
 def test_changed_weights_are_refused(start, monkeypatch, tmp_path):
-    import unet.weights
+    import unet.weights.network
 
     folder = tmp_path / "weights" / "attention-unet-32"
-    shutil.copytree(unet.weights.WEIGHTS_FOLDER / "attention-unet-32", folder)
+    shutil.copytree(unet.weights.network.WEIGHTS_FOLDER / "attention-unet-32", folder)
     with (folder / "weights.npz").open("ab") as file:
         file.write(b"x")
-    monkeypatch.setattr(unet.weights, "WEIGHTS_FOLDER", folder.parent)
+    monkeypatch.setattr(unet.weights.network, "WEIGHTS_FOLDER", folder.parent)
     app = start()
     assert "truncated or was changed" in app.error[0].value
     assert not app.exception
 
 
 def test_opening_slice():
-    from views.simple_viewer import opening_slice
+    from views.viewer.simple_viewer import opening_slice
 
     class Volume:
         expected_mask = np.zeros((5, 2, 2), np.uint8)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet import inference
-from unet.data import DEMO_FOLDER, Volume, list_patients, load_volume
-from unet.engines import Setting
-from unet.inference import RunningSegmentation, Segmenter
+from unet.data.patients import DEMO_FOLDER, Volume, list_patients, load_volume
+from unet.inference import segmenter
+from unet.inference.engines import Setting
+from unet.inference.segmenter import RunningSegmentation, Segmenter
 from unet.postprocessing import PostProcessing
-from unet.weights import find_weights
-from views.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts
+from unet.weights.network import find_weights
+from views.viewer.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts
 
 
 def unpacked(parcel: bytes) -> tuple[dict, dict[str, np.ndarray]]:
@@ -100,7 +100,7 @@ def test_parcels_come_outward_from_the_slice_that_is_looked_at(near, expected):
 def test_a_prediction_runs_only_what_its_parcel_needs(monkeypatch):
     volume = load_volume(list_patients(DEMO_FOLDER)[0][0])
     volume = replace(volume, images=volume.images[8:14])
-    monkeypatch.setattr(inference, "fastest_setting", lambda *_: Setting())  # one at a time: passes are counted
+    monkeypatch.setattr(segmenter, "fastest_setting", lambda *_: Setting())  # one at a time: passes are counted
     network = Segmenter(find_weights())
     running = RunningSegmentation(network, volume.images)
     header, arrays = unpacked(prediction_parcel(running, 4, "abc", "m"))

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.upload_files import zip_bytes
-from unet import patient_upload, sandbox
-from unet.data import DataError, list_patients, load_volume
-from unet.patient_upload import store_patients
+from unet.data.patients import DataError, list_patients, load_volume
+from unet.scans import patient_folders, sandbox
+from unet.scans.patient_folders import store_patients
 
 
 def tiff(shape=(16, 16, 3), value=7) -> bytes:
@@ -79,7 +79,7 @@ def png() -> bytes:
         (b"II*\x00", "cut off or damaged"),
         (png(), "expected a TIFF of one"),
         (huge_header(), "which the file cannot hold"),
-        (b"II*\x00" + bytes(patient_upload.MAX_FILE), "8 MB"),
+        (b"II*\x00" + bytes(patient_folders.MAX_FILE), "8 MB"),
         (tiff((1100, 16)), "16×1100 pixels, a slice has at most 1024×1024"),
         (zip_bytes([("A_3.tif", tiff()), ("B_4.tif", tiff())]), "B_4.tif: came out of an archive"),
         (cv2.imencode(".tif", np.full((16, 16), 300, np.uint16))[1].tobytes(), "1 channels of 16 bits"),
@@ -98,7 +98,7 @@ def test_nothing_usable_is_an_error_with_a_remedy(tmp_path):
 
 
 def test_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(patient_upload, "MAX_FILES", 2)
+    monkeypatch.setattr(patient_folders, "MAX_FILES", 2)
     with pytest.raises(DataError, match="more than 2 files"):
         store_patients([(f"A_{n}.tif", tiff()) for n in range(3)], tmp_path)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.upload_files import dicom_study, nifti_of, png_bytes, zip_bytes
 from unet.__main__ import main
-from unet.data import DEMO_FOLDER, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.metrics import dice_score
 
 

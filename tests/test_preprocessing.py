@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet.data import list_patients, load_volume
+from unet.data.patients import list_patients, load_volume
 from unet.metrics import dice_score
 from unet.preprocessing import Fit, head_mask, intensity_statistics, normalise
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from unet.data import Volume
-from unet.learning.config import disk_need, parameters
-from unet.learning.preview import (
+from unet.data.patients import Volume
+from unet.preprocessing import intensity_statistics
+from unet.training.config import disk_need, parameters
+from unet.training.previews import (
     MAX_EPOCHS,
     SLICES,
     Previews,
@@ -15,9 +16,8 @@ from unet.learning.preview import (
     predict_slices,
     preview_slices,
 )
-from unet.learning.sampling import Example
-from unet.preprocessing import intensity_statistics
-from unet.weights import WeightsError
+from unet.training.sampling import Example
+from unet.weights.network import WeightsError
 
 
 def example(name: str, areas: list[int], shape: tuple[int, int] = (32, 32)) -> Example:

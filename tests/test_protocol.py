@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unet import protocol
 from unet.__main__ import main
-from unet.clinical import ClinicalRecord
-from unet.data import DEMO_FOLDER, DataError, list_patients
+from unet.data.clinical import ClinicalRecord
+from unet.data.patients import DEMO_FOLDER, DataError, list_patients
+from unet.evaluation import protocol
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.reports import results, slice_results
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unet.data import DEMO_FOLDER, list_patients
-from unet.quantise import QuantisationError, quantise
-from unet.weights import WEIGHTS_FOLDER, find_weights
+from unet.data.patients import DEMO_FOLDER, list_patients
+from unet.release.quantise import QuantisationError, quantise
+from unet.weights.network import WEIGHTS_FOLDER, find_weights
 
 openvino = pytest.importorskip("openvino")
 

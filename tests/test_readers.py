@@ -26,9 +26,9 @@ from tests.upload_files import (
     tiff_bytes,
     zip_bytes,
 )
-from unet.readers import read_files
-from unet.reading.sequences import guess_from_name
-from unet.scan import Scan
+from unet.data.sequences import guess_from_name
+from unet.scans.reader import read_files
+from unet.scans.scan import Scan
 
 RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
 
@@ -247,7 +247,7 @@ def test_sequences_in_names(name, sequence):
 
 
 def test_very_many_pictures_are_kept_in_part(monkeypatch):
-    monkeypatch.setattr("unet.readers.MAX_SCANS", 2)
+    monkeypatch.setattr("unet.scans.reader.MAX_SCANS", 2)
     scans, problems = read_files([(f"{side}.png", png_bytes(slice_image(side))) for side in (20, 22, 24)])
     assert [scan.name for scan in scans] == ["20.png", "22.png"]
     assert problems == ["3 pictures or series; the first 2 are kept. Upload fewer at once."]
@@ -619,7 +619,7 @@ def test_one_file_that_needs_too_much_memory_does_not_take_the_others_along(monk
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr("unet.reading.tiff.read_tiff", exhausted)
+    monkeypatch.setattr("unet.scans.formats.tiff.read_tiff", exhausted)
     [scan], [problem] = read_files([("a.tif", tiff_bytes(RAMP)), ("b.png", png_bytes(slice_image()))])
     assert scan.name == "b.png"
     assert problem == "a.tif: reading it needs more memory than an upload gets. Upload fewer or smaller slices."

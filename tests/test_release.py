@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from unet import cards, release, weights
 from unet.__main__ import main
-from unet.data import DEMO_FOLDER
-from unet.runs import RunFolder
-from unet.weights import WEIGHTS_FOLDER
+from unet.data.patients import DEMO_FOLDER
+from unet.release import card as cards
+from unet.release import ship
+from unet.training.run_folder import RunFolder
+from unet.weights import network as weights
+from unet.weights.network import WEIGHTS_FOLDER
 
 ORIGIN = {
     "command": "python train.py --data /somewhere/private/lgg --filters 16",
@@ -46,8 +48,8 @@ def run_folder(tmp_path):
 
 def test_card_of_a_run_says_what_made_it(run_folder, tmp_path):
     folder = tmp_path / "shipped"
-    release._copy_run(run_folder, str(folder))
-    release.write_card(str(folder), run_folder, ["A note."])
+    ship._copy_run(run_folder, str(folder))
+    ship.write_card(str(folder), run_folder, ["A note."])
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("# shipped\n")
     assert "16 filters, 16 parameters" in card
@@ -59,7 +61,7 @@ def test_card_of_a_run_says_what_made_it(run_folder, tmp_path):
     assert config["sha256"] in card
     assert "private" not in json.dumps(config) + card
     assert weights.find_weights(folder).post_processing == weights.PLAIN
-    release.write_card(str(folder), None, [])  # once more without the run: nothing is forgotten
+    ship.write_card(str(folder), None, [])  # once more without the run: nothing is forgotten
     assert (folder / "README.md").read_text(encoding="utf-8") == card
 
 
@@ -69,14 +71,14 @@ def test_pages_are_utf_8_where_another_encoding_is_the_default(run_folder, tmp_p
 
     monkeypatch.setattr(Path, "write_text", write_text)
     folder = tmp_path / "shipped"
-    release._copy_run(run_folder, str(folder))
-    release.write_card(str(folder), run_folder, ["Größer."])
+    ship._copy_run(run_folder, str(folder))
+    ship.write_card(str(folder), run_folder, ["Größer."])
     assert "Größer." in (folder / "README.md").read_text(encoding="utf-8")
-    monkeypatch.setattr(release.protocol, "evaluate_full", lambda *_: [])
-    monkeypatch.setattr(release.protocol, "full_report", lambda *_: {})
-    monkeypatch.setattr(release.markdown, "evaluation", lambda _: "Größer.")
+    monkeypatch.setattr(ship.protocol, "evaluate_full", lambda *_: [])
+    monkeypatch.setattr(ship.protocol, "full_report", lambda *_: {})
+    monkeypatch.setattr(ship.markdown, "evaluation", lambda _: "Größer.")
     patient = SimpleNamespace(folder=tmp_path / "patient", images=[])
-    release.evaluate_full(SimpleNamespace(weights=None, engine_name=""), [patient], None, None, tmp_path / "page.md")
+    ship.evaluate_full(SimpleNamespace(weights=None, engine_name=""), [patient], None, None, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == "Größer."
 
 
@@ -84,7 +86,7 @@ def test_new_weights_do_not_keep_the_scores_of_the_old(run_folder, tmp_path):
     folder = tmp_path / "shipped"
     folder.mkdir()
     (folder / "test.json").write_text("{}")
-    release._copy_run(run_folder, str(folder))
+    ship._copy_run(run_folder, str(folder))
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "metrics.csv", "weights.npz"]
 
 
@@ -106,10 +108,10 @@ def test_shipped_card_is_what_the_command_writes():
 
 def test_release_on_phantoms_end_to_end(tmp_path, monkeypatch, capsys):
     """A phantom stands for the validation patients."""
-    from unet import evaluation
+    from unet.evaluation import evaluate
 
     ids = ("PHANTOM_ICBM_0003_20260103",)
-    monkeypatch.setattr(evaluation, "published_splits", lambda: {"validation": ids})
+    monkeypatch.setattr(evaluate, "published_splits", lambda: {"validation": ids})
     folder = tmp_path / "mine"
     shutil.copytree(WEIGHTS_FOLDER / "attention-unet-32", folder)
     for name in ("validation.json", "test.json", "phantoms.json", "README.md"):
@@ -134,11 +136,11 @@ def test_a_release_is_of_the_commit_that_it_began_with(tmp_path, monkeypatch):
     shutil.copytree(WEIGHTS_FOLDER / "attention-unet-32", folder)
     phantom = "PHANTOM_ICBM_0005_20260105"
     shutil.copytree(DEMO_FOLDER / phantom, tmp_path / "demo" / phantom)
-    monkeypatch.setattr(release, "DEMO_FOLDER", tmp_path / "demo")
+    monkeypatch.setattr(ship, "DEMO_FOLDER", tmp_path / "demo")
     versions = iter(["abc", "abc-dirty"])
-    monkeypatch.setattr(release, "code_version", lambda: next(versions))
+    monkeypatch.setattr(ship, "code_version", lambda: next(versions))
     monkeypatch.setattr("sys.argv", ["unet", "release", "--data", "/private/lgg", "--note", "it's (a) note"])
-    release.release(str(folder), None, None, ["phantoms"], "auto", [], choose=False)
+    ship.release(str(folder), None, None, ["phantoms"], "auto", [], choose=False)
     made = json.loads((folder / "phantoms.json").read_text())["protocol"]
     assert made["commit"] == "abc"
     words = ["release", "--data", "lgg", "--note", "it's (a) note"]

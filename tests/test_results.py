@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from unet.data import DataError
+from unet.data.patients import DataError
 from unet.reports import charts, results, slice_results
 from unet.reports.figures import chart_png
-from unet.weights import WEIGHTS_FOLDER
+from unet.weights.network import WEIGHTS_FOLDER
 
 SHORT = {
     "weights": "short",
@@ -116,7 +116,7 @@ ALL_CHARTS = [
 
 @pytest.mark.parametrize("chart", ALL_CHARTS, ids=["patients", "volumes", "roc", "threshold", "reliability", "groups"])
 def test_every_chart_is_a_picture_and_a_table(full, chart):
-    from views.charts import to_csv
+    from views.shared.charts import to_csv
 
     drawn = chart([full, {**full, "weights": "other"}])
     assert chart_png(drawn).startswith(b"\x89PNG")
@@ -126,7 +126,7 @@ def test_every_chart_is_a_picture_and_a_table(full, chart):
 
 
 def test_models_stand_beside_each_other_only_where_places_are_names(full):
-    from views.charts import _figure
+    from views.shared.charts import _figure
 
     modes = {}
     for chart in ALL_CHARTS:

@@ -7,9 +7,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import unet.weights
-from unet.data import DEMO_FOLDER
-from views import evaluation
+import unet.weights.network
+from unet.data.patients import DEMO_FOLDER
+from views.results import own_patients
 
 ONE = "PHANTOM_ICBM_0001_20260101"
 
@@ -35,8 +35,8 @@ def start(monkeypatch, tmp_path):
 def weights_folder(monkeypatch, tmp_path):
     """A copy of the shipped weights that a test may change."""
     folder = tmp_path / "weights" / "attention-unet-32"
-    shutil.copytree(unet.weights.WEIGHTS_FOLDER / folder.name, folder)
-    monkeypatch.setattr(unet.weights, "WEIGHTS_FOLDER", folder.parent)
+    shutil.copytree(unet.weights.network.WEIGHTS_FOLDER / folder.name, folder)
+    monkeypatch.setattr(unet.weights.network, "WEIGHTS_FOLDER", folder.parent)
     return folder
 
 
@@ -152,17 +152,17 @@ def test_a_broken_evaluation_is_one_plain_sentence(start, weights_folder):
 
 
 def test_own_patients_are_evaluated_and_join_the_page(start, monkeypatch):
-    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 60.0)  # AppTest does not rerun by the clock
+    monkeypatch.setattr(own_patients, "SECONDS_A_RERUN", 60.0)  # AppTest does not rerun by the clock
     app = start()
     app.button(key="own_start").click().run()
     assert not app.exception
     assert app.get_by_key("split").value == "your patients"
-    report = json.loads((unet.weights.WEIGHTS_FOLDER / "attention-unet-32" / "phantoms.json").read_text())
+    report = json.loads((unet.weights.network.WEIGHTS_FOLDER / "attention-unet-32" / "phantoms.json").read_text())
     assert float(metric(app, "Mean volume Dice")) == pytest.approx(report["patients"][ONE]["raw"], abs=0.001)
 
 
 def test_cancel_keeps_nothing_half_done(start, monkeypatch):
-    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 0.01)
+    monkeypatch.setattr(own_patients, "SECONDS_A_RERUN", 0.01)
     app = start()
     app.button(key="own_start").click().run()
     app.button(key="own_cancel").click().run()
@@ -172,7 +172,7 @@ def test_cancel_keeps_nothing_half_done(start, monkeypatch):
 
 
 def test_patients_without_masks_are_named_and_left_out(start, monkeypatch, tmp_path):
-    monkeypatch.setattr(evaluation, "SECONDS_A_RERUN", 60.0)
+    monkeypatch.setattr(own_patients, "SECONDS_A_RERUN", 60.0)
     for mask in (tmp_path / "kaggle_3m" / ONE).glob("*_mask.tif"):
         mask.unlink()
     app = start()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import train
-from unet import runners
-from unet.runners import LocalRunner, RayRunner, RunnerError, local_handle, run_in_background, runner_of
+from unet.jobs import runners
+from unet.jobs.runners import LocalRunner, RayRunner, RunnerError, local_handle, run_in_background, runner_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 

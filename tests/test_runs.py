@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.runs import RunFolder, describe_end
-from unet.weights import find_weights, load_arrays
+from unet.training.run_folder import RunFolder, describe_end
+from unet.weights.network import find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("KILLS", "8"))
@@ -21,8 +21,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from unet.runs import RunFolder
-from unet.weights import load_arrays, save_arrays
+from unet.training.run_folder import RunFolder
+from unet.weights.network import load_arrays, save_arrays
 folder = RunFolder(Path(sys.argv[1]))
 folder.path.mkdir(parents=True, exist_ok=True)
 (folder.path / "curve.png").touch()
@@ -117,7 +117,7 @@ def test_status_and_log_name_no_folder_of_the_server(tmp_path, error, reason):
 
 def test_log_is_utf8_whatever_the_system_writes(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from unet.runs import RunFolder\n"
+        "import sys; from pathlib import Path; from unet.training.run_folder import RunFolder\n"
         "folder = RunFolder(Path(sys.argv[1])); folder.write_log('128\\xb2')\n"
         "folder.append_metrics({'epoch': 1, 'note': '\\u2265'}, last=False); folder.forget_after(1)\n"
     )

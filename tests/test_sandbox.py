@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests import hostile
-from unet import sandbox
-from unet.sandbox import read_upload
-from unet.scan import IngestError
+from unet.scans import sandbox
+from unet.scans.sandbox import read_upload
+from unet.scans.scan import IngestError
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -21,12 +21,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 # `python -m tests.hostile`
 _IN_ONE_PROCESS = """
 import json, sys, time
-from unet import sandbox
+from unet.scans import sandbox
 sandbox.MAX_SECONDS = 600  # for all of them together
 sandbox._limit_this_process()
 from tests import hostile
-from unet.readers import read_files
-from unet.scan import plain_name
+from unet.scans.reader import read_files
+from unet.scans.scan import plain_name
 for files in hostile.good().values():
     assert read_files(files)[0]
 found = {}
@@ -115,19 +115,20 @@ def test_a_crash_is_told_in_words(monkeypatch, tmp_path):
 
 def _project_with(folder: Path, statement: str) -> Path:
     """A project whose reader runs a statement instead of reading."""
-    package = folder / "unet"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
+    package = folder / "unet" / "scans"
+    package.mkdir(parents=True)
+    for door in (package.parent, package):
+        (door / "__init__.py").write_text("")
     for name in ("sandbox.py", "scan.py"):
-        (package / name).write_text((PROJECT / "unet" / name).read_text())
-    (package / "readers.py").write_text(f"def read_files(files, stacked):\n    {statement}\n")
+        (package / name).write_text((PROJECT / "unet" / "scans" / name).read_text())
+    (package / "reader.py").write_text(f"def read_files(files, stacked):\n    {statement}\n")
     return folder
 
 
 def test_the_child_imports_neither_tensorflow_nor_streamlit():
     program = (
-        "import sys, unet.sandbox, unet.readers\n"
-        "from unet.reading import dicom, nifti, pictures, tiff\n"
+        "import sys, unet.scans.sandbox, unet.scans.reader\n"
+        "from unet.scans.formats import dicom, nifti, pictures, tiff\n"
         "print({name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'streamlit', 'openvino', 'cv2'})"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)

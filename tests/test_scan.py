@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from unet.scan import IngestError, Placement, Room, Scan, finished, nearest_axes, orient, place, usable_affine
+from unet.scans.scan import IngestError, Placement, Room, Scan, finished, nearest_axes, orient, place, usable_affine
 
 
 def scan_of(array, affine, slice_axis=2, **changes) -> Scan:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unet import speed
-from unet.engines import OpenVinoEngine, Setting, export_openvino
+from unet.inference.engines import OpenVinoEngine, Setting, export_openvino
 from unet.model import attention_unet
 from unet.speed import available_cores, candidates, fastest_setting
 

@@ -17,13 +17,16 @@ import pytest
 import tensorflow as tf
 
 import train as command_line
-from unet import estimate as estimate_module
-from unet import training
-from unet.augmentation import NO_AUGMENTATION, Augmentation
-from unet.data import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
-from unet.estimate import estimate
-from unet.learning.config import ARCHITECTURES as NETWORKS
-from unet.learning.config import (
+from unet.data.patients import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
+from unet.jobs.runners import local_handle
+from unet.losses import LOSSES
+from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in
+from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.training import estimate as estimate_module
+from unet.training import loop as training
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation
+from unet.training.config import ARCHITECTURES as NETWORKS
+from unet.training.config import (
     LOSS_NAMES,
     SIDE_MULTIPLE,
     TrainingConfig,
@@ -31,16 +34,13 @@ from unet.learning.config import (
     learning_rate_at,
     parameters,
 )
-from unet.learning.devices import mixed_precision_policy
-from unet.learning.learner import Learner
-from unet.learning.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
-from unet.losses import LOSSES
-from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in
-from unet.preprocessing import IntensityStatistics, intensity_statistics
-from unet.runners import local_handle
-from unet.runs import RunFolder, TrainingStopped, read_config
-from unet.training import TrainingError, train
-from unet.weights import assign_arrays, find_weights, load_arrays
+from unet.training.devices import mixed_precision_policy
+from unet.training.estimate import estimate
+from unet.training.learner import Learner
+from unet.training.loop import TrainingError, train
+from unet.training.run_folder import RunFolder, TrainingStopped, read_config
+from unet.training.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
+from unet.weights.network import assign_arrays, find_weights, load_arrays
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = TrainingConfig(filters=2, sizes=(32,), epochs=4, batch_size=2, learning_rate=1e-2, seed=5, epoch_slices=8)

@@ -11,13 +11,14 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
-from unet import jobs, run_index, runners, sandbox
-from unet.augmentation import Augmentation
-from unet.data import DEMO_FOLDER, DataError, list_patients, load_volume
-from unet.learning.preview import PreviewSlices
+from unet.data.patients import DEMO_FOLDER, DataError, list_patients, load_volume
+from unet.jobs import index, queue, runners
 from unet.preprocessing import intensity_statistics
-from unet.runs import RunFolder
-from unet.weights import WEIGHTS_FOLDER
+from unet.scans import sandbox
+from unet.training.augmentation import Augmentation
+from unet.training.previews import PreviewSlices
+from unet.training.run_folder import RunFolder
+from unet.weights.network import WEIGHTS_FOLDER
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def button(app, label: str):
 
 def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFolder:
     """A finished run with the shipped weights as its result."""
-    folder = RunFolder(run_index.runs_folder() / run_id)
+    folder = RunFolder(index.runs_folder() / run_id)
     folder.path.mkdir(parents=True)
     request = {"title": title, "arguments": [f"--data={DEMO_FOLDER}"], "time": float(len(title))}
     (folder.path / "request.json").write_text(json.dumps(request))
@@ -75,12 +76,12 @@ def test_a_preset_starts_one_run(start):
     assert "No run yet" in app.info[0].value
     button(app, "Start").click().run()
     assert not app.exception
-    (run,) = run_index.list_runs()
+    (run,) = index.list_runs()
     assert run.title == "60 seconds on phantoms"
     assert {"--filters=8", "--training-patients=4", "--validation-patients=2"} <= set(run.request["arguments"])
-    wait_for(lambda: run_index.find_run(run.id).state == "finished")
+    wait_for(lambda: index.find_run(run.id).state == "finished")
     app.run()
-    assert len(run_index.list_runs()) == 1  # a rerun of the page is no second click
+    assert len(index.list_runs()) == 1  # a rerun of the page is no second click
     assert any("finished" in str(one.value) for one in app.markdown)
 
 
@@ -88,12 +89,12 @@ def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
     app = start()
     app.get_by_key("preset").set_value("Augmentation, with and without").run()
     button(app, "Start").click().run()
-    runs = {run.title: set(run.request["arguments"]) for run in run_index.list_runs()}
+    runs = {run.title: set(run.request["arguments"]) for run in index.list_runs()}
     assert set(runs) == {"with augmentation", "without augmentation"}
     (extra,) = runs["without augmentation"] - runs["with augmentation"]
     assert extra.startswith("--without=flip,rotation,zoom")
-    for run in run_index.list_runs():
-        wait_for(lambda run=run: not run_index.find_run(run.id).active)
+    for run in index.list_runs():
+        wait_for(lambda run=run: not index.find_run(run.id).active)
 
 
 def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch):
@@ -104,8 +105,8 @@ def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch)
     button(app, "Start").click().run()
     assert app.error[0].proto.title == "Only the first of the two runs was started"
     assert app.error[0].value == "1 runs compute or wait already; stop one, or come back later."
-    (run,) = run_index.list_runs()
-    jobs.stop(run).join()
+    (run,) = index.list_runs()
+    queue.stop(run).join()
 
 
 def test_counts_cannot_overlap(start):
@@ -122,9 +123,9 @@ def test_fine_tuning_takes_the_network_of_the_weights(start):
     app = start()
     app.get_by_key("preset").set_value("Fine-tune the shipped weights").run()
     button(app, "Start").click().run()
-    (run,) = run_index.list_runs()
+    (run,) = index.list_runs()
     assert {"--filters=32", "--from-weights=attention-unet-32"} <= set(run.request["arguments"])
-    wait_for(lambda: not run_index.find_run(run.id).active)
+    wait_for(lambda: not index.find_run(run.id).active)
 
 
 def test_training_switched_off_is_said(start, monkeypatch):
@@ -190,7 +191,7 @@ def test_augmentation_is_shown(start):
 
 
 def test_mask_moves_with_its_slice():
-    from views.training_augmentation import draw, only
+    from views.training.augmentation import draw, only
 
     image = np.zeros((64, 64, 3), np.uint8)
     image[20:40, 5:20] = 200
@@ -217,7 +218,7 @@ def uploaded(name: str, content: bytes):
 
 
 def test_upload_is_decoded_in_a_child_process(monkeypatch):
-    from views.training_upload import decode
+    from views.training.upload import decode
 
     picture = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
     found = decode([uploaded("A_1.tif", encoded(picture)), uploaded("A_1_mask.png", encoded(picture[..., 0], "PNG"))])
@@ -238,7 +239,7 @@ def test_upload_is_decoded_in_a_child_process(monkeypatch):
     ],
 )
 def test_upload_that_is_no_slice_is_refused_in_words(content, words):
-    from views.training_upload import decode
+    from views.training.upload import decode
 
     with pytest.raises(DataError, match=words):
         decode([uploaded("A_1.tif", content)])
@@ -261,7 +262,7 @@ def test_own_slices_from_upload_to_run(start):
     assert app.number_input(key="train_minutes").value == 0.75  # the preset's, as before the upload
     button(app, "Start").click().run()
     assert not app.exception
-    (run,) = run_index.list_runs()
+    (run,) = index.list_runs()
     assert {"--training-patients=1", "--validation-patients=1"} <= set(run.request["arguments"])
     assert f"--data={run.folder.path / 'data'}" in run.request["arguments"]
     (first, second), problems = list_patients(run.folder.path / "data")
@@ -269,7 +270,7 @@ def test_own_slices_from_upload_to_run(start):
     assert load_volume(first).expected_mask.sum() == 25
     app.selectbox(key="train_data").set_value("demo").run()
     assert app.number_input(key="train_training").value == 4  # all of them, not as many as were uploaded
-    wait_for(lambda: not run_index.find_run(run.id).active)
+    wait_for(lambda: not index.find_run(run.id).active)
 
 
 def test_settings_survive_a_look_at_another_view(start):
@@ -284,7 +285,7 @@ def test_settings_survive_a_look_at_another_view(start):
 
 def test_an_estimate_stays_as_long_as_its_settings(start, monkeypatch):
     found = {"epoch_seconds": [2.0], "epochs": 30, "minutes": 1.25, "memory_mb": 900}
-    monkeypatch.setattr("views.training_form.estimate", lambda request, runs: found)
+    monkeypatch.setattr("views.training.form.estimate", lambda request, runs: found)
     app = start()
     button(app, "Measure time and memory").click().run()
     assert "About **1.2 minutes** for 30 epochs" in app.info[0].value
@@ -304,7 +305,7 @@ def test_what_a_visitor_cannot_do_any_more_is_said(start):
 
 
 def test_upload_becomes_patients_by_name():
-    from views.training_upload import _by_patient
+    from views.training.upload import _by_patient
 
     def named(*names: str) -> list:
         return [type("File", (), {"name": name}) for name in names]

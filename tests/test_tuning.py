@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from unet import tuning
 from unet.postprocessing import PostProcessing
-from unet.tuning import Setting, Tuning
+from unet.release import tuning
+from unet.release.tuning import Setting, Tuning
 
 
 def passes(specks=(), second=None, mirrored=None):

@@ -16,8 +16,8 @@ from tests.upload_files import (
     tiff_bytes,
     zip_bytes,
 )
-from unet.data import DEMO_FOLDER, list_patients, load_volume
-from unet.inference import Segmenter
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference.segmenter import Segmenter
 
 # file indices (slice, column, row) to RAS+ millimetres: slices to the back, columns to the left, rows down
 CORONAL = np.array([[0, -1.0, 0, 128], [-6.0, 0, 0, 20], [0, 0, -1.0, 128], [0, 0, 0, 1]])

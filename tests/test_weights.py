@@ -11,8 +11,8 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 import pytest
 
-from unet import weights
-from unet.weights import (
+from unet.weights import network as weights
+from unet.weights.network import (
     WeightsError,
     assign_arrays,
     file_sha256,
@@ -162,7 +162,7 @@ def test_real_limit_on_the_file_size_leaves_the_old_file(saved):
     before = saved.read_bytes()
     program = (
         "import resource, sys, numpy as np, pathlib\n"
-        "from unet.weights import save_arrays\n"
+        "from unet.weights.network import save_arrays\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "try:\n"
         "    save_arrays(pathlib.Path(sys.argv[1]), {'a': np.zeros(100_000)}, {})\n"

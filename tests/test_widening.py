@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from unet.learning.config import TrainingConfig
-from unet.learning.learner import Learner
-from unet.learning.widening import widen
 from unet.model import ARCHITECTURES, attention_unet
-from unet.weights import WeightsError, assign_arrays, variable_arrays
+from unet.training.config import TrainingConfig
+from unet.training.learner import Learner
+from unet.weights.network import WeightsError, assign_arrays, variable_arrays
+from unet.weights.widening import widen
 
 SLICES = np.random.default_rng(3).standard_normal((2, 32, 32, 3), np.float32)
 

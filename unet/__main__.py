@@ -7,17 +7,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from unet.data import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
-from unet.engines import InferenceError
-from unet.formats import FORMAT_NAMES
-from unet.inference import Segmenter, quick_precision
-from unet.predict import parse_formats
-from unet.scan import IngestError
-from unet.weights import DEFAULT_WEIGHTS, WeightsError, find_weights
+from unet.commands.predict import parse_formats
+from unet.data.patients import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
+from unet.export.formats import FORMAT_NAMES
+from unet.inference.engines import InferenceError
+from unet.inference.segmenter import Segmenter, quick_precision
+from unet.scans.scan import IngestError
+from unet.weights.network import DEFAULT_WEIGHTS, WeightsError, find_weights
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    from unet import evaluation
+    from unet.evaluation import evaluate as evaluation
 
     patients, problems = list_patients(find_data_root(args.data))
     for problem in problems:
@@ -25,7 +25,7 @@ def evaluate(args: argparse.Namespace) -> None:
     chosen = evaluation.choose_patients(patients, args.patients, args.split)
     segmenter = Segmenter(find_weights(args.weights), args.engine)
     if args.protocol == "full" or args.markdown:
-        from unet.release import evaluate_full
+        from unet.release.ship import evaluate_full
 
         evaluate_full(segmenter, chosen, args.split, args.json, args.markdown)
         return
@@ -43,13 +43,13 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def tune(args: argparse.Namespace) -> None:
-    from unet.release import tune
+    from unet.release.ship import tune
 
     tune(args.weights, args.data, args.engine, write=not args.dry_run)
 
 
 def card(args: argparse.Namespace) -> None:
-    from unet.release import write_card
+    from unet.release.ship import write_card
 
     write_card(args.weights, args.run_dir, args.note)
 
@@ -61,13 +61,13 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def release(args: argparse.Namespace) -> None:
-    from unet.release import release
+    from unet.release.ship import release
 
     release(args.weights, args.run_dir, args.data, args.splits.split(","), args.engine, args.note, args.tune)
 
 
 def predict(args: argparse.Namespace) -> None:
-    from unet.predict import predict
+    from unet.commands.predict import predict
 
     weights = find_weights(args.weights)
     segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
@@ -81,7 +81,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def quantise(args: argparse.Namespace) -> None:
-    from unet.quantise import quantise as make_int8
+    from unet.release.quantise import quantise as make_int8
 
     patients = {patient.patient_id: patient for patient in list_patients(find_data_root(args.data))[0]}
     train, validation = (
@@ -96,7 +96,7 @@ def quantise(args: argparse.Namespace) -> None:
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    from unet.benchmark import run_benchmark
+    from unet.benchmark.run import run_benchmark
 
     result = run_benchmark()
     if args.app:
@@ -114,7 +114,7 @@ def _benchmark_app() -> dict:
 
 
 def download(args: argparse.Namespace) -> None:
-    from unet.download import download_dataset
+    from unet.data.download import download_dataset
 
     def show(share: float, message: str) -> None:
         print(f"\r{share:4.0%}  {message:60}", end="", file=sys.stderr, flush=True)

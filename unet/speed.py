@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.engines import OpenVinoEngine, Setting
+from unet.inference.engines import OpenVinoEngine, Setting
 
 BATCH = 4  # slices at once that are tried: the first part of a volume should not wait for many
 GAIN = 0.9  # share of the plain setting's time that another must stay below; less may be chance

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from unet.data import find_data_root, list_patients
+from unet.data.patients import find_data_root, list_patients
 
 PROJECT = Path(__file__).resolve().parent.parent
 BROWSER_FLAGS = [

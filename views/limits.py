@@ -12,8 +12,8 @@ from collections.abc import Callable
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unet.reading.signatures import FORMATS, START, sniff
-from unet.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
+from unet.scans.formats.signatures import FORMATS, START, sniff
+from unet.scans.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 
 MAX_FILES = 5_000  # a session; a long DICOM series has some hundred
 SPARE_SECONDS = 60  # on top of what Streamlit gives a visitor whose connection dropped to come back

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from unet.data import DEMO_FOLDER
+from unet.data.patients import DEMO_FOLDER
 from views.benchmark import running_browser, running_server, wait_until_healthy
 
 

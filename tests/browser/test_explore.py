@@ -9,9 +9,9 @@ import pytest
 
 from tests.browser.viewer import flair_of, native_pixels, open_app, probe, rested, wait_for_view
 from unet import metrics, overlay
-from unet.data import DEMO_FOLDER, PRE_CONTRAST, list_patients, load_volume
-from unet.inference import Segmenter
-from unet.weights import find_weights
+from unet.data.patients import DEMO_FOLDER, PRE_CONTRAST, list_patients, load_volume
+from unet.inference.segmenter import Segmenter
+from unet.weights.network import find_weights
 
 SECOND = "PHANTOM_ICBM_0002_20260102"
 

@@ -1,6 +1,6 @@
 """A direct link is as good as the way through the front page, also for the first visitor of a server."""
 
-from unet.data import DEMO_FOLDER
+from unet.data.patients import DEMO_FOLDER
 from views.benchmark import running_server, wait_until_healthy
 
 

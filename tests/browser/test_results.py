@@ -4,7 +4,7 @@ import re
 import shutil
 
 from tests.browser.viewer import probe, rested, wait_for_view
-from unet.data import DEMO_FOLDER
+from unet.data.patients import DEMO_FOLDER
 
 ONE = "PHANTOM_ICBM_0001_20260101"
 

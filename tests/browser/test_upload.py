@@ -6,7 +6,7 @@ import pytest
 
 from tests.browser.viewer import native_pixels, probe, wait_for_view
 from tests.upload_files import dicom_study, png_bytes, zip_bytes
-from unet.data import DEMO_FOLDER, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.metrics import dice_score
 
 

@@ -1,1 +1,1 @@
-"""Tables, charts and Markdown from the JSON of `unet.evaluation`, and the sheet of an upload."""
+"""Tables, charts and Markdown from the JSON of `unet.evaluation.evaluate`, and the sheet of an upload."""

@@ -19,7 +19,7 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
     """Draw a run's `metrics.csv`: loss, validation Dice with its moving average, seconds per epoch.
 
     Args:
-        metrics_file: rows an epoch, as `unet.training` writes them.
+        metrics_file: rows an epoch, as `unet.training.loop` writes them.
         picture: PNG or any format Matplotlib knows.
     """
     with metrics_file.open(newline="") as file:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from unet.data import published_splits
+from unet.data.patients import published_splits
+from unet.evaluation.protocol import ROWS
 from unet.postprocessing import read_post_processing
-from unet.protocol import ROWS
 from unet.reports import results, slice_results
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data import DataError
-from unet.evaluation import rounded, summary
+from unet.data.patients import DataError
+from unet.evaluation.evaluate import rounded, summary
 from unet.metrics import bootstrap_interval
 
 PEER = {

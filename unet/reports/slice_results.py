@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unet.evaluation import rounded
+from unet.evaluation.evaluate import rounded
 from unet.reports.results import Row, is_full
 
 

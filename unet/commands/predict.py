@@ -1,0 +1,157 @@
+"""`python -m unet predict`: what the Upload page does, from the command line."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from unet import overlay
+from unet.data.patients import FLAIR
+from unet.export.formats import FORMAT_NAMES, FORMATS
+from unet.export.result import Result, can_be_dicom_seg, lesion_size
+from unet.inference.segmenter import Segmenter
+from unet.scans.assemble import build_volume, suggest
+from unet.scans.domain_check import compare, warnings_of
+from unet.scans.sandbox import read_upload
+from unet.scans.scan import IngestError, Scan
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Return the formats of a list with commas.
+
+    Raises:
+        ArgumentTypeError: one of them is unknown.
+
+    >>> parse_formats("png,csv")
+    ('png', 'csv')
+    """
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not chosen or set(chosen) - set(FORMAT_NAMES):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected some of {', '.join(FORMAT_NAMES)}")
+    return chosen
+
+
+def predict(
+    segmenter: Segmenter, paths: list[Path], output: Path, formats: tuple[str, ...], threshold: float
+) -> tuple[list[str], list[str]]:
+    """Read files, segment them and write the results.
+
+    Files given together are one upload, as on the page: series and sequences are told apart and put together. Each
+    folder is an upload of its own.
+
+    Args:
+        segmenter: ready to run.
+        paths: files, zips or folders.
+        output: folder for the results; made if it is not there.
+        formats: of `FORMAT_NAMES`.
+        threshold: from which probability a voxel counts.
+
+    Returns:
+        One line for each picture and for each way in which it is unlike the training set, and one for each file that
+        could not be used.
+    """
+    lines, problems, taken = [], [], set()
+    output.mkdir(parents=True, exist_ok=True)
+    for name, files in _uploads(paths, problems):
+        try:
+            scans, sentences = read_upload(files)
+        except (IngestError, OSError) as error:
+            problems.append(str(error))
+            continue
+        problems += sentences
+        for number, mapping in enumerate(suggest(scans), start=1):
+            flair = scans[mapping[FLAIR].scan]
+            try:
+                volume, notes = build_volume(scans, mapping)
+            except IngestError as error:
+                problems.append(str(error))
+                continue
+            mask = segmenter.segment(volume.images).mask(threshold)
+            result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
+            stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
+            names = _Names.of(flair, stem, taken)
+            warnings = warnings_of(compare(volume), flair)
+            _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
+            lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
+            if "dicom-seg" in formats and not can_be_dicom_seg(flair):
+                problems.append(
+                    f"{names.stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one"
+                )
+    return lines, problems
+
+
+def _uploads(paths: list[Path], problems: list[str]):
+    """Yield (name, files) for the files given by name together, and for each folder."""
+    loose = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file())
+            yield path.resolve().name, [(str(file.relative_to(path)), file.read_bytes()) for file in inside]
+        elif path.is_file():
+            loose.append(path)
+        else:
+            problems.append(f"{path} is not there")
+    if loose:
+        yield "series", [(path.name, path.read_bytes()) for path in loose]
+
+
+def _stem(name: str) -> str:
+    """A file's name without its folder and endings.
+
+    >>> _stem("a/flair.nii.gz"), _stem("v1.2.png")
+    ('flair', 'v1.2')
+    """
+    name = Path(name).name.removesuffix(".gz")
+    return Path(name).stem if Path(name).suffix else name
+
+
+def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ...], notes: tuple[str, ...]) -> None:
+    """Write one result in every format that it can have."""
+    for kind in FORMATS:
+        if kind.name not in formats or not kind.fits(result.scan):
+            continue
+        written = kind.write(result, notes)
+        if isinstance(written, list):
+            for name, picture in zip(names.slices, written, strict=True):
+                overlay.write_png(folder / (name + kind.ending), picture)
+        elif isinstance(written, str):
+            (folder / (names.stem + kind.ending)).write_text(written, encoding="utf-8")
+        else:
+            (folder / (names.stem + kind.ending)).write_bytes(written)
+
+
+def _summary(result: Result, names: "_Names") -> list[str]:
+    """Return what to say of one result: a line, or one for each of several picture files."""
+    if names.files:
+        return [
+            f"{file}: {int(plane.sum())} pixels at threshold {result.threshold}"
+            for file, plane in zip(names.files, result.mask, strict=True)
+        ]
+    voxels, millilitres = lesion_size(result)
+    size = "" if millilitres is None else f", {millilitres:.2f} mL"
+    return [f"{names.stem}: {voxels} voxels{size} at threshold {result.threshold}"]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """How the files of one result begin, as a whole and slice by slice; `files` where each slice was a file."""
+
+    stem: str
+    slices: list[str]
+    files: list[str]
+
+    @classmethod
+    def of(cls, scan: Scan, stem: str, taken: set[str]) -> "_Names":
+        """Choose names, numbered where an earlier result of this run has taken one."""
+        count = len(scan.voxels)
+        files = [Path(file).name for file in scan.files] if scan.file_format != "DICOM" else []
+        if len(files) == count:
+            slices = [_stem(file) for file in files]
+        else:
+            files, slices = [], [stem] if count == 1 else [f"{stem}_{number:03d}" for number in range(1, count + 1)]
+        number, end = 1, ""
+        while any(name + end in taken for name in (stem, *slices)):
+            number += 1
+            end = f"_{number}"
+        names = cls(stem + end, [name + end for name in slices], files)
+        taken.update((names.stem, *names.slices))
+        return names

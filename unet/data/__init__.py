@@ -1,0 +1,1 @@
+"""The data set: patients, volumes, splits, clinical table, download."""

@@ -1,0 +1,137 @@
+"""Five folds over the 88 training and validation patients, for cross-validation.
+
+Eleven validation patients cannot tell a good recipe from a lucky one. With five networks, each trained on four folds,
+every one of the 88 is scored by a network that has not seen it. The ten test patients are in no fold.
+
+    python -m unet.data.folds --data DIR --seed 2026
+
+makes `folds.json` again from the size of every patient's lesion.
+"""
+
+import argparse
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from unet.data.clinical import institution
+from unet.data.patients import DataError, Patient, find_data_root, list_patients, load_volume, published_splits
+
+FOLDS = 5
+SEED = 2026
+_FILE = Path(__file__).with_name("folds.json")
+
+
+@cache
+def published_folds() -> tuple[tuple[str, ...], ...]:
+    """Return the patient ids of each of the five folds; no patient is in two, and no test patient in any."""
+    return tuple(tuple(ids) for ids in json.loads(_FILE.read_text()))
+
+
+def fold_of(patient_id: str) -> int | None:
+    """Return the fold that a patient is in, or None.
+
+    >>> fold_of("TCGA_CS_4944_20010208") is None  # a test patient
+    True
+    """
+    return next((fold for fold, ids in enumerate(published_folds()) if patient_id in ids), None)
+
+
+def fold_patients(patients: list[Patient], fold: int) -> tuple[list[Patient], list[Patient]]:
+    """Return the patients of the other four folds, to train on, and those of this fold, to validate on.
+
+    Args:
+        patients: all that the folder holds; those in no fold are left out.
+        fold: 0 to 4.
+
+    Raises:
+        DataError: there is no such fold, or the folder has no patient for one of the two groups.
+    """
+    check_number(fold)
+    ordered = sorted(patients, key=lambda patient: patient.patient_id)
+    training = [p for p in ordered if fold_of(p.patient_id) not in (None, fold)]
+    validation = [p for p in ordered if fold_of(p.patient_id) == fold]
+    if not training or not validation:
+        raise DataError(
+            f"fold {fold} needs patients of the data set: this folder has {len(training)} to train on and "
+            f"{len(validation)} to validate on. Check --data."
+        )
+    return training, validation
+
+
+def check_number(fold: int) -> None:
+    """Refuse a number that is no fold.
+
+    Raises:
+        DataError: it is none of 0 to 4.
+    """
+    if fold not in range(FOLDS):
+        raise DataError(f"fold {fold}: expected a number from 0 to {FOLDS - 1}")
+
+
+def check_fold(fold: int, training: list[str], validation: list[str]) -> None:
+    """Refuse patients that do not fit a fold: its own may only validate, those of the other four may only train.
+
+    Raises:
+        DataError: a patient is on the wrong side or in no fold; the message names the first.
+    """
+    check_number(fold)
+    for name, ids, fits in (
+        ("trained on", training, lambda of: of not in (None, fold)),
+        ("validated on", validation, lambda of: of == fold),
+    ):
+        if wrong := sorted(patient_id for patient_id in ids if not fits(fold_of(patient_id))):
+            of = fold_of(wrong[0])
+            place = "is in no fold" if of is None else f"is in fold {of}"
+            raise DataError(
+                f"{len(wrong)} patients do not fit fold {fold}: {wrong[0]} {place} and would be {name}. "
+                "Train on the other four folds and validate on this one."
+            )
+
+
+def make_folds(lesion_voxels: dict[str, int], seed: int) -> list[list[str]]:
+    """Deal patients into folds that are alike in institution, in lesion size and in number.
+
+    In order of institution and size each run of five neighbours is dealt by chance, one to a fold. The order of sizes
+    turns round from one institution to the next, so that neighbours are also alike where two institutions meet.
+
+    Args:
+        lesion_voxels: size of every patient's lesion.
+
+    Returns:
+        Ids of each fold, sorted.
+    """
+    rng = np.random.default_rng(seed)
+    ordered: list[str] = []
+    for number, name in enumerate(sorted({institution(patient_id) for patient_id in lesion_voxels})):
+        own = [patient_id for patient_id in lesion_voxels if institution(patient_id) == name]
+        ordered += sorted(own, key=lambda one: (lesion_voxels[one], one), reverse=number % 2 == 1)
+    folds: list[list[str]] = [[] for _ in range(FOLDS)]
+    for first in range(0, len(ordered), FOLDS):
+        for fold, patient_id in zip(rng.permutation(FOLDS), ordered[first : first + FOLDS], strict=False):
+            folds[fold].append(patient_id)
+    return [sorted(ids) for ids in folds]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    parser.add_argument("--seed", type=int, default=SEED)
+    args = parser.parse_args()
+    wanted = {patient_id for split in ("train", "validation") for patient_id in published_splits()[split]}
+    patients = [p for p in list_patients(find_data_root(args.data))[0] if p.patient_id in wanted]
+    if len(patients) < len(wanted):
+        raise SystemExit(f"error: {len(patients)} of the {len(wanted)} patients are in the folder. Check --data.")
+    sizes = {patient.patient_id: int(load_volume(patient).expected_mask.sum()) for patient in patients}
+    folds = make_folds(sizes, args.seed)
+    _FILE.write_text(json.dumps(folds, indent=1) + "\n")
+    for number, ids in enumerate(folds):
+        voxels = [sizes[patient_id] for patient_id in ids]
+        counts = dict(sorted(Counter(patient_id.split("_")[1] for patient_id in ids).items()))
+        print(f"fold {number}: {len(ids)} patients, {counts}, lesion {np.mean(voxels):.0f} voxels in the mean")
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,349 @@
+"""Patients, volumes and masks of the LGG MRI segmentation data set, in the folder layout of Kaggle.
+
+    kaggle_3m/data.csv                              clinical table, `;`-separated, numeric codes
+    kaggle_3m/<patient_id>/<patient_id>_<n>.tif       (256, 256, 3) uint8: pre-contrast, FLAIR, post-contrast
+    kaggle_3m/<patient_id>/<patient_id>_<n>_mask.tif  (256, 256) uint8: 0 or 255, FLAIR abnormality
+
+The data set ships no voxel spacing, so everything here is in pixels. A file that cannot be read never
+takes the rest with it: the volume keeps its other slices and says in `problems` what is wrong with which.
+
+Source: Buda, Saha, Mazurowski (2019), doi:10.1016/j.compbiomed.2019.05.002.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+PRE_CONTRAST, FLAIR, POST_CONTRAST = 0, 1, 2
+SEQUENCE_NAMES = ("pre-contrast", "FLAIR", "post-contrast")
+PHANTOM_PREFIX = "PHANTOM"
+PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+DEMO_FOLDER = PROJECT_FOLDER / "demo" / "kaggle_3m"
+_SPLITS_FILE = Path(__file__).with_name("splits.json")
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the file, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One case folder. `images` and `masks` map the slice number of the file name to its path."""
+
+    patient_id: str
+    folder: Path
+    images: dict[int, Path]
+    masks: dict[int, Path]
+
+    @property
+    def slice_numbers(self) -> list[int]:
+        """Numbers as in the file names, ascending as numbers: 2 comes before 10."""
+        return sorted(self.images)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a file's header says about size and direction; the data set itself says nothing.
+
+    Attributes:
+        spacing: millimetres between slices, rows and columns, or None where the header does not say.
+        edges: what lies beyond the left, right, top and bottom edge of a slice, letters of R, L, A, P, S, I,
+            such as `("R", "L", "A", "P")`; None where the orientation is unknown.
+        plane: `axial`, `coronal` or `sagittal`, slices in the order that `unet.scans.scan` gives them; None where
+            unknown.
+    """
+
+    spacing: tuple[float, float, float] | None = None
+    edges: tuple[str, str, str, str] | None = None
+    plane: str | None = "axial"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """The slices of one patient that could be read, bottom to top.
+
+    Attributes:
+        patient_id: the case folder's name.
+        images: (slices, height, width, 3); pre-contrast, FLAIR, post-contrast. uint8 in the data set, float32 in
+            the scanner's unit for an upload.
+        expected_mask: (slices, height, width) uint8 in {0, 1}; all 0 where `has_mask` is False.
+        has_mask: (slices,) bool, whether an expert's mask was there to read.
+        slice_numbers: (slices,) int, as in the file names; gaps stay gaps.
+        problems: one plain sentence for each file that is missing or unreadable.
+        geometry: millimetres and directions, unknown in the data set.
+    """
+
+    patient_id: str
+    images: np.ndarray
+    expected_mask: np.ndarray
+    has_mask: np.ndarray
+    slice_numbers: np.ndarray
+    problems: tuple[str, ...] = ()
+    geometry: Geometry = Geometry()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def missing_sequences(self) -> tuple[str, ...]:
+        """Names of the sequences that are a copy of FLAIR, which is how the data set fills a missing one."""
+        return _copies_of_flair(self.images)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
+        digest = hashlib.sha256(repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry)).encode())
+        for array in (self.slice_numbers, self.has_mask, self.expected_mask, self.images):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+
+def find_data_root(explicit: str | os.PathLike | None = None) -> Path:
+    """Return the folder that holds the case folders.
+
+    Looks at `explicit`, then `UNET_DATA`, `data/` in the project, the kagglehub cache and last the
+    phantoms in `demo/`. A folder is searched a few levels down, as archives nest `kaggle_3m` differently.
+
+    Raises:
+        DataError: `explicit` or `UNET_DATA` names a folder without patients; neither is passed over in silence.
+    """
+    for source, named in (("the folder given", explicit), ("UNET_DATA", os.environ.get("UNET_DATA"))):
+        if named:
+            folder = Path(named).expanduser()
+            if root := _descend(folder):
+                return root
+            raise DataError(f"{source}, {folder}, {_why_unusable(folder)}")
+    caches = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
+    versions = caches.glob("datasets/mateuszbuda/lgg-mri-segmentation/versions/*")
+    versions = sorted(versions, key=lambda path: (len(path.name), path.name), reverse=True)  # 10 is newer than 9
+    for folder in (PROJECT_FOLDER / "data", *versions):
+        if root := _descend(folder):
+            return root
+    return DEMO_FOLDER
+
+
+def _descend(folder: Path, depth: int = 3) -> Path | None:
+    """Return the first folder at or below `folder` that has case folders in it."""
+    try:
+        children = sorted(child for child in folder.iterdir() if child.is_dir())
+        if any(next(child.glob(f"{child.name}_*.[tT][iI][fF]*"), None) for child in children):
+            return folder
+    except OSError:
+        return None
+    found = (_descend(child, depth - 1) for child in children) if depth else ()
+    return next((root for root in found if root), None)
+
+
+def _why_unusable(folder: Path) -> str:
+    if not folder.exists():
+        return "does not exist. Check the spelling, or unset it to use the demo phantoms."
+    if not folder.is_dir():
+        return "is a file; expected the unpacked folder with one sub-folder for each patient."
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return "cannot be read: permission denied. Give yourself reading rights (chmod -R u+rX)."
+    return (
+        "holds no patients: expected sub-folders such as TCGA_CS_4941_19960909 with .tif slices in them. "
+        f"Name the folder that has them, or download the data set into this one: "
+        f"`python -m unet download --output {folder}`."
+    )
+
+
+def list_patients(root: Path) -> tuple[list[Patient], list[str]]:
+    """Return every patient below `root`, sorted by id, and what could not be used.
+
+    A case folder that is empty or unreadable becomes a sentence in the second list; the others stay.
+
+    Raises:
+        DataError: `root` holds no patient at all.
+    """
+    patients, problems = [], []
+    try:
+        folders = sorted(child for child in root.iterdir() if child.is_dir())
+    except OSError:
+        raise DataError(f"The folder {root} {_why_unusable(root)}") from None
+    for folder in folders:
+        try:
+            patient = _read_folder(folder)
+        except PermissionError:
+            problems.append(f"{folder.name}: cannot be read, permission denied. Give yourself reading rights.")
+            continue
+        if patient.images:
+            patients.append(patient)
+        else:
+            problems.append(f"{folder.name}: no slices named {folder.name}_<n>.tif in it; the folder is left out.")
+    if not patients:
+        raise DataError(f"The folder {root} {_why_unusable(root)}" + "".join(f"\n{line}" for line in problems))
+    return patients, problems
+
+
+@dataclass(frozen=True)
+class PatientSummary:
+    """What a list of patients shows of one: cheap to find out, no picture but one is decoded."""
+
+    slices: int
+    lesion_slices: int
+    missing_sequences: tuple[str, ...]
+
+
+def summarise(patient: Patient) -> PatientSummary:
+    """Count slices and slices with lesion, and look at the middle slice for missing sequences.
+
+    Files that cannot be read count as nothing here; `load_volume` names them.
+    """
+    lesion_slices = 0
+    for path in patient.masks.values():
+        try:
+            lesion_slices += bool(_read_tiff(path, cv2.IMREAD_GRAYSCALE).any())
+        except DataError:
+            continue
+    middle = patient.slice_numbers[len(patient.images) // 2]
+    try:
+        missing = _copies_of_flair(_read_tiff(patient.images[middle], cv2.IMREAD_COLOR_RGB))
+    except DataError:
+        missing = ()
+    return PatientSummary(len(patient.images), lesion_slices, missing)
+
+
+def _copies_of_flair(images: np.ndarray) -> tuple[str, ...]:
+    return tuple(
+        SEQUENCE_NAMES[channel]
+        for channel in (PRE_CONTRAST, POST_CONTRAST)
+        if np.array_equal(images[..., channel], images[..., FLAIR])
+    )
+
+
+def _read_folder(folder: Path) -> Patient:
+    """Sort the files of a case folder into slices and masks by the number in their name."""
+    pattern = re.compile(re.escape(folder.name) + r"_(\d+)(_mask)?\.tiff?", re.IGNORECASE)
+    images, masks = {}, {}
+    for path in folder.iterdir():
+        if match := pattern.fullmatch(path.name):
+            (masks if match[2] else images)[int(match[1])] = path
+    return Patient(folder.name, folder, images, masks)
+
+
+def load_volume(patient: Patient) -> Volume:
+    """Read every slice and mask of a patient.
+
+    Slices without a readable mask keep `has_mask` False and an empty mask: they are shown but not scored.
+
+    Raises:
+        DataError: not one slice could be read.
+    """
+    problems, readable = [], {}
+    for number in patient.slice_numbers:
+        try:
+            readable[number] = _read_tiff(patient.images[number], cv2.IMREAD_COLOR_RGB)
+        except DataError as error:
+            problems.append(str(error))
+    if not readable:
+        raise DataError(
+            f"{patient.patient_id}: none of its {len(patient.images)} slices can be read. {' '.join(problems[:3])}"
+        )
+    usual, _ = Counter(image.shape for image in readable.values()).most_common(1)[0]
+    numbers, images, masks, has_mask = [], [], [], []
+    for number, image in readable.items():
+        if image.shape != usual:
+            problems.append(
+                f"{patient.images[number].name}: {_size(image)} pixels, the other slices have {usual[1]}×{usual[0]}; "
+                "the slice is left out. Download the file again."
+            )
+            continue
+        mask, problem = _read_mask(patient, number, image)
+        problems += [problem] if problem else []
+        numbers.append(number)
+        images.append(image)
+        has_mask.append(mask is not None)
+        masks.append(np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
+    listed = patient.slice_numbers
+    if gaps := sorted(set(range(listed[0], listed[-1])) - set(listed)):
+        problems.append(
+            f"{patient.patient_id}: slice numbers {', '.join(map(str, gaps[:8]))}{' …' if len(gaps) > 8 else ''} are "
+            "missing; the neighbours are shown next to each other. Download the folder again if it should be whole."
+        )
+    return Volume(
+        patient.patient_id,
+        np.stack(images),
+        np.stack(masks),
+        np.array(has_mask),
+        np.array(numbers),
+        tuple(problems),
+    )
+
+
+def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.ndarray | None, str | None]:
+    """Return the expected mask in {0, 1}, or None and the reason."""
+    path = patient.masks.get(number)
+    if path is None:
+        return None, f"{patient.patient_id}_{number}_mask.tif: not there; slice {number} is shown but not scored."
+    try:
+        mask = _read_tiff(path, cv2.IMREAD_GRAYSCALE)
+    except DataError as error:
+        return None, f"{error} Slice {number} is shown but not scored."
+    if mask.shape != image.shape[:2]:
+        return None, (
+            f"{path.name}: {_size(mask)} pixels, its slice has {_size(image)}; slice {number} is shown but not "
+            "scored. Download the mask again."
+        )
+    return binary_mask(mask), None
+
+
+def binary_mask(grey: np.ndarray) -> np.ndarray:
+    """Return a stored mask as uint8 in {0, 1}: its bright half, or in a dark one, such as of 0 and 1, what is not 0.
+
+    >>> binary_mask(np.array([0, 100, 255])), binary_mask(np.array([0, 1]))
+    (array([0, 0, 1], dtype=uint8), array([0, 1], dtype=uint8))
+    """
+    return np.uint8(grey > (127 if grey.max(initial=0) > 127 else 0))
+
+
+def _read_tiff(path: Path, flags: int) -> np.ndarray:
+    """Decode one file of the data set; OpenCV reads from bytes, so any path spelling works."""
+    try:
+        encoded = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be opened ({error.strerror}). Check its reading rights.") from None
+    try:
+        image = cv2.imdecode(encoded, flags) if encoded.size else None
+    except cv2.error:  # for a header that promises more pixels than OpenCV takes
+        image = None
+    if image is None:
+        raise DataError(
+            f"{path.name}: {encoded.size:,} bytes that are no complete TIFF; the file is left out. Download it again."
+        )
+    return image
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"
+
+
+@cache
+def published_splits() -> dict[str, tuple[str, ...]]:
+    """Return the patient ids of each split: `train` 77, `validation` 11, `test` 10; no patient is in two.
+
+    The ten test patients are the validation cases of brain-segmentation-pytorch, so scores compare.
+    """
+    return {split: tuple(ids) for split, ids in json.loads(_SPLITS_FILE.read_text()).items()}
+
+
+def split_of(patient_id: str) -> str:
+    """Return `training`, `validation`, `test`, `phantom`, or `unseen` for a patient on no list.
+
+    >>> split_of("TCGA_CS_4941_19960909"), split_of("TCGA_XX_0000_20000101")
+    ('training', 'unseen')
+    """
+    if patient_id.startswith(PHANTOM_PREFIX):
+        return "phantom"
+    for split, patient_ids in published_splits().items():
+        if patient_id in patient_ids:
+            return {"train": "training"}.get(split, split)
+    return "unseen"

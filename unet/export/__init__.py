@@ -1,0 +1,1 @@
+"""Results as files: PNG, NIfTI, DICOM-SEG, CSV, HTML."""

@@ -1,0 +1,107 @@
+"""A one-page report as a single HTML file: picture, numbers, and what made them. It prints on one sheet."""
+
+import base64
+import html
+from datetime import date
+
+import numpy as np
+
+from unet import metrics, overlay
+from unet.export.result import LABEL, PURPOSE, Result, lesion_size, overlay_pictures
+
+MAX_PICTURES = 6
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+ @page {{ size: A4; margin: 14mm }}
+ body {{ font: 14px/1.45 system-ui, sans-serif; max-width: 186mm; margin: 8mm auto; color: #111 }}
+ h1 {{ font-size: 20px; margin: 0 0 2mm }} .purpose {{ font-weight: 600; border: 1px solid #111; padding: 2mm 3mm }}
+ .pictures {{ display: grid; grid-template-columns: repeat(3, 1fr); gap: 3mm; margin: 4mm 0 }}
+ figure {{ margin: 0; position: relative }} img {{ width: 100%; background: #000; display: block }}
+ figcaption {{ font-size: 12px; color: #444 }}
+ table {{ border-collapse: collapse; width: 100% }} th {{ text-align: left; font-weight: 500; width: 40% }}
+ th, td {{ border-top: 1px solid #ccc; padding: 1mm 2mm 1mm 0; vertical-align: top }} code {{ font-size: 11px }}
+</style></head><body>
+<h1>{title}</h1><p class="purpose">{purpose}</p>
+<div class="pictures">{pictures}</div>
+<table>{rows}</table>
+<p>The mask was drawn by a neural network and checked by nobody. The network was trained on {trained}.</p>
+</body></html>
+"""
+
+
+def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
+    """Return the report.
+
+    Args:
+        result: the finished mask.
+        notes: plain sentences to add, such as what was guessed; the caller keeps patients out of them.
+    """
+    scan, areas = result.scan, result.mask.sum(axis=(1, 2))
+    voxels, millilitres = lesion_size(result)
+    spacing = scan.spacing
+    rows = {
+        "Lesion in all": f"{voxels:,} voxels" + (f", {millilitres:.2f} mL" if millilitres is not None else ""),
+        "Largest on a slice": f"{areas.max():,} pixels"
+        + (f", {areas.max() * spacing[1] * spacing[2]:,.0f} mm²" if spacing else "")
+        + (f", slice {areas.argmax() + 1} of {len(areas)}" if areas.any() else ""),
+        "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}"
+        + (f", the {MAX_PICTURES} largest shown" if (areas > 0).sum() > MAX_PICTURES else ""),
+        "Picture": f"{scan.file_format}, {len(areas)} slices of {result.mask.shape[2]} × {result.mask.shape[1]}, "
+        + (f"{scan.plane}, " if scan.plane else "orientation unknown, ")
+        + (
+            f"{spacing[2]:.2f} × {spacing[1]:.2f} mm, slices {spacing[0]:.2f} mm apart"
+            if spacing
+            else "size in millimetres unknown"
+        ),
+        "Orientation": _orientation(scan.edges),
+        **_score(result),
+        "Threshold": f"probability of at least {result.threshold:.2f}",
+        "Model": f"{result.weights.name}, run by {result.engine}, <code>SHA-256 {result.weights.sha256}</code>",
+        "Made on": date.today().isoformat(),
+    }
+    if notes:
+        rows["Notes"] = "<br>".join(html.escape(note) for note in notes)
+    return _PAGE.format(
+        title=html.escape(LABEL),
+        purpose=html.escape(PURPOSE),
+        pictures="".join(_figures(result, areas)),
+        rows="".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items()),
+        trained="axial MRI of low-grade glioma (Buda et al. 2019) and has seen nothing else",
+    )
+
+
+def _score(result: Result) -> dict[str, str]:
+    """The row that says how well the mask fits the expected one, if there is one."""
+    expected, known = result.volume.expected_mask, result.volume.has_mask
+    if not known.any():
+        return {}
+    dice = metrics.volume_dice(result.mask, expected, known)
+    words = "both masks are empty" if np.isnan(dice) else f"{dice:.3f}"
+    return {"Volume Dice": f"{words}, against the expected mask that came with the picture"}
+
+
+def _orientation(edges: tuple[str, str, str, str] | None) -> str:
+    if edges is None:
+        return "unknown: the file does not say which side is the patient's right"
+    words = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
+    return f"the patient's {words[edges[0]]} is on the left of the pictures, the {words[edges[2]]} at the top"
+
+
+def _figures(result: Result, areas: np.ndarray) -> list[str]:
+    """The slices with the largest lesion, in order, or the middle one where there is none."""
+    chosen = sorted(areas.argsort()[::-1][:MAX_PICTURES]) if areas.any() else [len(areas) // 2]
+    chosen = [index for index in chosen if areas[index] or not areas.any()]
+    pictures = overlay_pictures(result)
+    _, row, column = result.scan.spacing or (1, 1, 1)
+    shape = result.mask.shape[2] * column, result.mask.shape[1] * row
+    figures = []
+    for index in chosen:
+        encoded = base64.b64encode(overlay.encode_png(pictures[index])).decode()
+        figures.append(
+            f'<figure><img style="aspect-ratio:{shape[0]:.2f}/{shape[1]:.2f}" alt="Slice {index + 1} with the mask" '
+            f'src="data:image/png;base64,{encoded}"><figcaption>Slice {index + 1}: {areas[index]:,} pixels'
+            "</figcaption></figure>"
+        )
+    return figures

@@ -1,0 +1,1 @@
+"""Training runs as processes: request, queue, index, runners."""

@@ -1,0 +1,302 @@
+"""Training runs as processes: start, queue, stop, resume, delete.
+
+One run at a time computes in a runs folder. Every run is a process of its own from the start: it waits for its turn
+at a lock of the operating system, which is freed however its holder ends, so there is no dispatcher to restart.
+"""
+
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from unet.data.patients import Patient, list_patients
+from unet.jobs.index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
+from unet.jobs.request import JobError, Limits, Request
+from unet.jobs.runners import LocalRunner, local_handle, runner_of
+from unet.training.config import TrainingConfig, disk_need
+from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, without_folder, write_json
+from unet.weights.network import Weights, WeightsError, find_weights
+
+ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
+SPARE_BYTES = 200_000_000  # to leave free on the disk
+ABANDONED_SECONDS = 3600  # a folder without a run in it: what fills one takes minutes
+LEFT_OUT = ("data", "checkpoint.npz", "process.json", "output.txt")  # of an exported run
+
+
+def new_folder(root: Path | None = None) -> Path:
+    """Make the folder of a new run; its name is its id.
+
+    Raises:
+        JobError: runs cannot be written there.
+    """
+    root = root or runs_folder()
+    _clear_abandoned(root)
+    path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise JobError(
+            f"Runs cannot be written to their folder ({error.strerror}); the host has to name another in UNET_RUNS."
+        ) from None
+    return path
+
+
+def start(request: Request, folder: Path | None = None) -> str:
+    """Start a run, or queue it behind the one that computes, and return its id.
+
+    Args:
+        folder: from `new_folder`, if something was put into it before.
+
+    Raises:
+        JobError: the host does not allow it, the queue or the disk is full, or runs cannot be written.
+    """
+    try:
+        folder = folder or new_folder()
+        with _place_for(request, folder.parent) as limits:
+            _make_room(folder.parent, limits.runs)
+            RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
+            content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
+            write_json(folder / "request.json", content)
+    except JobError:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _launch(folder, request.arguments())
+    return folder.name
+
+
+def resume(run: Run) -> None:
+    """Continue a run that was stopped or cut off; without a checkpoint it starts over.
+
+    Raises:
+        JobError: it is running or finished, was not started from here, or `start` would refuse it now.
+    """
+    if "arguments" not in run.request:
+        raise JobError("This run was started on the command line; resume it there with --resume.")
+    try:
+        request = Request.from_arguments(run.title, run.request["arguments"])
+    except (ValueError, TypeError) as error:
+        raise JobError(f"{run.title} cannot be resumed, its settings are of another version: {error}") from None
+    path, again = run.folder.path, []
+    with _place_for(request, path.parent), _alone(path) as run:
+        if not run.request:
+            raise JobError(f"{request.title} was deleted meanwhile.")
+        if run.active or run.state == FINISHED:
+            raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
+        if run.folder.checkpoint.exists():
+            again = ["--resume"]
+        else:
+            for leftover in ("metrics.csv", "spec.json", "curve.png"):
+                (path / leftover).unlink(missing_ok=True)
+            run.folder.previews.forget_after(0)
+        (path / "stop").unlink(missing_ok=True)
+        _launch(path, [*run.request["arguments"], *again])
+
+
+@contextmanager
+def _place_for(request: Request, root: Path) -> Iterator[Limits]:
+    """Check that host, disk and queue take one more run; until the end of the block nobody else can take its place.
+
+    Raises:
+        JobError: they do not.
+    """
+    limits = Limits.from_environment()
+    limits.check(request)
+    _check_disk(root, request.config)
+    with FileLock(root / ".start.lock"):
+        waiting = sum(run.active for run in list_runs(root))
+        if waiting > limits.waiting:
+            raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
+        yield limits
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Run]:
+    """Yield a run as it is now: two visitors may act at once, each on what their page showed a moment ago."""
+    with FileLock(path.parent / ".resume.lock"):
+        yield read_run(path)
+
+
+def _launch(path: Path, arguments: list[str]) -> None:
+    folder = RunFolder(path)
+    folder.write_status({**folder.read_status(), "state": STARTING, "reason": ""})
+    folder.write_process({})
+    folder.write_process(LocalRunner().start([*arguments, f"--run-dir={path}", "--background"], path / "output.txt"))
+
+
+def stop(run: Run) -> threading.Thread:
+    """Ask a run to stop; if it does not within seconds it is told to, then killed.
+
+    Returns:
+        The thread that sees to it, for those who want to wait.
+    """
+    (run.folder.path / "stop").touch()
+    handle = run.folder.read_process()
+
+    def see_to_it() -> None:
+        runner = runner_of(handle)
+        for seconds, force in ((ASK_SECONDS, None), (TERMINATE_SECONDS, False), (TERMINATE_SECONDS, True)):
+            if force is not None:
+                runner.end(handle, force)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if not runner.is_alive(handle):
+                    return
+                time.sleep(0.1)
+
+    thread = threading.Thread(target=see_to_it, daemon=True)
+    if handle:
+        thread.start()
+    return thread
+
+
+def is_stopping(run: Run) -> bool:
+    """Return whether a stop is under way; after all its seconds it can be asked for again, by another server too."""
+    try:
+        asked = (run.folder.path / "stop").stat().st_mtime
+    except OSError:
+        return False
+    return time.time() - asked < ASK_SECONDS + 2 * TERMINATE_SECONDS
+
+
+def delete(run: Run) -> None:
+    """Remove a run and all it wrote.
+
+    Raises:
+        JobError: it is still running.
+    """
+    with _alone(run.folder.path) as run:
+        if run.active:
+            raise JobError(f"{run.title} is {run.state}; stop it first.")
+        shutil.rmtree(run.folder.path, ignore_errors=True)
+
+
+def weights_of(run: Run) -> Weights:
+    """Return a run's best weights so far, verified.
+
+    Raises:
+        WeightsError: it has none yet.
+    """
+    try:
+        return find_weights(run.folder.best)
+    except WeightsError:
+        if run.active:
+            raise
+    run.folder.repair_best()
+    return find_weights(run.folder.best)
+
+
+def validation_patients(run: Run) -> list[Patient]:
+    """Return the patients a run is judged by, from the folder it was started with.
+
+    Raises:
+        JobError: the run was not started from here, or the folder is gone.
+    """
+    arguments = run.request.get("arguments", [])
+    data = next((Path(word.removeprefix("--data=")) for word in arguments if word.startswith("--data=")), None)
+    try:
+        wanted = run.folder.read_spec()["validation_patients"]
+        found = {patient.patient_id: patient for patient in list_patients(data)[0]} if data else {}
+        return [found[patient_id] for patient_id in wanted]
+    except (OSError, ValueError, KeyError):
+        raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None
+
+
+def export_zip(run: Run) -> bytes:
+    """Return the run folder as a zip for visitors.
+
+    Without uploaded slices, without the checkpoint, which only resumes here, and without the server's folders.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(run.folder.path.rglob("*")):
+            inside = path.relative_to(run.folder.path)
+            if inside == Path("request.json"):
+                words = [without_folder(word) for word in run.request.get("arguments", [])]
+                archive.writestr(f"{run.id}/request.json", json.dumps({**run.request, "arguments": words}, indent=1))
+            elif path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
+                archive.write(path, Path(run.id) / inside)
+    return buffer.getvalue()
+
+
+def _clear_abandoned(root: Path) -> None:
+    """Remove what a server that ended meanwhile left of an upload: no page shows it, so nobody could delete it."""
+    for path in root.glob("*"):
+        if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", path.name) and not any(path.glob("*.json")):
+            with suppress(OSError):  # somebody else was faster
+                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(path)
+
+
+def _check_disk(root: Path, config: TrainingConfig) -> None:
+    need = disk_need(config.filters, config.architecture) + SPARE_BYTES
+    free = shutil.disk_usage(root).free
+    if free < need:
+        raise JobError(
+            f"The disk has {free / 1e6:,.0f} MB free, this run needs {need / 1e6:,.0f} MB. "
+            "Delete runs, or choose fewer filters."
+        )
+
+
+def _make_room(root: Path, kept: int | None) -> None:
+    """Remove the oldest ended runs above the host's limit."""
+    if kept is not None:
+        for run in [run for run in list_runs(root) if not run.active][kept:]:
+            with suppress(JobError):  # somebody has just resumed it
+                delete(run)
+
+
+# --- inside the process of a run
+
+
+def check_idle(run_dir: Path) -> None:
+    """Refuse a folder whose run another process computes, or waits to.
+
+    Raises:
+        TrainingError: there is such a process.
+    """
+    run = read_run(run_dir)
+    if run.active and run.folder.read_process().get("pid") not in (None, os.getpid()):  # None: it is being launched
+        raise TrainingError(f"{run_dir} is {run.state} in another process; stop it first, or choose another folder")
+
+
+@contextmanager
+def turn(run_dir: Path, poll_seconds: float = 0.5) -> Iterator[None]:
+    """Wait until no other run of this runs folder computes, and keep others waiting during the block.
+
+    Raises:
+        TrainingStopped: someone asked this run to stop while it waited.
+    """
+    folder = RunFolder(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    folder.write_process(local_handle(os.getpid()))
+    lock = FileLock(run_dir.parent / ".training.lock")
+    status = {**folder.read_status(), "state": QUEUED, "reason": "", "queued_at": time.time()}
+    while True:
+        if folder.stop_requested():
+            raise TrainingStopped("stopped while it waited")
+        folder.write_status(status)
+        if not any(run.place == 1 and run.id != run_dir.name for run in list_runs(run_dir.parent)):
+            try:
+                lock.acquire(timeout=0)
+                break
+            except Timeout:
+                pass
+        time.sleep(poll_seconds)
+    try:
+        status.pop("queued_at")
+        folder.write_status({**status, "state": "preparing"})
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,164 @@
+"""From a training run to shipped weights: tune on validation, evaluate by the protocol, write the card.
+
+    python -m unet release --run-dir runs/x --weights NAME --data DIR
+
+runs all of it; `tune`, `evaluate` and `card` are its parts.
+"""
+
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unet.data.clinical import read_clinical_table
+from unet.data.patients import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
+from unet.evaluation import evaluate as evaluation
+from unet.evaluation import protocol
+from unet.inference.segmenter import Segmenter
+from unet.release import card as cards
+from unet.release import tuning
+from unet.reports import markdown, results
+from unet.training.run_folder import code_version, command_line, write_json
+from unet.weights.network import INT8_NAME, WeightsError, find_weights, weights_folder
+
+
+def evaluate_full(
+    segmenter: Segmenter,
+    patients: list[Patient],
+    split: str | None,
+    json_file: Path | None,
+    page_file: Path | None,
+    commit: str | None = None,
+) -> dict:
+    """Evaluate by the full protocol, print it, write it where asked, and return the report.
+
+    Args:
+        commit: of the code, where it was asked for before files of the checkout were written.
+
+    Raises:
+        DataError: a patient cannot be scored.
+    """
+    records, _ = read_clinical_table(patients[0].folder.parent / "data.csv")
+    measurements = []
+    for measurement in _with_progress(protocol.evaluate_full(segmenter, patients, records), patients):
+        measurements.append(measurement)
+        print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
+        for problem in measurement.problems:
+            print(problem, file=sys.stderr)
+    made_by = {
+        "split": split,
+        "command": command_line("python -m unet"),
+        "commit": commit or code_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
+    page = markdown.evaluation(report)
+    print(page)
+    if json_file:
+        json_file.write_text(results.to_json(report))
+    if page_file:
+        page_file.write_text(page, encoding="utf-8")
+    return report
+
+
+def tune(weights_name: str, data: str | None, engine: str, write: bool = True) -> None:
+    """Choose threshold and post-processing on the validation patients and write them into config.json.
+
+    Raises:
+        DataError: the validation patients are not in the folder.
+        WeightsError: the weights cannot be used.
+    """
+    segmenter = Segmenter(find_weights(weights_name), engine)
+    patients = evaluation.choose_patients(list_patients(find_data_root(data))[0], None, "validation")
+    found = tuning.Tuning()
+    for passes in _with_progress(protocol.run_network(segmenter, patients), patients):
+        found.add(passes)
+    steps = found.search()
+    settings = tuning.as_config(found, steps)
+    print(f"{segmenter.weights.name}, {segmenter.engine_name}, {len(patients)} validation patients, every slice")
+    print(tuning.table(steps))
+    print(f"\nchosen: {tuning.chosen(steps)}")
+    if write:
+        config_file = segmenter.weights.path.with_name("config.json")
+        write_json(config_file, {**json.loads(config_file.read_text()), **settings})
+
+
+def write_card(weights_name: str, run_folder: Path | None, notes: list[str]) -> None:
+    """Complete config.json and write README.md beside it, from the run and the evaluations.
+
+    Raises:
+        WeightsError: the weights cannot be used, or the run holds none of its own.
+        DataError: an evaluation cannot be read.
+    """
+    folder = find_weights(weights_name).path.parent
+    config = json.loads((folder / "config.json").read_text())
+    try:
+        write_json(folder / "config.json", cards.complete_config(config, run_folder, notes))
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise WeightsError(f"{run_folder} does not say what made the weights: {error!r}") from None
+    (folder / "README.md").write_text(cards.card(folder), encoding="utf-8")
+
+
+def release(
+    weights_name: str,
+    run_folder: Path | None,
+    data: str | None,
+    splits: list[str],
+    engine: str,
+    notes: list[str],
+    choose: bool = True,
+) -> None:
+    """Ship a run's best weights: copy them, tune, evaluate the splits by the full protocol, write the card.
+
+    The test patients are scored last, when nothing is left to choose.
+
+    Args:
+        run_folder: None to tune and evaluate anew what is in `weights/` already.
+        splits: of `validation`, `phantoms` and `test`.
+        choose: tune threshold and post-processing, or keep those of config.json.
+
+    Raises:
+        DataError, WeightsError: patients or weights that cannot be used; a split that is none.
+    """
+    if unknown := [split for split in splits if split not in results.SPLITS]:
+        raise DataError(f"--splits {unknown[0]}: expected some of {', '.join(results.SPLITS)}")
+    commit = code_version()  # now: what is written from here on would make the checkout look changed
+    if run_folder:
+        _copy_run(run_folder, weights_name)
+    if choose:
+        tune(weights_name, data, engine)
+    segmenter = Segmenter(find_weights(weights_name), engine)
+    folder = segmenter.weights.path.parent
+    for split in sorted(splits, key=["phantoms", "validation", "test"].index):
+        if split == "phantoms":
+            patients = list_patients(DEMO_FOLDER)[0]
+        else:
+            patients = evaluation.choose_patients(list_patients(find_data_root(data))[0], None, split)
+        evaluate_full(segmenter, patients, split, folder / results.SPLITS[split], None, commit)
+    write_card(weights_name, run_folder, notes)
+
+
+def _copy_run(run_folder: Path, weights_name: str) -> None:
+    """Lay the best weights of a run and its curve into `weights/`; what belonged to others before goes."""
+    best = find_weights((run_folder / "best").resolve())
+    folder = weights_folder(weights_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*results.SPLITS.values(), f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
+        (folder / name).unlink(missing_ok=True)
+    sources = [best.path, best.path.with_name("config.json"), run_folder / "metrics.csv", run_folder / "curve.png"]
+    for source in sources:
+        if source.exists():
+            shutil.copyfile(source, folder / source.name)
+
+
+def _with_progress(steps, patients: list[Patient]):
+    """Pass on what is made of each patient, and show on the terminal how far it is."""
+    slices, done = sum(len(patient.images) for patient in patients), 0
+    for made in steps:
+        if made is None:
+            done += 1
+            if sys.stderr.isatty():
+                print(f"\r{done / max(1, slices):4.0%} ", end="", file=sys.stderr, flush=True)
+        else:
+            yield made

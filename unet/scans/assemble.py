@@ -1,0 +1,224 @@
+"""From scans to what the network was trained on: pre-contrast, FLAIR and post-contrast on one grid.
+
+A missing sequence is replaced by FLAIR, as the data set does. Sequences on different grids are brought onto FLAIR's,
+if the headers say where both lie; the mask then belongs to FLAIR.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from unet.data.patients import FLAIR, SEQUENCE_NAMES, Geometry, Volume
+from unet.data.sequences import EXPECTED_MASK
+from unet.scans.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
+
+MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
+SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
+MAX_LABELS = 16  # values of a mask, 0 included
+MIN_OVERLAP = 0.5  # of FLAIR's grid that another sequence must cover
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of one scan of an upload."""
+
+    scan: int
+    channel: int
+
+
+Mapping = tuple[Channel | None, Channel, Channel | None]  # pre-contrast, FLAIR, post-contrast
+
+
+def channels(scans: list[Scan]) -> dict[Channel, str]:
+    """Return every channel of an upload with a label for people."""
+    labels = {}
+    for number, scan in enumerate(scans):
+        for channel, channel_name in enumerate(scan.channel_names):
+            label = scan.name if len(scan.channel_names) == 1 else f"{scan.name} · {channel_name}"
+            labels[Channel(number, channel)] = f"{number + 1}. {label}"
+    return labels
+
+
+def suggest(scans: list[Scan]) -> list[Mapping]:
+    """Return how the scans may be put together, the likeliest first; each mapping is one picture to segment.
+
+    Three colours are the three sequences. Otherwise names and tags decide, then the order: of three unnamed
+    pictures on one grid the second is FLAIR, as in the data set; a picture that fits nowhere is taken for FLAIR.
+    Masks are no pictures, unless there is nothing else.
+    """
+    if not scans:
+        return []
+    guesses = {
+        Channel(number, channel): guess
+        for number, scan in enumerate(scans)
+        for channel, guess in enumerate(scan.guesses)
+    }
+    coloured = [number for number, scan in enumerate(scans) if set(SEQUENCE_NAMES) <= set(scan.guesses)]
+    mappings: list[Mapping] = [
+        tuple(Channel(number, scans[number].guesses.index(name)) for name in SEQUENCE_NAMES) for number in coloured
+    ]
+    if set(guesses.values()) != {EXPECTED_MASK}:
+        guesses = {channel: guess for channel, guess in guesses.items() if guess != EXPECTED_MASK}
+    rest = {channel: guess for channel, guess in guesses.items() if channel.scan not in coloured}
+    for flair in (channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]):
+        mappings.append(tuple(_partner(scans, rest, flair, name) for name in SEQUENCE_NAMES))
+    if mappings:
+        return mappings
+    unnamed = [channel for channel, guess in rest.items() if guess is None]
+    if len(unnamed) == 3 == len(rest) and all(same_grid(scans[unnamed[0].scan], scans[one.scan]) for one in unnamed):
+        return [tuple(unnamed)]
+    return [(None, Channel(number, 0), None) for number in range(len(scans)) if Channel(number, 0) in guesses]
+
+
+def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
+    """Return the first channel that is named like a mask and lies on FLAIR's grid."""
+    named = (Channel(number, 0) for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses)
+    return next((one for one in named if one != flair and same_grid(scans[flair.scan], scans[one.scan])), None)
+
+
+def _partner(scans: list[Scan], guesses: dict[Channel, str | None], flair: Channel, name: str) -> Channel | None:
+    """The first channel guessed to be that sequence and placed where FLAIR is; FLAIR itself for FLAIR."""
+    if name == SEQUENCE_NAMES[FLAIR]:
+        return flair
+    fitting = (
+        channel for channel, guess in guesses.items() if guess == name and fits(scans[flair.scan], scans[channel.scan])
+    )
+    return next(fitting, None)
+
+
+def same_grid(first: Scan, second: Scan) -> bool:
+    """Tell whether two scans have their voxels in the same places, as far as their headers say."""
+    if first.voxels.shape[:3] != second.voxels.shape[:3]:
+        return False
+    if first.affine is None or second.affine is None:
+        return True
+    corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in first.voxels.shape[:3]), 1]]).T
+    apart = np.abs(np.linalg.solve(first.affine, second.affine @ corners) - corners)
+    return bool(apart.max() <= SAME_PLACE)
+
+
+def fits(flair: Scan, other: Scan) -> bool:
+    """Tell whether another scan can be brought onto FLAIR's grid."""
+    return same_grid(flair, other) or (flair.affine is not None and other.affine is not None)
+
+
+def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None = None) -> tuple[Volume, list[str]]:
+    """Put three sequences on FLAIR's grid.
+
+    Args:
+        scans: of one upload.
+        mapping: which channel is what; None is replaced by FLAIR.
+        expected: the channel with the mask that the prediction is scored against, if there is one.
+
+    Returns:
+        A volume, with expected masks if one was given, and plain sentences about what was replaced, resampled or
+        shifted.
+
+    Raises:
+        IngestError: FLAIR's grid is too small or too big, a sequence does not lie where FLAIR does, or the expected
+            mask is none.
+    """
+    flair = scans[mapping[FLAIR].scan]
+    count, height, width = flair.voxels.shape[:3]
+    _check_size(flair)
+    notes, images = [], np.empty((count, height, width, 3), np.float32)
+    missing = [SEQUENCE_NAMES[number] for number, channel in enumerate(mapping) if channel is None]
+    if missing:
+        notes.append(
+            f"No {' and no '.join(missing)}: FLAIR takes {'its' if len(missing) == 1 else 'their'} place, as in the "
+            "data set where a sequence is missing."
+        )
+    for number, channel in enumerate(mapping):
+        channel = channel or mapping[FLAIR]
+        images[..., number] = _on_grid(flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
+    _make_positive(images, notes)
+    images.flags.writeable = False
+    mask = np.zeros(images.shape[:3], np.uint8)
+    if expected:
+        mask = _expected_mask(flair, scans[expected.scan], expected.channel, notes)
+    volume = Volume(
+        patient_id="upload",
+        images=images,
+        expected_mask=mask,
+        has_mask=np.full(count, expected is not None),
+        slice_numbers=np.arange(1, count + 1),
+        geometry=Geometry(flair.spacing, flair.edges, flair.plane),
+    )
+    return replace(volume, patient_id=f"upload_{volume.content_hash[:8]}"), notes
+
+
+def _check_size(scan: Scan) -> None:
+    count, height, width = scan.voxels.shape[:3]
+    if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
+        raise IngestError(
+            f"{scan.name}: slices of {width} × {height} pixels; expected {MIN_SIDE} to {MAX_SIDE} a side, as a slice "
+            "of MRI has a few hundred. Crop it or scale it."
+        )
+    if 12 * count * height * width > MAX_VOLUME:
+        raise IngestError(
+            f"{scan.name}: {count} slices of {width} × {height} need {12 * count * height * width >> 20} MB for the "
+            f"three sequences; at most {MAX_VOLUME >> 20} MB. Upload fewer slices, or smaller ones."
+        )
+
+
+def _on_grid(flair: Scan, other: Scan, channel: Channel, name: str, notes: list[str]) -> np.ndarray:
+    """Return a channel, (slices, height, width), on FLAIR's grid."""
+    values = other.voxels[..., channel.channel]
+    if same_grid(flair, other):
+        return values
+    if not fits(flair, other):
+        raise IngestError(
+            f"{name}: {_size(other)} voxels, but FLAIR has {_size(flair)}, and the files do not say where they lie. "
+            "Upload sequences of one grid, or DICOM or NIfTI with their orientation."
+        )
+    to_other = np.linalg.solve(other.affine, flair.affine)
+    grid = (to_other[:3, :3], to_other[:3, 3], flair.voxels.shape[:3])
+    covered = ndimage.affine_transform(np.ones(values.shape, np.float32), *grid, order=0)
+    if covered.mean() < MIN_OVERLAP:
+        raise IngestError(
+            f"{name}: covers only {covered.mean():.0%} of where FLAIR lies. Are both series of the same examination?"
+        )
+    notes.append(f"The {name} series has another grid, {_size(other)}; it was resampled onto FLAIR's {_size(flair)}.")
+    return ndimage.affine_transform(np.asarray(values), *grid, order=1, cval=float(values.min()))
+
+
+def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> np.ndarray:
+    """Return a channel as a mask, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
+    if not same_grid(flair, scan):
+        raise IngestError(
+            f"{scan.name}: {_size(scan)} voxels, FLAIR has {_size(flair)}, or they lie elsewhere. An expected mask has "
+            "to be drawn on FLAIR's own grid."
+        )
+    values = scan.voxels[..., channel]
+    labels = np.unique(values)
+    if labels[0] != 0 or len(labels) > MAX_LABELS:
+        raise IngestError(
+            f"{scan.name}: {len(labels):,} different values from {labels[0]:g} to {labels[-1]:g}, which is no mask. "
+            f"Expected 0 outside the lesion and one value inside, at most {MAX_LABELS - 1} labels. Save it without "
+            "smoothing, not as JPEG."
+        )
+    if len(labels) > 2:
+        notes.append(f"The expected mask has the labels {', '.join(f'{one:g}' for one in labels[1:])}: all are lesion.")
+    return (values != 0).astype(np.uint8)
+
+
+def _size(scan: Scan) -> str:
+    return " × ".join(str(size) for size in scan.voxels.shape[:3])
+
+
+def _make_positive(images: np.ndarray, notes: list[str]) -> None:
+    """Shift and scale channels so that 0 is black and the grey values fill a range, as pictures expect.
+
+    The network does not notice: each channel is normalised by its own statistics.
+    """
+    shifted = False
+    for number in range(3):
+        low, high = float(images[..., number].min()), float(images[..., number].max())
+        if low < 0:
+            images[..., number] -= low
+            shifted = True
+        if 0 < high - min(low, 0) < 100:
+            images[..., number] *= 1000 / (high - min(low, 0))
+    if shifted:
+        notes.append("Negative grey values were shifted up to start at 0; the network sees no difference.")

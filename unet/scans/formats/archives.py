@@ -1,0 +1,159 @@
+"""Zip and gzip from strangers: counted while they unpack, in memory, nothing written to disk.
+
+What unpacks is believed only as far as it has been counted: a header may say anything. Refused are archives that
+are too big, too many, too dense, encrypted, that name files outside themselves, or whose entries share their bytes.
+Sources: Fifield (2019), "A better zip bomb", for overlapping entries; APPNOTE.TXT 6.3.10, 4.3, for the records.
+"""
+
+import io
+import lzma
+import re
+import stat
+import struct
+import zipfile
+import zlib
+
+from unet.scans.scan import IngestError, plain_name
+
+MAX_BYTES = 512 << 20  # unpacked, of one upload
+MAX_ENTRIES = 5_000
+MAX_RATIO = 200  # unpacked to packed; a head in black air reaches 10 to 30
+FREE_BYTES = 8 << 20  # below this an archive may be as dense as it likes
+_CHUNK, _SLICE = 1 << 20, 1 << 16
+_GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, RuntimeError)
+_JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+
+
+def is_junk(name: str) -> bool:
+    """Tell the files that operating systems and CD burners leave beside pictures.
+
+    >>> is_junk("__MACOSX/._a.dcm"), is_junk("scan\\\\Thumbs.db"), is_junk("scan/a.dcm")
+    (True, True, False)
+    """
+    parts = name.lower().replace("\\", "/").split("/")
+    return parts[-1] in _JUNK or parts[-1].startswith("._") or "__macosx" in parts
+
+
+def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]]:
+    """Return the files in a zip, (name, content), and a sentence for each one that was left out.
+
+    Raises:
+        IngestError: the archive as a whole cannot be trusted or read.
+    """
+    _check_directory(archive, name)
+    try:
+        opened = zipfile.ZipFile(io.BytesIO(archive))
+    except (zipfile.BadZipFile, ValueError, OSError, struct.error, NotImplementedError):
+        raise IngestError(f"{name}: the zip is incomplete or damaged. Pack it again.") from None
+    entries = [entry for entry in opened.infolist() if not entry.is_dir() and not is_junk(entry.filename)]
+    if len(entries) > MAX_ENTRIES:
+        raise IngestError(f"{name}: {len(entries):,} files; at most {MAX_ENTRIES:,}. Pack only the series you need.")
+    _check_overlap(entries, name)
+    files, problems, unpacked = [], [], 0
+    for entry in entries:
+        shown = plain_name(entry.filename)
+        if _leads_outside(entry.filename):
+            raise IngestError(f"{name}: the entry {shown!r} points outside the archive, which no honest zip does.")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            problems.append(f"{shown}: a link, not a file; left out.")
+        elif entry.flag_bits & 1:
+            raise IngestError(f"{name}: the zip is encrypted. Unpack it with its password and upload the files.")
+        else:
+            try:
+                content = _unpack(opened, entry, MAX_BYTES - unpacked, len(archive), unpacked)
+            except IngestError as error:
+                raise IngestError(f"{name}: {error}") from None
+            except _DAMAGED:
+                problems.append(f"{shown}: damaged inside the zip; left out. Pack it again.")
+                continue
+            unpacked += len(content)
+            files.append((shown, content))
+    return files, problems
+
+
+def _check_directory(archive: bytes, name: str) -> None:
+    """Refuse a table of contents that is too long before anything walks through it."""
+    end = archive.rfind(b"PK\5\6", max(0, len(archive) - 66_000))
+    if end < 0 or end + 22 > len(archive):
+        raise IngestError(f"{name}: the zip is incomplete, its table of contents is missing. Pack it again.")
+    count, size = struct.unpack("<HI", archive[end + 10 : end + 16])
+    if count > MAX_ENTRIES or size > MAX_ENTRIES * 600:
+        found = "more than 65,000" if count == 0xFFFF else f"{count:,}"
+        raise IngestError(f"{name}: {found} files; at most {MAX_ENTRIES:,}. Pack only the series you need.")
+
+
+def _check_overlap(entries: list[zipfile.ZipInfo], name: str) -> None:
+    end = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < end:
+            raise IngestError(f"{name}: entries of the zip share the same bytes, as zip bombs do. Pack it again.")
+        end = entry.header_offset + 30 + len(entry.filename.encode(errors="replace")) + entry.compress_size
+
+
+def _leads_outside(filename: str) -> bool:
+    parts = filename.replace("\\", "/").split("/")
+    return ".." in parts or parts[0] == "" or bool(re.match("[A-Za-z]:", filename))  # a drive, no time of day
+
+
+def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int, packed: int, before: int) -> bytes:
+    """Read one entry, never more than there is room for."""
+    pieces, size = [], 0
+    with opened.open(entry) as stream:
+        while piece := stream.read(_CHUNK):
+            size += len(piece)
+            if size > room:
+                raise IngestError(f"unpacks to more than {MAX_BYTES >> 20} MB. Pack only the series you need.")
+            if before + size > max(FREE_BYTES, MAX_RATIO * packed):
+                raise IngestError(f"unpacks to more than {MAX_RATIO} times its size, as zip bombs do.")
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def inflate_start(data: bytes, wanted: int) -> bytes:
+    """Return the first bytes of a gzip file, at most `wanted`, less where the file is damaged."""
+    return _inflate(data, wanted, _GZIP)[0]
+
+
+def gunzip(data: bytes, name: str, room: int) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises:
+        IngestError: it holds more than `room` bytes, or is damaged.
+    """
+    content, complete = _inflate(data, room + 1, _GZIP)
+    if len(content) > room:
+        raise IngestError(f"{name}: unpacks to more than {room:,} bytes, which is more than its content should need.")
+    if not complete:
+        raise IngestError(f"{name}: the gzip is cut off or damaged after {len(content):,} bytes. Copy it again.")
+    return content
+
+
+def inflates_beyond(data: bytes, room: int) -> bool:
+    """Tell whether a raw deflate stream unpacks to more than `room` bytes."""
+    return len(_inflate(data, room + 1, _RAW)[0]) > room
+
+
+def _inflate(data: bytes, room: int, kind: int) -> tuple[bytes, bool]:
+    """Unpack up to `room` bytes; also tell whether the end, with its checksum, was reached."""
+    pieces, size, start = [], 0, 0
+    engine, waiting = zlib.decompressobj(kind), b""
+    try:
+        while size < room:
+            if not waiting:  # fed in slices, as zlib copies what it has not used yet
+                waiting, start = data[start : start + _SLICE], start + _SLICE
+                if not waiting:
+                    break
+            piece = engine.decompress(waiting, min(_CHUNK, room - size))
+            pieces.append(piece)
+            size += len(piece)
+            waiting = engine.unconsumed_tail
+            if engine.eof:
+                start -= len(engine.unused_data)
+                following = data[start : start + 2]
+                if kind == _RAW or following != b"\x1f\x8b":
+                    return b"".join(pieces), True
+                engine, waiting = zlib.decompressobj(kind), b""  # gzip files may follow one another
+    except zlib.error:
+        pass
+    return b"".join(pieces), False

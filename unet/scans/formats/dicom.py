@@ -1,0 +1,248 @@
+"""DICOM files into Scans: sorted by where slices lie, not by their names; mixed series kept apart.
+
+First every header is read without its pixels, which tells what belongs together and what would not fit; then the
+pixels are decoded, one file at a time. Single-frame and multi-frame files become the same list of frames.
+Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional groups), C.11.1 (modality LUT).
+"""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pydicom
+from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from unet.data.sequences import guess_from_name, guess_from_timing
+from unet.scans.formats.dicom_frames import (
+    Frame,
+    list_frames,
+    modality_of,
+    number_of,
+    open_file,
+    read_header,
+    slice_normal,
+    split_stacks,
+    text_of,
+    uid_of,
+    value_of,
+)
+from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine
+
+UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
+MIXED = "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_dicom(
+    files: list[tuple[str, bytes]], room: Room, unforeseen: Callable[[str, Exception], str]
+) -> tuple[list[Scan], list[str]]:
+    """Read all DICOM files of an upload.
+
+    Args:
+        files: (name, content).
+        room: memory that is left.
+        unforeseen: what to say of a file whose reading fails in a way of its own.
+
+    Returns:
+        One scan for each series and stack, and a sentence for each file or series that was left out.
+    """
+    problems: list[str] = []
+    headers: dict[int, pydicom.Dataset] = {}
+    groups: dict[tuple, list[Frame]] = defaultdict(list)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the header, which may name a patient
+        for number, (name, data) in enumerate(files):
+            try:
+                headers[number] = read_header(data, name)
+                for frame in list_frames(headers[number], number, name):
+                    groups[frame.key].append(frame)
+            except IngestError as error:
+                problems.append(str(error))
+            except Exception as error:
+                problems.append(unforeseen(name, error))
+        scans = []
+        for frames in groups.values():
+            stacks = split_stacks(frames)
+            for part, stack in enumerate(stacks, start=1):
+                try:
+                    scan = _read_stack(stack, headers, files, room, problems)
+                    if len(stacks) > 1:
+                        scan = replace(scan, name=f"{scan.name} ({part} of {len(stacks)})")
+                    if len(stacks[-1]) < len(stacks[0]):
+                        scan = replace(scan, notes=(*scan.notes, MIXED))
+                    scans.append(finished(scan))
+                except IngestError as error:
+                    problems.append(str(error))
+                except Exception as error:
+                    problems.append(unforeseen(f"{files[stack[0].file][0]} and its series", error))
+    return scans, problems
+
+
+def _read_stack(
+    frames: list[Frame], headers: dict, files: list[tuple[str, bytes]], room: Room, problems: list[str]
+) -> Scan:
+    """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
+    first = headers[frames[0].file]
+    name = text_of(first, "SeriesDescription") or text_of(first, "ProtocolName") or files[frames[0].file][0]
+    rows, columns = int(number_of(first, "Rows")), int(number_of(first, "Columns"))
+    samples = 3 if text_of(first, "PhotometricInterpretation") == "PALETTE COLOR" else int(frames[0].key[3])
+    bits = int(number_of(first, "BitsAllocated"))
+    alone = len(frames) == 1 and frames[0].reference["frame"] is None
+    room.take(files[frames[0].file][0], len(frames) * rows * columns * samples, (bits + 7) // 8, alone * rows * columns)
+    notes: list[str] = []
+    stack = np.empty((len(frames), rows, columns, samples), np.float32)
+    outside = np.zeros(stack.shape, bool)
+    opened: tuple[int, pydicom.Dataset] | None = None
+    damaged: dict[int, str] = {}
+    for number, frame in enumerate(frames):
+        try:
+            if opened is None or opened[0] != frame.file:
+                opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
+            array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
+            stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
+        except IngestError as error:
+            damaged[number] = str(error)
+            if frame.reference["frame"] is not None or len(damaged) == len(frames):
+                raise
+    if damaged:
+        problems += damaged.values()
+        stack, outside = (np.delete(array, list(damaged), axis=0) for array in (stack, outside))
+        frames = [frame for number, frame in enumerate(frames) if number not in damaged]
+    inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
+    if outside.any() and not outside.all():
+        notes.append("Pixels marked as outside the picture show the darkest value inside.")
+        stack[outside] = stack[~outside].max() if inverted else stack[~outside].min()
+    if inverted:
+        notes.append("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright.")
+        ends = float(stack.max()) + float(stack.min())
+        stack = ends - stack
+        window = window and (ends - window[1], ends - window[0])
+    if samples == 3 and np.array_equal(stack[..., 0], stack[..., 1]) and np.array_equal(stack[..., 1], stack[..., 2]):
+        stack = stack[..., :1]
+    if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
+        notes.append(BURNED_IN)
+    stack, geometry = _geometry(stack, frames, notes)
+    guess = _guess(first, name)
+    colours = stack.shape[3] == 3
+    return Scan(
+        name,
+        "DICOM",
+        stack,
+        ("red", "green", "blue") if colours else (name,),
+        int(number_of(first, "BitsStored") or bits),
+        (None,) * 3 if colours else (guess,),
+        modality=modality_of(first),
+        window=window,
+        notes=tuple(dict.fromkeys(notes)),
+        files=tuple(files[frame.file][0] for frame in frames),
+        source={
+            "study": uid_of(first, "StudyInstanceUID"),
+            "series": uid_of(first, "SeriesInstanceUID"),
+            "frame_of_reference": uid_of(first, "FrameOfReferenceUID"),
+            "rows": rows,
+            "columns": columns,
+            "frames": int(number_of(first, "NumberOfFrames") or 1),
+            "references": [frame.reference for frame in frames],
+        },
+        **geometry,
+    )
+
+
+def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[str]) -> pydicom.Dataset:
+    """Read a file with its pixels, and repair or refuse what the decoders would stumble over."""
+    name, data = file
+    dataset = open_file(data, name, pixels=True)
+    if not hasattr(dataset, "file_meta"):
+        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        notes.append("The file does not name its transfer syntax; read as uncompressed little endian.")
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        bits, samples = number_of(header, "BitsAllocated") or 8, number_of(header, "SamplesPerPixel") or 1
+        pixels = number_of(header, "Rows") * number_of(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
+        if len(value_of(dataset, "PixelData") or b"") > 2 * pixels * samples * bits / 8 + 65536:
+            raise IngestError(f"{name}: more run-length data than its {pixels:,.0f} pixels can need. Export it again.")
+    return dataset
+
+
+def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return one frame, float, in the scanner's unit, and where the scanner marked it as outside the picture."""
+    try:
+        array = pixel_array(dataset, index=frame.index)
+        if text_of(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+            colours = apply_color_lut(array, dataset)[..., :3]
+            return colours, np.zeros(colours.shape, bool)
+        # the mark is a stored value, sought before slopes of its own bring it elsewhere on each slice; None is nowhere
+        padding = np.asarray(array == number_of(dataset, "PixelPaddingValue"))
+        if "ModalityLUTSequence" in dataset:
+            array = apply_modality_lut(array, dataset)
+    except MemoryError:
+        raise
+    except Exception as error:
+        compressed = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown transfer syntax")
+        missing = isinstance(error, AttributeError) and "pixel data" in str(error).lower()
+        raise IngestError(
+            f"{name}: the pixels cannot be decoded ({'there are none' if missing else compressed}). They are cut off, "
+            "damaged or packed in a way that no free decoder reads. Export the series uncompressed."
+        ) from None
+    array = array.astype(np.float32)
+    if frame.slope == 0:
+        notes.append("The header's rescale slope is 0, which would make every pixel alike; it was left out.")
+        return array, padding
+    return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept, padding
+
+
+def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple[np.ndarray, dict]:
+    """Turn a stack the right side up if its header says how it lies."""
+    orientation, spacing = frames[0].orientation, frames[0].reference["spacing"]
+    positions = [frame.position for frame in frames]
+    normal = slice_normal(orientation) if orientation else None
+    if normal is None or any(position is None for position in positions):
+        notes.append("The header does not say how the slices lie: they are shown in the order of their numbers.")
+        thickness = frames[0].reference["thickness"]
+        known = spacing and thickness and min(*spacing, thickness) > 0
+        return stack, {"spacing": (thickness, *spacing) if known else None}
+    positions = np.array(positions)
+    thickness = frames[0].reference["thickness"]
+    if len(frames) > 1:
+        step = (positions[-1] - positions[0]) / (len(frames) - 1)
+        gaps = np.diff(positions @ normal)
+        if gaps.max() > UNEVEN * np.median(gaps):
+            notes.append(
+                f"The slices are unevenly spaced, {gaps.min():.2f} to {gaps.max():.2f} mm: some may be missing. "
+                "Volumes count every slice as equally thick."
+            )
+    else:
+        step = normal * (thickness if thickness and thickness > 0 else 1.0)
+    known = spacing is not None and min(spacing) > 0 and (len(frames) > 1 or bool(thickness and thickness > 0))
+    if not known:
+        notes.append("The header does not give the size of a pixel in all directions: sizes are in pixels.")
+    row_size, column_size = spacing if spacing and min(spacing) > 0 else (1.0, 1.0)
+    file_affine = np.eye(4)
+    file_affine[:3, 0] = step
+    file_affine[:3, 1] = np.array(orientation[3:]) * row_size
+    file_affine[:3, 2] = np.array(orientation[:3]) * column_size
+    file_affine[:3, 3] = positions[0]
+    file_affine = LPS_TO_RAS @ file_affine
+    if not usable_affine(file_affine):
+        notes.append("The header's orientation is impossible and was left out.")
+        return stack, {}
+    return orient(stack, file_affine, 0, millimetres=known)
+
+
+def _guess(header, name: str) -> str | None:
+    agent = bool(text_of(header, "ContrastBolusAgent").strip())
+    words = f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}"
+    times = (number_of(header, keyword) for keyword in ("RepetitionTime", "EchoTime", "InversionTime"))
+    guess = guess_from_name(words) or guess_from_timing(*times, agent)
+    return "post-contrast" if guess == "pre-contrast" and agent else guess
+
+
+def _window(header) -> tuple[float, float] | None:
+    """Return the grey values that the header asks to be shown as black and white."""
+    centre, width = number_of(header, "WindowCenter"), number_of(header, "WindowWidth")
+    return (centre - width / 2, centre + width / 2) if centre is not None and width and width > 0 else None

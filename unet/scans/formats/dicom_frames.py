@@ -1,0 +1,240 @@
+"""What DICOM headers say: which slices there are, where they lie, and which belong together.
+
+A header is read without its pixels. Single-frame and multi-frame files become the same list of frames. Whatever is
+damaged counts as absent, and nothing of what a header says reaches a message, as it may name a patient.
+Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional groups).
+"""
+
+import io
+import math
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pydicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from unet.scans.formats.archives import inflates_beyond
+from unet.scans.scan import IngestError
+
+MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed
+MAX_FRAMES = 5_000
+SAME_PLACE = 0.01  # millimetres: closer slices are one slice twice
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice: where it lies, which file and frame holds it, and what tells its series from others."""
+
+    file: int
+    index: int
+    key: tuple
+    number: float
+    orientation: tuple[float, ...] | None
+    position: tuple[float, ...] | None
+    slope: float
+    intercept: float
+    reference: dict = field(compare=False)
+
+
+def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
+    """Parse a file; nothing of what pydicom says reaches the message, as it may quote the header."""
+    deflated = data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[132:1024]
+    if deflated and inflates_beyond(data[_deflated_start(data) :], max(FREE_INFLATED, MAX_RATIO * len(data))):
+        raise IngestError(f"{name}: deflated DICOM that unpacks to more than {MAX_RATIO} times its size.")
+    try:
+        return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
+    except RecursionError:
+        raise IngestError(f"{name}: DICOM with sequences nested beyond reason. Export it again.") from None
+    except MemoryError:
+        raise
+    except Exception:
+        raise IngestError(f"{name}: the DICOM header is cut off or damaged. Copy or export it again.") from None
+
+
+def _deflated_start(data: bytes) -> int:
+    """Where the data set begins behind the file meta information, whose length its first element tells."""
+    length = int.from_bytes(data[140:144], "little") if data[132:136] == b"\2\0\0\0" else 0
+    return min(144 + length, len(data))
+
+
+def read_header(data: bytes, name: str) -> pydicom.Dataset:
+    header = open_file(data, name, pixels=False)
+    rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
+    if not rows or not columns:
+        kind = modality_of(header) or "no modality"
+        raise IngestError(f"{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.")
+    if not 1 <= rows <= 65535 or not 1 <= columns <= 65535:
+        raise IngestError(f"{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.")
+    if not number_of(header, "BitsAllocated"):
+        raise IngestError(f"{name}: DICOM that does not say how many bits a pixel has. Export it again.")
+    samples, frames = number_of(header, "SamplesPerPixel") or 1, number_of(header, "NumberOfFrames") or 1
+    expected = rows * columns * samples * frames * number_of(header, "BitsAllocated") / 8
+    if not _is_compressed(header) and expected > 2 * len(data):
+        raise IngestError(
+            f"{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {len(data):,}. It is cut off, "
+            "or its header is wrong. Copy or export it again."
+        )
+    return header
+
+
+def _is_compressed(header: pydicom.Dataset) -> bool:
+    """Tell whether pixels may take less room in the file than decoded; without a transfer syntax they may not."""
+    try:
+        syntax = header.file_meta.TransferSyntaxUID
+        return syntax.is_encapsulated or syntax == DeflatedExplicitVRLittleEndian
+    except (AttributeError, ValueError):
+        return False
+
+
+def value_of(dataset, keyword: str):
+    """Return an element's value, or None; a damaged one counts as absent."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom converts on access, and raises what the damaged value makes it raise
+        return None
+
+
+def number_of(dataset, keyword: str) -> float | None:
+    numbers = numbers_of(dataset, keyword)
+    return numbers[0] if numbers else None
+
+
+def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | None:
+    """Return the first `count` values as finite floats, or None."""
+    value = value_of(dataset, keyword)
+    try:
+        values = [value] if isinstance(value, (int, float, str)) else list(value)
+        numbers = tuple(float(one) for one in values[:count])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def text_of(dataset, keyword: str) -> str:
+    value = value_of(dataset, keyword)
+    return "" if value is None else "".join(one if one.isprintable() else " " for one in str(value)[:64])
+
+
+def uid_of(dataset, keyword: str) -> str:
+    """Return a UID, or an empty word for what is none: UIDs go into exports, other words must not."""
+    text = text_of(dataset, keyword)
+    return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
+
+
+def modality_of(dataset) -> str | None:
+    """Return the code, or None for what is none: it is shown, and a header may hold anything."""
+    code = text_of(dataset, "Modality")
+    return code if re.fullmatch(r"[A-Z0-9_ ]{1,16}", code) else None
+
+
+def first_item(dataset, keyword: str):
+    """Return the first item of a sequence, or an empty data set."""
+    try:
+        return dataset.get(keyword)[0]
+    except Exception:
+        return pydicom.Dataset()
+
+
+def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
+    """List the slices of one file."""
+    count = int(number_of(header, "NumberOfFrames") or 1)
+    if not 1 <= count <= MAX_FRAMES:
+        raise IngestError(f"{name}: DICOM with {count:,} frames; at most {MAX_FRAMES:,}.")
+    shared = first_item(header, "SharedFunctionalGroupsSequence")
+    per_frame = value_of(header, "PerFrameFunctionalGroupsSequence")
+    groups = list(per_frame) if per_frame is not None and len(per_frame) == count else [pydicom.Dataset()] * count
+    return [_frame(header, shared, group, file, index, count) for index, group in enumerate(groups)]
+
+
+def _frame(header, shared, group, file: int, index: int, count: int) -> Frame:
+    def macro(keyword: str):
+        """The functional group of this frame, else the one of all frames, else the header itself."""
+        for place in (group, shared):
+            if len(found := first_item(place, keyword)):
+                return found
+        return header
+
+    orientation = numbers_of(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    position = numbers_of(macro("PlanePositionSequence"), "ImagePositionPatient", 3)
+    if count > 1 and position == numbers_of(header, "ImagePositionPatient", 3):
+        position = None  # one position for many frames says nothing
+    measures = macro("PixelMeasuresSequence")
+    transform = macro("PixelValueTransformationSequence")
+    timing = macro("MREchoSequence")
+    content = macro("FrameContentSequence")
+    spacing = numbers_of(measures, "PixelSpacing", 2)
+    thickness = number_of(measures, "SpacingBetweenSlices") or number_of(measures, "SliceThickness")
+    echo = number_of(timing, "EffectiveEchoTime") or number_of(header, "EchoTime")
+    b_value = number_of(macro("MRDiffusionSequence"), "DiffusionBValue")
+    number = number_of(content, "InStackPositionNumber") if count > 1 else number_of(header, "InstanceNumber")
+    series = (
+        text_of(header, "SeriesInstanceUID")
+        or f"{text_of(header, 'StudyInstanceUID')} {text_of(header, 'SeriesNumber')}"
+    )
+    key = (
+        series if count == 1 else f"{series} {file}",
+        int(number_of(header, "Rows")),
+        int(number_of(header, "Columns")),
+        int(number_of(header, "SamplesPerPixel") or 1),
+        orientation and tuple(round(cosine, 2) + 0.0 for cosine in orientation),
+        spacing and tuple(round(size, 4) for size in spacing),
+        echo,
+        b_value,
+        text_of(header, "ImageType") if count == 1 else "",
+        text_of(content, "StackID") if count > 1 else "",
+    )
+    reference = {
+        "class": uid_of(header, "SOPClassUID"),
+        "instance": uid_of(header, "SOPInstanceUID"),
+        "frame": index + 1 if count > 1 else None,
+        "position": position,
+        "orientation": orientation,
+        "spacing": spacing,
+        "thickness": thickness,
+    }
+    slope, intercept = number_of(transform, "RescaleSlope"), number_of(transform, "RescaleIntercept")
+    return Frame(
+        file,
+        index,
+        key,
+        number if number is not None else math.inf,
+        orientation,
+        position,
+        slope if slope is not None else 1.0,
+        intercept or 0.0,
+        reference,
+    )
+
+
+def slice_normal(orientation: tuple[float, ...]) -> np.ndarray | None:
+    """Return the unit vector along which slices follow each other, or None for impossible cosines."""
+    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
+    normal = np.cross(along_row, along_column)
+    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column), np.linalg.norm(normal)
+    return normal / lengths[2] if all(0.9 < length < 1.1 for length in lengths) else None
+
+
+def split_stacks(frames: list[Frame]) -> list[list[Frame]]:
+    """Sort a group by position; where places were taken up to n times, give n stacks, the fullest first."""
+    frames = sorted(frames, key=lambda frame: (frame.number, frame.file, frame.index))
+    seen, unique = set(), []
+    for frame in frames:  # the same file given twice; some tools give all slices one UID, so place and number count
+        identity = frame.reference["instance"] or frame.file, frame.index, frame.number, frame.position
+        if identity not in seen:
+            seen.add(identity)
+            unique.append(frame)
+    normal = slice_normal(unique[0].orientation) if unique[0].orientation else None
+    if normal is None or any(frame.position is None for frame in unique):
+        return [unique]
+    places: list[tuple[float, list[Frame]]] = []
+    for frame in sorted(unique, key=lambda frame: float(normal @ np.array(frame.position))):
+        depth = float(normal @ np.array(frame.position))
+        if places and depth - places[-1][0] < SAME_PLACE:
+            places[-1][1].append(frame)
+        else:
+            places.append((depth, [frame]))
+    for _, here in places:
+        here.sort(key=lambda frame: (frame.number, frame.file, frame.index))
+    layers = range(max(len(here) for _, here in places))
+    return [[here[layer] for _, here in places if layer < len(here)] for layer in layers]

@@ -1,0 +1,173 @@
+"""NIfTI-1 and NIfTI-2, `.nii`, `.nii.gz` or a `.hdr` with its `.img`, into a Scan.
+
+The header is read first and compared with the bytes that are there; only then is the array looked at, in place.
+Source: the NIfTI-1 standard, https://nifti.nimh.nih.gov/nifti-1; nibabel reads the header.
+"""
+
+import io
+from contextlib import suppress
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
+from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
+
+from unet.data.sequences import guess_from_file
+from unet.scans.formats.archives import gunzip, inflate_start
+from unet.scans.scan import MAX_CHANNELS, IngestError, Placement, Room, Scan, finished, orient, usable_affine
+
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
+GEOMETRY_FIELDS = (
+    "pixdim",
+    "qform_code",
+    "sform_code",
+    "xyzt_units",
+    *(f"quatern_{letter}" for letter in "bcd"),
+    *(f"qoffset_{letter}" for letter in "xyz"),
+    *(f"srow_{letter}" for letter in "xyz"),
+)
+_SLACK = 1 << 20  # bytes that may follow the picture
+
+
+def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = None) -> Scan:
+    """Read one NIfTI file.
+
+    Args:
+        data: the file, gzipped or not; of a pair the header.
+        name: for messages.
+        room: memory that is left.
+        image_half: the `.img` of a pair.
+
+    Raises:
+        IngestError: it cannot be used.
+    """
+    zipped = data[:2] == b"\x1f\x8b"
+    start = inflate_start(data, 2048) if zipped else data[:2048]
+    header, shape, dtype = _read_header(start, name)
+    count = int(np.prod(shape, dtype=object))
+    first = (*shape[:3], min(int(np.prod(shape[3:], dtype=object)), MAX_CHANNELS))
+    kept = int(np.prod(first, dtype=object)) * (len(dtype.names) if dtype.names else 1)
+    room.take(name, kept, dtype.itemsize)
+    paired = header["magic"].item()[:2] == b"ni"
+    offset = _offset(header, name)
+    end = offset + count * dtype.itemsize
+    if paired and image_half is None:
+        raise IngestError(f"{name}: a header without its picture. Upload the .img file of the same name with it.")
+    values = image_half if paired else data
+    if values[:2] == b"\x1f\x8b" and (zipped or paired):
+        if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
+            raise IngestError(f"{name}: the header speaks of {end:,} bytes, which the file cannot hold.")
+        Room().take(name, count, dtype.itemsize)
+        values = gunzip(values, name, end + _SLACK)
+    if len(values) < end:
+        raise IngestError(
+            f"{name}: {' × '.join(map(str, shape))} values need {end:,} bytes, the file has {len(values):,}. "
+            "It is cut off, or its header is wrong. Copy it again."
+        )
+    array = np.frombuffer(values, dtype, count, offset).reshape(shape, order="F")
+    return finished(_scan(array, header, name))
+
+
+def _read_header(start: bytes, name: str):
+    version_2 = start[4:8] in (b"n+2\0", b"ni2\0")
+    paired = start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0"
+    kinds = (Nifti2Header, Nifti2PairHeader) if version_2 else (Nifti1Header, Nifti1PairHeader)
+    length = 540 if version_2 else 348
+    try:
+        header = kinds[paired].from_fileobj(io.BytesIO(start[:length]), check=False)
+        shape = tuple(int(size) for size in header.get_data_shape())
+        dtype = header.get_data_dtype()
+    except Exception as error:  # nibabel raises many kinds for a damaged header
+        raise IngestError(f"{name}: the NIfTI header is damaged. Copy or convert the file again.") from error
+    if dtype.itemsize == 0:
+        raise IngestError(f"{name}: the NIfTI header names a type of no size. Copy or convert the file again.")
+    if len(shape) < 2 or min(shape) < 1:
+        raise IngestError(f"{name}: a NIfTI of shape {shape}; expected at least a picture of height and width.")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return header, shape if len(shape) > 2 else (*shape, 1), dtype
+
+
+def _offset(header, name: str) -> int:
+    offset = float(header["vox_offset"])
+    if not 0 <= offset < 2**40:
+        raise IngestError(f"{name}: the NIfTI header puts the picture at byte {offset}. Copy the file again.")
+    single = header["magic"].item()[:2] == b"n+"
+    return max(int(offset), 352 if single else 0)
+
+
+def _scan(array: np.ndarray, header, name: str) -> Scan:
+    notes = []
+    bits = 8 * array.dtype.itemsize
+    shape = array.shape[:3]
+    array = array.reshape(*shape, -1, order="F")
+    channels = array.shape[3]
+    if channels > MAX_CHANNELS:
+        notes.append(f"{channels} volumes in the file, as in a time series; the first {MAX_CHANNELS} are kept.")
+        array = array[..., :MAX_CHANNELS]
+    if array.dtype.names:
+        bits = 8
+        array = np.stack([array[field][..., 0] for field in array.dtype.names[:3]], axis=-1)
+    if array.dtype.kind == "c":
+        notes.append("Complex values; their magnitude is shown.")
+        array = np.abs(array)
+    with np.errstate(all="ignore"):
+        voxels = _scaled(array, header, notes)
+    zooms = np.abs(np.float64(header["pixdim"][1:4]))
+    file_affine, zooms, known = _affine(header, zooms, notes)
+    slice_axis = _slice_axis(file_affine, zooms)
+    geometry: dict
+    if file_affine is None:
+        placement = Placement((2, 1, 0), (False, True, False))
+        voxels = placement.forward(voxels)
+        spacing = tuple(float(zooms[axis]) for axis in placement.axes) if known else None
+        geometry = {"placement": placement, "spacing": spacing}
+        notes.append("The header does not say how the head lies: it is shown as such files usually lie.")
+    else:
+        voxels, geometry = orient(voxels, file_affine, slice_axis)
+    # the numbers that place a mask on the very same grid; words of the header may name a patient and stay behind
+    geometry_fields = {field: np.asarray(header[field], float).tolist() for field in GEOMETRY_FIELDS}
+    version = 2 if int(header["sizeof_hdr"]) == 540 else 1
+    source = {"version": version, "shape": list(shape), "header": geometry_fields}
+    names = tuple(f"volume {number}" if channels > 1 else name for number in range(1, voxels.shape[3] + 1))
+    guesses = (guess_from_file(name),) if channels == 1 else (None,) * voxels.shape[3]
+    return Scan(
+        name, "NIfTI", voxels, names, bits, guesses, notes=tuple(notes), files=(name,), source=source, **geometry
+    )
+
+
+def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
+    """Apply slope and intercept, which a header may set to nonsense."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or not np.isfinite(slope) or not np.isfinite(intercept):
+        if np.isinf(slope) or (slope and not np.isfinite(intercept)):
+            notes.append("The header's scaling is not a number and was left out.")
+        slope, intercept = 1.0, 0.0
+    voxels = np.asarray(array, np.float32)
+    return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
+
+
+def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
+    """Return indices to millimetres, or None where the header is silent; voxel sizes in mm, and whether they hold."""
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
+    sensible = bool(np.isfinite(zooms).all() and (zooms > 1e-4).all() and (zooms < 1e4).all())
+    oriented = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
+    known = oriented or (sensible and (unit is not None or bool((zooms != 1).any())))
+    affine = None
+    if oriented:
+        with suppress(ValueError):  # a quaternion longer than 1
+            affine = np.float64(header.get_best_affine())
+        if affine is None or not usable_affine(affine):
+            notes.append("The header's orientation is impossible and was left out.")
+            return None, zooms, False
+    if known and unit is None:
+        notes.append("The header names no unit of length; read as millimetres, as is usual.")
+    if affine is not None:
+        affine[:3] *= unit or 1.0
+    return affine, zooms * (unit or 1.0), known
+
+
+def _slice_axis(affine: np.ndarray | None, zooms: np.ndarray) -> int:
+    """The axis along which slices were taken: the coarsest one, or the last."""
+    sizes = zooms if affine is None else np.linalg.norm(affine[:3, :3], axis=0)
+    coarsest = int(sizes.argmax()) if np.isfinite(sizes).all() else 2
+    return coarsest if sizes[coarsest] > 1.05 * sizes[2] else 2

@@ -1,0 +1,116 @@
+"""PNG and JPEG into a Scan. They carry no geometry: dots per inch are about paper, not about patients."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
+from unet.scans.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
+GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
+
+
+def read_picture(data: bytes, name: str, room: Room) -> Scan:
+    """Read a PNG or JPEG as a scan of one slice; errors as `unet.scans.reader.read_files`."""
+    file_format = "PNG" if data.startswith(b"\x89PNG") else "JPEG"
+    notes: list[str] = []
+    try:
+        picture = Image.open(io.BytesIO(data), formats=[file_format])
+        width, height = picture.size
+        room.take(name, width * height * len(picture.getbands()), 1, width * height)
+        bits = data[24] if file_format == "PNG" else 8
+        if bits == 16 and picture.mode not in GREY_MODES:
+            array = _sixteen_bit_colour(data, name)
+        else:
+            turned = ImageOps.exif_transpose(picture)
+            if turned.size != picture.size or picture.getexif().get(274, 1) not in (0, 1):
+                notes.append("Turned upright, as the camera's orientation tag asks.")
+            array = _pixels(turned, notes)
+    except Image.DecompressionBombError:
+        raise IngestError(f"{name}: more than {MAX_PIXELS_2D / 1e6:.0f} megapixels. Scale it down.") from None
+    except IngestError:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+        if file_format == "JPEG" and re.search(rb"\xff[\xc0-\xc3]..\x0c", data[:65536], re.DOTALL):
+            raise IngestError(f"{name}: a JPEG of 12 bits, which nothing here reads. Save it as PNG or TIFF.") from None
+        raise IngestError(
+            f"{name}: looks like a {file_format} but is cut off or damaged. Save or copy it again."
+        ) from error
+    if getattr(picture, "n_frames", 1) > 1:
+        notes.append("Animated; only the first picture is used.")
+    array = _without_alpha(array, notes)
+    return picture_scan(name, file_format, array[np.newaxis], bits, notes)
+
+
+def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:
+    """Return (height, width) or (height, width, channels) in the picture's own depth."""
+    if picture.mode in GREY_MODES:
+        return np.asarray(picture)
+    if picture.mode in ("LA", "RGB", "RGBA"):
+        return np.asarray(picture)
+    notes.append(f"Colours stored as {'a palette' if picture.mode in ('P', 'PA') else picture.mode}; read as RGB.")
+    return np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
+
+
+def _sixteen_bit_colour(data: bytes, name: str) -> np.ndarray:
+    """Pillow would halve the depth; OpenCV keeps it, as blue, green, red."""
+    import cv2
+
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise IngestError(f"{name}: looks like a PNG but is cut off or damaged. Save or copy it again.")
+    return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
+
+
+def _without_alpha(array: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Return (height, width, channels) without a transparency channel."""
+    array = array if array.ndim == 3 else array[..., np.newaxis]
+    if array.shape[2] in (2, 4):
+        notes.append("The transparency channel was dropped.")
+        array = array[..., :-1]
+    return array
+
+
+def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, notes: list[str]) -> Scan:
+    """Grey if the colours are equal; three different colours are three sequences, as in the data set."""
+    source, size = None, stack.shape[1:3]
+    if len(stack) == 1 and max(size) > MAX_SIDE and min(size) * MAX_SIDE >= MIN_SIDE * max(size):
+        stack, source = _smaller(stack[0], guess_from_file(name) == EXPECTED_MASK, notes), {"size": size}
+    stack = np.asarray(stack, np.float32)
+    if (
+        stack.shape[3] == 3
+        and np.array_equal(stack[..., 0], stack[..., 1])
+        and np.array_equal(stack[..., 1], stack[..., 2])
+    ):
+        stack = stack[..., :1]
+    count = stack.shape[3]
+    names, guesses = (name,), (guess_from_file(name),)
+    if count == 3:
+        notes = [*notes, "Three colours: read as pre-contrast, FLAIR and post-contrast, as in the data set."]
+        names, guesses = ("red", "green", "blue"), (PRE_CONTRAST, FLAIR, POST_CONTRAST)
+    elif count > 1:
+        names, guesses = tuple(f"channel {number}" for number in range(1, count + 1)), (None,) * count
+    return finished(
+        Scan(name, file_format, stack, names, bits, guesses, notes=tuple(notes), files=(name,), source=source)
+    )
+
+
+def _smaller(picture: np.ndarray, is_mask: bool, notes: list[str]) -> np.ndarray:
+    """Bring a phone's photo, (height, width, channels), to `MAX_SIDE`: averaged in its own type, a mask by nearest."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    shape = round(height * scale), round(width * scale)
+    if picture.dtype not in (np.uint8, np.uint16, np.float32):  # what OpenCV averages
+        picture = np.float32(picture)
+    way = cv2.INTER_NEAREST_EXACT if is_mask else cv2.INTER_AREA
+    notes.append(
+        f"Scaled down from {width} × {height} to {shape[1]} × {shape[0]} pixels, which the sizes count. Masks are "
+        "saved in the size of the file."
+    )
+    channels = (np.ascontiguousarray(one) for one in np.moveaxis(picture, -1, 0))  # OpenCV averages at most four
+    return np.stack([cv2.resize(one, shape[::-1], interpolation=way) for one in channels], axis=-1)[np.newaxis]

@@ -1,0 +1,1 @@
+"""Train the network: settings, sampling, augmentation, the loop and its run folder."""

@@ -1,0 +1,141 @@
+"""What training does to a slice before the network sees it, image and mask moved together.
+
+Seventy-seven patients are few; a network that sees each slice turned, scaled, mirrored and re-lit learns the
+lesion and not the patient.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each change may go; a range is drawn from uniformly, a probability per slice.
+
+    Attributes:
+        flip: probability of mirroring left and right.
+        rotation: largest angle, degrees, either way.
+        zoom: smallest and largest magnification.
+        shift: largest move, as a share of the side.
+        elastic: largest standard deviation of a smooth displacement, as a share of the side.
+        gamma: smallest and largest exponent on intensities scaled to [0, 1], drawn for each channel.
+        contrast: smallest and largest factor on z-scores, drawn for each channel.
+        bias: largest standard deviation of a smooth gain in log units, as a coil near one side of the head makes.
+        blur: largest standard deviation of a Gaussian blur, as a share of the side.
+        noise: largest standard deviation of Gaussian noise, in z-scores.
+        missing: probability that pre- or post-contrast becomes a copy of FLAIR, as in the data set.
+        own_statistics: probability of normalising by the slice alone, so that single uploads work too.
+    """
+
+    flip: float = 0.5
+    rotation: float = 20.0
+    zoom: tuple[float, float] = (0.8, 1.2)
+    shift: float = 0.06
+    elastic: float = 0.02
+    gamma: tuple[float, float] = (0.6, 1.6)
+    contrast: tuple[float, float] = (0.75, 1.25)
+    bias: float = 0.4
+    blur: float = 0.006
+    noise: float = 0.2
+    missing: float = 0.1
+    own_statistics: float = 0.2
+
+    def switched_off(self) -> list[str]:
+        """Return the names of the changes that never happen.
+
+        >>> Augmentation(flip=0, noise=0).switched_off()
+        ['flip', 'noise']
+        """
+        return [name for name, value in vars(NO_AUGMENTATION).items() if getattr(self, name) == value]
+
+
+NO_AUGMENTATION = Augmentation(0, 0, (1, 1), 0, 0, (1, 1), (1, 1), 0, 0, 0, 0, 0)
+
+
+def augment(
+    image: np.ndarray,
+    mask: np.ndarray,
+    statistics: IntensityStatistics,
+    size: int,
+    settings: Augmentation,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a stored slice and its mask into one training example.
+
+    Args:
+        image: (height, width, 3) uint8 as stored; not changed.
+        mask: (height, width) in {0, 1}; not changed.
+        statistics: of the volume the slice is from.
+        size: side of the result in pixels.
+        rng: source of every random choice.
+
+    Returns:
+        The normalised slice, (size, size, 3) float32, and its mask, (size, size) float32 in {0, 1}.
+    """
+    if rng.random() < settings.own_statistics:
+        statistics = intensity_statistics(image[np.newaxis])
+    gamma, contrast = rng.uniform(*settings.gamma, 3), rng.uniform(*settings.contrast, 3)
+    slice_ = _relight(image, statistics, gamma, contrast)
+    copies = []
+    if rng.random() < settings.missing:
+        # 6 of the 10 patients without post-contrast lack pre-contrast too
+        copies = [POST_CONTRAST, PRE_CONTRAST] if rng.random() < 0.6 else [POST_CONTRAST]
+    matrix = _random_affine(image.shape[:2], size, settings, rng)
+    border = tuple(float(value) for value in slice_.min(axis=(0, 1)))
+    where = _sources(matrix, size, settings.elastic, rng)
+    slice_ = cv2.remap(slice_, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+    moved = cv2.remap(np.float32(mask), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    if settings.bias:
+        # intensities are z-scores by now; a gain acts on what the scanner measured, counted from its zero
+        zero = np.float32(contrast) * -statistics.mean / statistics.std
+        slice_ = (slice_ - zero) * _random_gain(size, settings.bias, rng) + zero
+    if settings.blur and (sigma := size * rng.uniform(0, settings.blur)) > 0.3:  # below, nothing would change
+        slice_ = cv2.GaussianBlur(slice_, (0, 0), sigma)
+    if settings.noise:
+        slice_ += rng.standard_normal(slice_.shape, np.float32) * np.float32(rng.uniform(0, settings.noise))
+    slice_[..., copies] = slice_[..., [FLAIR]]  # at the end: the data set's copies are the same to the last bit
+    return np.clip(slice_, -Z_LIMIT, Z_LIMIT), np.float32(moved >= 0.5)
+
+
+def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Normalise with a gamma between the clipping bounds and a contrast, both per channel.
+
+    All by a table of the 256 stored grey values, which is why it is cheap.
+    """
+    span = np.maximum(s.high - s.low, np.finfo(np.float32).tiny)
+    unit = (np.clip(np.arange(256, dtype=np.float32)[:, np.newaxis], s.low, s.high) - s.low) / span
+    table = (s.low + span * unit ** np.float32(gamma) - s.mean) / s.std * np.float32(contrast)
+    return cv2.LUT(image, table.astype(np.float32).reshape(1, 256, 3))
+
+
+def _random_gain(size: int, bias: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a smooth gain per channel, (size, size, 3): the same pattern in each, in its own strength."""
+    pattern = cv2.resize(rng.standard_normal((3, 3), np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.exp(pattern[..., np.newaxis] * np.float32(rng.uniform(0, bias, 3)))
+
+
+def _sources(matrix: np.ndarray, size: int, elastic: float, rng: np.random.Generator) -> np.ndarray:
+    """Return for each pixel of the example the place (x, y) in the stored slice it comes from, (size, size, 2)."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    if elastic:  # a 4 × 4 grid of pushes: smooth enough that anatomy bends and never folds
+        push = rng.standard_normal((4, 4, 2), np.float32) * np.float32(size * rng.uniform(0, elastic))
+        push = cv2.resize(push, (size, size), interpolation=cv2.INTER_CUBIC)
+        x, y = x + push[..., 0], y + push[..., 1]
+    inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
+    return np.dstack([x, y]) @ inverse[:, :2].T + inverse[:, 2]
+
+
+def _random_affine(shape: tuple[int, int], size: int, settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Draw the 2×3 matrix that takes stored pixels to the example; without randomness it is plain resizing."""
+    scale = size / max(shape) * rng.uniform(*settings.zoom)
+    angle = np.deg2rad(rng.uniform(-settings.rotation, settings.rotation))
+    mirror = -1 if rng.random() < settings.flip else 1
+    turn = scale * np.array([[np.cos(angle) * mirror, -np.sin(angle)], [np.sin(angle) * mirror, np.cos(angle)]])
+    centre = (np.array(shape[::-1]) - 1) / 2  # pixel centres, so that shrinking averages neighbours
+    target = (size - 1) / 2 + size * rng.uniform(-settings.shift, settings.shift, 2)
+    return np.column_stack([turn, target - turn @ centre])

@@ -1,0 +1,156 @@
+"""What a training run is told: settings and learning-rate schedule. Knows no TensorFlow, so that a page may ask."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation
+
+SIDE_MULTIPLE = 16  # 2 ** unet.model.LEVELS
+ARCHITECTURES = ("attention-unet", "unet")  # keys of unet.model.ARCHITECTURES
+LOSS_NAMES = ("bce-dice", "bce-both-dice", "focal-tversky")  # keys of unet.losses.LOSSES
+WARM_UP = 0.05  # of the run, learning rate rising linearly
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a run. Give `slices`, `epochs` or `minutes`; a run ends at whichever comes first.
+
+    Slices are the budget to prefer: the same number is the same run on any machine, which minutes are not.
+
+    Attributes:
+        filters: width of the first level.
+        sizes: sides in pixels, one after the other, each for an equal part of the run: small is cheap.
+        slices: length of the run in slices trained on, each draw counted.
+        epochs: an epoch draws as many slices as the training patients have, or `epoch_slices`.
+        minutes: training time, validation included.
+        batch_size: slices in a step, of all workers together.
+        learning_rate: peak, after warm-up and before the cosine; see `usual_learning_rate`.
+        weight_decay: of AdamW: each step takes this share, times the learning rate, off every weight.
+        loss: one of `LOSS_NAMES`.
+        seed: of weights, drawing and augmentation.
+        epoch_slices: length of an epoch, for short runs that want to be seen more often.
+        augmentation: what happens to each drawn slice.
+        schedule: `cosine` after the warm-up, or `constant`.
+        architecture: one of `ARCHITECTURES`.
+        from_weights: name of shipped weights or id of a run to start from; None starts from scratch.
+        fold: of cross-validation (`unet.data.folds`), the one that validates; None trains on the published split.
+    """
+
+    filters: int = 32
+    sizes: tuple[int, ...] = (128, 160, 192)
+    epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    loss: str = "bce-dice"
+    seed: int = 2026
+    epoch_slices: int | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    schedule: str = "cosine"
+    architecture: str = "attention-unet"
+    from_weights: str | None = None
+    slices: int | None = None
+    fold: int | None = None
+
+    def __post_init__(self):
+        lengths = {"slices": self.slices, "epochs": self.epochs, "minutes": self.minutes}
+        if not any(lengths.values()):
+            raise ValueError("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
+        if min(length or 0 for length in lengths.values()) < 0:
+            given = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ValueError(f"{given}; expected numbers above 0")
+        for name, allowed in (("loss", LOSS_NAMES), ("schedule", SCHEDULES), ("architecture", ARCHITECTURES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if not self.sizes or any(size < SIDE_MULTIPLE or size % SIDE_MULTIPLE for size in self.sizes):
+            raise ValueError(f"sizes {self.sizes}; expected one or more multiples of {SIDE_MULTIPLE}, such as 128,160")
+        if self.batch_size < 1 or self.learning_rate <= 0 or self.filters < 1 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"batch size {self.batch_size}, learning rate {self.learning_rate}, filters {self.filters}, "
+                f"weight decay {self.weight_decay}; the first three must be above 0, the last not below"
+            )
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Return the learning rate at a share of the run in [0, 1]."""
+        if self.schedule == "constant":
+            return self.learning_rate * min(1.0, max(0.01, progress / WARM_UP))
+        return learning_rate_at(progress, self.learning_rate)
+
+
+def learning_rate_at(progress: float, peak: float) -> float:
+    """Return the learning rate at a share of the run in [0, 1]: linear warm-up, then a cosine to 1 % of the peak.
+
+    >>> [round(learning_rate_at(p, 1.0), 3) for p in (0.0, 0.025, 0.05, 0.525, 1.0)]
+    [0.01, 0.5, 1.0, 0.505, 0.01]
+    """
+    if progress < WARM_UP:
+        return peak * max(0.01, progress / WARM_UP)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
+    return peak * (0.01 + 0.99 * cosine)
+
+
+def usual_learning_rate(filters: int) -> float:
+    """Return the peak that suits a width: wide networks take smaller steps.
+
+    >>> usual_learning_rate(32), usual_learning_rate(64)
+    (0.001, 0.0005)
+    """
+    return 1e-3 if filters < 64 else 5e-4
+
+
+def config_from_dict(stored: dict) -> TrainingConfig:
+    """Return the settings that `dataclasses.asdict` turned into JSON.
+
+    Raises:
+        TypeError, KeyError, ValueError: they are not such settings.
+    """
+    # a change that an older version did not know did not happen in its runs
+    known = asdict(NO_AUGMENTATION) | stored["augmentation"]
+    augmentation = Augmentation(**{key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+    return TrainingConfig(**{**stored, "sizes": tuple(stored["sizes"]), "augmentation": augmentation})
+
+
+def augmentation_without(names: list[str]) -> Augmentation:
+    """Return the usual augmentation with the named parts switched off; `all` switches off every one.
+
+    Raises:
+        ValueError: a name that is none of `Augmentation`'s.
+
+    >>> augmentation_without(["flip"]).flip, augmentation_without(["flip"]).rotation
+    (0, 20.0)
+    """
+    if "all" in names:
+        return NO_AUGMENTATION
+    off = asdict(NO_AUGMENTATION)
+    if unknown := [name for name in names if name not in off]:
+        raise ValueError(f"augmentation {unknown[0]!r}; expected all, or some of {', '.join(off)}")
+    return replace(Augmentation(), **{name: off[name] for name in names})
+
+
+def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
+    """Return settings for the overfit check: no augmentation, one size, epochs of 64 slices."""
+    return TrainingConfig(filters, (128,), epochs, seed=seed, epoch_slices=64, augmentation=NO_AUGMENTATION)
+
+
+# --- how large a run is, before any of it is built
+
+
+def parameters(filters: int, architecture: str = "attention-unet") -> int:
+    """Return how many numbers the network holds: a polynomial, as every layer's width is a multiple of `filters`.
+
+    >>> parameters(64)
+    32094725
+    """
+    square, linear, constant = {"attention-unet": (7829, 424, 5), "unet": (7574, 319, 1)}[architecture]
+    return square * filters**2 + linear * filters + constant
+
+
+def disk_need(filters: int, architecture: str = "attention-unet") -> int:
+    """Return the bytes a run needs at most: an old and a new checkpoint, the best weights twice, previews and log.
+
+    A checkpoint is four float32 copies: network, average and the optimizer's two moments. Of the previews
+    (`unet.training.previews`) 40 epochs of 6 slices are kept, at 256² 0.92 MB each if nothing of it compressed.
+    """
+    return parameters(filters, architecture) * (2 * 4 * 4 + 2 * 2) + 60_000_000

@@ -1,0 +1,141 @@
+"""What learns: two copies of the network, an optimizer, and the three compiled functions that move them.
+
+One copy learns, the other holds an exponential moving average (EMA) of its weights, which is steadier and is what
+gets judged and shipped. Every step goes through `strategy.run`; one device is simply the default strategy.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unet.losses import LOSSES
+from unet.model import ARCHITECTURES
+from unet.training.config import TrainingConfig
+from unet.weights.network import assign_arrays, variable_arrays
+
+EMA_DECAY = 0.999
+CLIP_NORM = 1.0
+
+
+class Learner:
+    """The network on its way, at the precision of the policy that is set."""
+
+    def __init__(self, config: TrainingConfig, strategy: tf.distribute.Strategy, start: dict[str, np.ndarray] | None):
+        """Build both networks.
+
+        Args:
+            start: weights to begin with, by variable path; None begins with random ones from the seed.
+
+        Raises:
+            ValueError: the replicas cannot share a batch evenly.
+            WeightsError: `start` belongs to another architecture or width.
+        """
+        replicas = strategy.num_replicas_in_sync
+        if config.batch_size % replicas:
+            raise ValueError(f"{replicas} devices cannot share batches of {config.batch_size} slices evenly")
+        self.strategy = strategy
+        self._rows = config.batch_size // replicas
+        keras.utils.set_random_seed(config.seed)
+        build = ARCHITECTURES[config.architecture]
+        with strategy.scope():
+            model = build(config.filters, (None, None, 3))
+            if start:
+                assign_arrays(model.variables, start)
+            self.network = keras.Model(model.input, model.get_layer("logits").output)
+            self.average = build(config.filters, (None, None, 3))
+            self.average.set_weights(model.get_weights())
+            # Keras adds up what the replicas hand in, here the same gradient from each; Adam divides by its size, so
+            # that factor goes away when epsilon grows with it
+            self.optimizer = keras.optimizers.AdamW(
+                config.learning_rate,
+                weight_decay=config.weight_decay,
+                global_clipnorm=CLIP_NORM,
+                epsilon=1e-7 * replicas,
+            )
+            if keras.config.dtype_policy().compute_dtype == "float16":  # bfloat16 has float32's range and needs none
+                self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+            self.optimizer.build(self.network.trainable_variables)
+        if replicas > 1:
+            for layer in self.network.layers:
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True  # statistics over the whole batch, as one device would take them
+        self._loss = LOSSES[config.loss]
+
+    def share(self, make_rows: Callable[[range], tuple[np.ndarray, np.ndarray]]):
+        """Return a batch with each replica's rows on its device; rows of other machines are not made."""
+
+        def own_rows(context):
+            first = context.replica_id_in_sync_group * self._rows
+            slices, masks = make_rows(range(first, first + self._rows))
+            return tf.constant(slices), tf.constant(masks)
+
+        return self.strategy.experimental_distribute_values_from_function(own_rows)
+
+    def step(self, slices, masks, learning_rate: float) -> float:
+        """Learn from one batch and return its loss."""
+        self.optimizer.learning_rate = learning_rate
+        return float(self._step(slices, masks))
+
+    @tf.function(reduce_retracing=True)
+    def _step(self, slices, masks):
+        def replica_step(slices, masks):
+            with tf.GradientTape() as tape:
+                loss = self._loss(masks, self.network(slices, training=True))
+                scaled_loss = self.optimizer.scale_loss(loss)  # the loss itself, but for float16
+            variables = self.network.trainable_variables
+            gradients = tape.gradient(scaled_loss, variables)
+            replica = tf.distribute.get_replica_context()
+            if replica.num_replicas_in_sync > 1:  # before clipping, which must see the whole batch's gradient
+                gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+            self.optimizer.apply(gradients, variables)
+            return loss
+
+        losses = self.strategy.run(replica_step, args=(slices, masks))
+        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+    def update_average(self, steps_done: int) -> None:
+        """Move the average towards the network; quickly at first, when there is little to average."""
+        self._update_average(tf.constant(min(EMA_DECAY, (1 + steps_done) / (10 + steps_done)), tf.float32))
+
+    @tf.function
+    def _update_average(self, decay):
+        for average, variable in zip(self.average.variables, self.network.variables, strict=True):
+            average.assign(decay * average + (1 - decay) * variable)
+
+    @tf.function(reduce_retracing=True)
+    def predict(self, slices, training=False):
+        """Return the averaged network's outputs for normalised slices; `training` moves its batch-norm statistics."""
+        return self.average(slices, training=training)
+
+    def reestimate_norms(self, batches) -> None:
+        """Measure batch-norm statistics anew for the averaged weights, which no batch has ever passed through.
+
+        Args:
+            batches: slices, one array a batch; the first third lets the moving statistics settle.
+        """
+        moving = [v for layer in self.average.layers for v in layer.non_trainable_variables]
+        seen = []
+        for slices in batches:
+            self.predict(slices, training=True)
+            seen.append([variable.numpy() for variable in moving])
+        settled = seen[len(seen) // 3 :]
+        for number, variable in enumerate(moving):
+            variable.assign(np.mean([values[number] for values in settled], axis=0, dtype=np.float64))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return everything that a resumed run needs."""
+        return {
+            **{f"network/{key}": value for key, value in variable_arrays(self.network.variables).items()},
+            **{f"average/{key}": value for key, value in variable_arrays(self.average.variables).items()},
+            **{f"optimizer/{i}": v.numpy() for i, v in enumerate(self.optimizer.variables)},
+        }
+
+    def assign(self, arrays: dict[str, np.ndarray]) -> None:
+        """Put back what `arrays` returned."""
+        for prefix, model in (("network/", self.network), ("average/", self.average)):
+            own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+            assign_arrays(model.variables, own)
+        for index, variable in enumerate(self.optimizer.variables):
+            variable.assign(arrays[f"optimizer/{index}"])

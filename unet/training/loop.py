@@ -1,0 +1,321 @@
+"""Train the network: one readable loop that the command line and the pages share."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from unet.data.folds import check_fold
+from unet.metrics import volume_dice
+from unet.model import built_in
+from unet.preprocessing import Fit, normalise
+from unet.training.config import TrainingConfig
+from unet.training.devices import gpus, mixed_precision_policy
+from unet.training.events import EventFile
+from unet.training.learner import Learner
+from unet.training.previews import predict_slices, preview_slices
+from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
+from unet.training.sampling import Example, SliceSampler
+from unet.weights.network import half_precision, load_arrays, save_arrays, variable_arrays
+
+NORM_BATCHES = 200  # at most, for the average's batch-norm statistics: over 40 a score varies by 0.0016
+EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
+VALIDATION_SLICES = 16  # slices predicted at once
+HEARTBEAT_SECONDS = 1.0
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it is in the checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    moving_average: float = math.nan
+
+
+def train(
+    config: TrainingConfig,
+    training: list[Example],
+    validation: list[Example],
+    run_folder: Path,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    *,
+    allow_overlap: bool = False,
+    start: dict[str, np.ndarray] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    precision: str | None = None,
+) -> Path:
+    """Train from scratch, from given weights or from the run folder's checkpoint; return the folder of the best.
+
+    However it ends, `status.json` says so: finished, stopped, failed, out of memory, disk full.
+
+    Args:
+        config: settings; a resumed run must be given those of its `spec.json`.
+        training: examples to learn from.
+        validation: examples to judge each epoch by.
+        run_folder: made if it is not there; one run a folder.
+        resume: continue from `checkpoint.npz`, on the same curve.
+        say: receives each line of the log.
+        allow_overlap: let a patient be in both, for the overfit check.
+        start: weights to begin with, by variable path.
+        strategy: how devices share a batch; by default one device takes all of it.
+        precision: a Keras policy such as `float32`; by default the fastest safe one of the device.
+
+    Raises:
+        TrainingError: nothing to learn from, a patient in both lists, loss not finite, masks that are all empty,
+            nothing to resume, other patients than before; `TrainingStopped` when someone asked for it.
+        DataError: patients that do not fit the fold of the settings.
+    """
+    _check(training, validation, allow_overlap, config.fold)
+    folder = RunFolder(run_folder)
+    folder.check_start(resume)
+    if resume:
+        folder.check_patients(patient_ids(training), patient_ids(validation))
+    with built_in(precision or mixed_precision_policy()), folder.recorded_end():
+        learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
+        return _Run(config, training, validation, folder, learner, say).run(resume)
+
+
+def norm_batches(steps: int) -> int:
+    """Return how many batches measure batch-norm statistics after an epoch of so many steps.
+
+    As many, up to 40; in longer epochs half as many, which costs a seventh of the time.
+
+    >>> norm_batches(8), norm_batches(60), norm_batches(425)
+    (8, 40, 200)
+    """
+    return min(NORM_BATCHES, max(6, min(steps, 40), steps // 2))
+
+
+def patient_ids(examples: list[Example]) -> list[str]:
+    """Return whose the examples are, in alphabetical order."""
+    return sorted(example.volume.patient_id for example in examples)
+
+
+def _check(training: list[Example], validation: list[Example], allow_overlap: bool, fold: int | None) -> None:
+    if not training or not validation:
+        raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
+    if not any(example.volume.expected_mask.any() for example in validation):
+        raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
+    both = set(patient_ids(training)) & set(patient_ids(validation))
+    if both and not allow_overlap:
+        raise TrainingError(
+            f"{len(both)} patients are in training and validation, the first is {min(both)}: scores would show what "
+            "was learnt by heart. Take them out of one."
+        )
+    if fold is not None:
+        check_fold(fold, patient_ids(training), patient_ids(validation))
+
+
+class _Run:
+    """A learner, its examples and where it stands."""
+
+    def __init__(self, config, training, validation, folder, learner, say):
+        self.config, self.validation, self.folder, self.learner = config, validation, folder, learner
+        self.training_patients = patient_ids(training)
+        self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation)
+        self.steps = max(1, (config.epoch_slices or len(self.sampler)) // config.batch_size)  # in an epoch
+        self.progress = Progress()
+        self._say = say
+        self._started = time.monotonic()
+        self._judged = False
+        self._last_heartbeat = 0.0
+
+    def run(self, resume: bool) -> Path:
+        if resume:
+            self._restore()
+        else:
+            self.folder.write_spec(self._spec())
+        self.folder.previews.write_slices(preview_slices(self.validation))
+        self._events = EventFile(self.folder.events, self.progress.epoch + 1)
+        already, compiled = self.progress.seconds, False
+        while self._share_done() < 1:
+            losses, epoch_started = [], time.monotonic()
+            size = self._size()
+            for slices, masks in self._batches(size):
+                learning_rate = self.config.learning_rate_at(self._share_done())
+                losses.append(self.learner.step(slices, masks, learning_rate))
+                if not math.isfinite(losses[-1]):
+                    raise TrainingError(
+                        f"the loss became {losses[-1]} at step {self.progress.step}; lower the learning rate"
+                    )
+                self.progress.step += 1
+                self.learner.update_average(self.progress.step)
+                if not compiled:  # seconds that are no training: the clock starts, or goes on, here
+                    self._started, compiled = time.monotonic() - already, True
+                    epoch_started = time.monotonic()
+                self.progress.seconds = time.monotonic() - self._started
+                self._heartbeat("training")
+                if self._share_done() >= 1:  # slices or minutes may be over in the middle of an epoch
+                    break
+            self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
+        self._events.close()
+        return self.folder.best
+
+    def _share_done(self) -> float:
+        """Share of the run that is behind us, in [0, 1], by slices, epochs or time, whichever is further."""
+        shares = [0.0]
+        if self.config.slices:
+            shares.append(self.progress.step * self.config.batch_size / self.config.slices)
+        if self.config.epochs:
+            shares.append(self.progress.step / (self.config.epochs * self.steps))
+        if self.config.minutes:
+            shares.append(self.progress.seconds / (60 * self.config.minutes))
+        return min(1.0, max(shares))
+
+    def _size(self) -> int:
+        return self.config.sizes[min(len(self.config.sizes) - 1, int(self._share_done() * len(self.config.sizes)))]
+
+    def _batches(self, size: int) -> Iterator[tuple]:
+        """Yield one epoch's batches, the next one being made while the network works."""
+        first = self.progress.step
+
+        def make(step: int):
+            return self.learner.share(lambda rows: self.sampler.batch(step, size, rows))
+
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(make, first)
+            for step in range(first, first + self.steps):
+                batch = coming.result()
+                if step + 1 < first + self.steps:
+                    coming = pool.submit(make, step + 1)
+                yield batch
+
+    def _end_epoch(self, size: int, loss: float, learning_rate: float, seconds: float) -> None:
+        """Judge the averaged weights, write the row, the previews, the checkpoint and maybe the best weights."""
+        self.progress.epoch += 1
+        began = time.monotonic()
+        self.learner.reestimate_norms(self._norm_batches(size))
+        masks = [self._predict_volume(example, size) for example in self.validation]
+        volumes = [example.volume for example in self.validation]
+        dice = [volume_dice(mask, v.expected_mask, v.has_mask) for mask, v in zip(masks, volumes, strict=True)]
+        mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
+        previous = self.progress.moving_average
+        self.progress.moving_average = mean if math.isnan(previous) else 0.8 * previous + 0.2 * mean
+        if not self._judged:  # what judging calls is compiled the first time, which is no training either
+            self._started += time.monotonic() - began
+            self._judged = True
+        self.progress.seconds = time.monotonic() - self._started
+        row = {
+            "epoch": self.progress.epoch,
+            "step": self.progress.step,
+            "size": size,
+            "learning_rate": f"{learning_rate:.3g}",
+            "loss": f"{loss:.5f}",
+            "validation_dice": f"{mean:.5f}",
+            "validation_dice_median": f"{median:.5f}",
+            "moving_average": f"{self.progress.moving_average:.5f}",
+            "epoch_seconds": f"{seconds:.1f}",
+            "seconds": f"{self.progress.seconds:.1f}",
+        }
+        self.folder.append_metrics(row, last=self._share_done() >= 1)
+        self._events.add(row)
+        predictions = predict_slices(self.validation, self.learner.predict, size)
+        self.folder.previews.write_epoch(self.progress.epoch, predictions, size)
+        if mean > self.progress.best:
+            self.progress.best = mean
+            self._save_best(size, mean)
+        save_arrays(self.folder.checkpoint, self.learner.arrays(), asdict(self.progress))
+        self._log(
+            f"epoch {row['epoch']:3d}  {size}²  loss {row['loss']}  validation volume Dice {mean:.4f} "
+            f"(median {median:.4f}, best {self.progress.best:.4f})  {seconds:.0f} s"
+        )
+        self._heartbeat("training", force=True)
+        found = any(mask.any() for mask in masks)
+        if self.progress.epoch >= 10 and self.progress.step >= EMPTY_STEPS and not found:
+            raise TrainingError(
+                f"every predicted mask is empty after {self.progress.epoch} epochs; the batch-norm statistics may have "
+                "blown up. Lower the learning rate and look at the slices the network gets."
+            )
+
+    def _norm_batches(self, size: int) -> Iterator[np.ndarray]:
+        # other steps than the training ones, the same after each epoch and each resume
+        for number in range(norm_batches(self.steps)):
+            self._heartbeat("judging")
+            yield self.sampler.batch(2**40 + number, size)[0]
+
+    def _predict_volume(self, example: Example, size: int) -> np.ndarray:
+        """Return the mask of a volume at threshold 0.5 on its native grid."""
+        images = example.volume.images
+        fit = Fit(*images.shape[1:3], size)
+        slices = np.stack([fit.forward(slice_) for slice_ in normalise(images, example.statistics)])
+        parts = []
+        for start in range(0, len(slices), VALIDATION_SLICES):
+            self._heartbeat("judging")
+            outputs = self.learner.predict(slices[start : start + VALIDATION_SLICES])
+            parts.append(outputs["probability"].numpy()[..., 0])
+        return np.stack([fit.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(np.uint8)
+
+    def _spec(self) -> dict:
+        return {
+            "config": asdict(self.config),
+            "training_slices": len(self.sampler),
+            "training_patients": self.training_patients,
+            "validation_patients": [example.volume.patient_id for example in self.validation],
+            "parameters": self.learner.average.count_params(),
+            "precision": keras.config.dtype_policy().name,
+            "gpus": gpus(),
+            "replicas": self.learner.strategy.num_replicas_in_sync,
+            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+        }
+
+    def _save_best(self, size: int, dice: float) -> None:
+        arrays = half_precision(variable_arrays(self.learner.average.variables))
+        config = {
+            "architecture": self.config.architecture,
+            "filters": self.config.filters,
+            "size": size,
+            "threshold": 0.5,
+            "epoch": self.progress.epoch,
+            "validation_dice": round(dice, 5),
+        }
+        if self.config.fold is not None:  # whom these weights have not seen
+            config["fold"] = self.config.fold
+        self.folder.write_best(arrays, config)
+
+    def _restore(self) -> None:
+        arrays, meta = load_arrays(self.folder.checkpoint)
+        self.learner.assign(arrays)
+        self.progress = Progress(**meta)
+        self.folder.forget_after(self.progress.epoch)
+        self._log(f"resumed after epoch {self.progress.epoch}")
+
+    def _heartbeat(self, state: str, force: bool = False) -> None:
+        """Say where the run stands, and heed a request to stop; called between any two batches."""
+        if self.folder.stop_requested():
+            raise TrainingStopped("stopped on request")
+        now = time.monotonic()
+        if not force and now - self._last_heartbeat < HEARTBEAT_SECONDS:
+            return
+        self._last_heartbeat = now
+        share = self._share_done()
+        seconds = self.progress.seconds
+        self.folder.write_status(
+            {
+                "state": state,
+                "progress": round(share, 4),
+                "seconds": round(seconds, 1),
+                "seconds_left": round(seconds * (1 - share) / share, 1) if share else None,
+                "epoch": self.progress.epoch,
+                "step": self.progress.step,
+                "best_validation_dice": max(0.0, self.progress.best),
+            }
+        )
+        if sys.stderr.isatty():
+            done = int(30 * share)
+            sys.stderr.write(f"\r[{'█' * done}{'·' * (30 - done)}] {share:4.0%}  step {self.progress.step} ")
+            sys.stderr.flush()
+
+    def _log(self, line: str) -> None:
+        self._say(line)
+        self.folder.write_log(line)

@@ -1,0 +1,298 @@
+"""The folder of a training run: what `unet.training.loop` writes, and the pages and a resumed run read.
+
+    spec.json                settings, patients, command, commit, hardware, versions
+    process.json             who computes it: process id and its start, or a job on a cluster
+    metrics.csv, curve.png   a row an epoch, and its picture
+    log.txt, output.txt      lines with their time; everything the process printed
+    status.json              where the run stands, with a heartbeat, and how it ended
+    preview/                 the same validation slices, predicted after each epoch: `unet.training.previews`
+    events/                  the numbers again, for TensorBoard
+    checkpoint.npz           everything a resumed run needs
+    best/                    the epoch with the best validation score, as weights the app can load
+    stop                     there when someone asked the run to stop
+
+What is replaced is written beside its place and moved over it, so that a reader never sees half a file.
+"""
+
+import csv
+import errno
+import json
+import os
+import platform
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from unet.data.patients import PROJECT_FOLDER, DataError
+from unet.training.config import TrainingConfig, config_from_dict
+from unet.training.previews import Previews
+from unet.weights.network import WeightsError, file_sha256, load_arrays, save_arrays
+
+FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
+ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
+NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
+_ROOT = r"(?:[A-Za-z]:)?[/\\]"  # how an absolute path begins
+CURVE_SECONDS = 20  # the curve's picture is not drawn more often
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; the message says what was seen and what to try."""
+
+
+class TrainingStopped(TrainingError):
+    """Someone asked the run to stop."""
+
+
+def describe_end(error: BaseException) -> tuple[str, str]:
+    """Return how a run ended, one of `ENDINGS`, and the reason in words.
+
+    >>> describe_end(OSError(28, "No space left on device"))[0]
+    'disk full'
+    """
+    chain, cause = [], error
+    while cause is not None and cause not in chain:  # a library may wrap the error that matters
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, OSError) and one.errno in DISK_FULL_ERRORS for one in chain):
+        return DISK_FULL, "The disk is full; the checkpoint and the best weights from before are intact. Free space."
+    # by name: this module is read by pages, which never load TensorFlow
+    if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
+        return OUT_OF_MEMORY, "The memory ran out; choose fewer filters, a smaller size or a smaller batch."
+    if isinstance(error, TrainingStopped | KeyboardInterrupt):
+        return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
+    if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
+        return FAILED, str(error)
+    lines = str(error).splitlines()
+    return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+class RunFolder:
+    """Paths and files of one run; the folder is made when it is first written to."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.checkpoint = path / "checkpoint.npz"
+        self.metrics = path / "metrics.csv"
+        self.best = path / "best"
+        self.events = path / "events"
+        self.previews = Previews(path / "preview")
+        self._reserve = path / ".reserve"
+
+    def check_start(self, resume: bool) -> None:
+        """Refuse a folder that cannot take a run; nothing is written.
+
+        Raises:
+            TrainingError: it holds a run already, or none that could be resumed.
+        """
+        if resume and not self.checkpoint.exists():
+            raise TrainingError(f"{self.checkpoint} is not there; nothing to resume. Start without --resume.")
+        if not resume and self.metrics.exists():
+            raise TrainingError(f"{self.path} already holds a run; resume it, or choose another folder")
+
+    def check_patients(self, training: list[str], validation: list[str]) -> None:
+        """Refuse to resume the run with other patients than it began with.
+
+        Raises:
+            TrainingError: the lists differ from those of `spec.json`, in more than their order.
+        """
+        spec = self.read_spec()
+        for name, ids in (("training", training), ("validation", validation)):
+            if other := sorted(set(ids) ^ set(spec[f"{name}_patients"])):
+                raise TrainingError(
+                    f"{self.path} cannot be resumed with other {name} patients: {other[0]} and {len(other) - 1} more "
+                    "differ from its spec.json. Resume it with the same patients, or choose another folder."
+                )
+
+    def write_spec(self, spec: dict) -> None:
+        """Write the settings, with what made the run: command, commit, machine, time."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        origin = {
+            "command": command_line(f"python {Path(sys.argv[0]).name}"),
+            "commit": code_version(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+        }
+        write_json(self.path / "spec.json", {**spec, **origin})
+
+    def read_spec(self) -> dict:
+        """Return what `write_spec` wrote.
+
+        Raises:
+            OSError, ValueError: there is none, or it is no JSON.
+        """
+        return json.loads((self.path / "spec.json").read_text(encoding="utf-8"))
+
+    def append_metrics(self, row: dict, last: bool) -> None:
+        """Add an epoch's row and draw the curve anew, for the last row and now and then."""
+        new = not self.metrics.exists()
+        with self.metrics.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        curve = self.path / "curve.png"
+        if last or not curve.exists() or time.time() - curve.stat().st_mtime > CURVE_SECONDS:
+            from unet.reports.figures import training_curve  # brings Matplotlib, which no reader of runs needs
+
+            training_curve(self.metrics, curve)
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop what an epoch wrote that was cut short before its checkpoint was saved."""
+        if self.metrics.exists():
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            _replace(self.metrics, "".join(lines[: 1 + epoch]))
+        self.previews.forget_after(epoch)
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Return the rows as numbers; a last line that is just being written is left out."""
+        try:
+            with self.metrics.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [{name: float(value) for name, value in row.items()} for row in rows if all(row.values())]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def write_best(self, arrays: dict[str, np.ndarray], config: dict) -> None:
+        """Write weights that `unet.weights.network.find_weights` accepts."""
+        self.best.mkdir(exist_ok=True)
+        save_arrays(self.best / "weights.npz", arrays, config)
+        self.repair_best()
+
+    def repair_best(self) -> None:
+        """Write the `config.json` that belongs to `weights.npz`; between the two a run can be cut off.
+
+        Raises:
+            WeightsError: there are no weights.
+        """
+        weights = self.best / "weights.npz"
+        _, config = load_arrays(weights)
+        write_json(self.best / "config.json", {**config, "sha256": file_sha256(weights)})
+
+    def write_status(self, status: dict) -> None:
+        """Write where the run stands, with the time as heartbeat."""
+        write_json(self.path / "status.json", {**status, "heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def read_status(self) -> dict:
+        """Return what `write_status` wrote, or nothing."""
+        try:
+            return json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def write_process(self, handle: dict) -> None:
+        """Write who computes the run, a handle of `unet.jobs.runners`."""
+        write_json(self.path / "process.json", handle)
+
+    def read_process(self) -> dict:
+        """Return what `write_process` wrote, or nothing."""
+        try:
+            return json.loads((self.path / "process.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def stop_requested(self) -> bool:
+        """Return whether someone put the file `stop` there."""
+        return (self.path / "stop").exists()
+
+    @contextmanager
+    def recorded_end(self) -> Iterator[None]:
+        """However the block ends, write it to `status.json` and to the log, which visitors see; errors go on."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        state, reason = FINISHED, ""
+        try:
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
+            yield
+            if self.read_status().get("best_validation_dice") == 0:
+                reason = NOTHING_FOUND
+        except BaseException as error:
+            state, reason = describe_end(error)
+            reason = without_folders(reason)
+            if getattr(error, "recorded", False):  # by a block within this one
+                reason = ""
+            error.recorded = True
+            raise
+        finally:
+            self._reserve.unlink(missing_ok=True)
+            with suppress(OSError):  # not even a few bytes free: `unet.jobs.queue` tells it from the dead process
+                if reason or state == FINISHED:
+                    self.write_status({**self.read_status(), "state": state, "reason": reason})
+                if reason:
+                    self.write_log(f"{state}: {reason}")
+
+    def write_log(self, line: str) -> None:
+        """Add a line with the time."""
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {line}\n")
+
+
+def read_config(run_folder: Path) -> TrainingConfig:
+    """Return the settings in a run's `spec.json`, to resume it.
+
+    Raises:
+        TrainingError: there is no run in the folder.
+    """
+    try:
+        return config_from_dict(RunFolder(run_folder).read_spec()["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dict so that a reader sees the old or the new file, never half of one."""
+    _replace(path, json.dumps(content, indent=1))
+
+
+def _replace(path: Path, text: str) -> None:
+    # a name of its own: the run, the server and other runs may all write down that a process has died
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def command_line(program: str) -> str:
+    """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
+    return " ".join([program, *(shlex.quote(without_folder(word)) for word in sys.argv[1:])])
+
+
+def without_folder(word: str) -> str:
+    """Return one word of a command with an absolute path shortened to its last name.
+
+    >>> without_folder("--data=/home/me/my patients/lgg")
+    '--data=lgg'
+    """
+    return re.sub(rf"^(--[\w-]+=)?{_ROOT}(?:.*[/\\])?(?=.)", r"\1", word)
+
+
+def without_folders(text: str) -> str:
+    """Return a command or a message with every absolute path shortened to its last name.
+
+    A path with spaces is known as one only in quotes.
+
+    >>> without_folders("python train.py --data /home/me/lgg --run-dir=/tmp/x --sizes 128,160")
+    'python train.py --data lgg --run-dir=x --sizes 128,160'
+    """
+    quoted = rf"(?<=['\"]){_ROOT}(?:[^'\"]*[/\\])?(?=[^'\"])"
+    return re.sub(rf"{quoted}|(?<![^\s=(]){_ROOT}(?:\S*[/\\])?(?=\S)", "", text)
+
+
+def code_version() -> str:
+    """Return the commit the code is at, or `unknown` outside a checkout."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

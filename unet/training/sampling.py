@@ -1,0 +1,144 @@
+"""Which patients a run learns from and is judged by, and which slice comes next.
+
+The patient is drawn uniformly, then a slice: patients with many slices must not dominate, and lesions must not
+drown in empty slices.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unet.data.patients import DataError, Patient, Volume, load_volume, split_of
+from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.training.augmentation import Augmentation, augment
+
+LESION_SHARE = 0.65  # of the drawn slices show a lesion
+
+
+@dataclass(frozen=True)
+class Example:
+    """A volume in memory with its statistics; float32 slices are made as they are drawn."""
+
+    volume: Volume
+    statistics: IntensityStatistics
+
+
+class SliceSampler:
+    """Draw training batches: the patient uniformly, then a slice with or without lesion.
+
+    A slice depends on the seed, the step and its row in the batch alone, so a resumed run sees what it would have
+    seen, and several workers can each draw their own rows of one batch.
+    """
+
+    def __init__(self, examples: list[Example], batch_size: int, seed: int, augmentation: Augmentation):
+        """Index the slices that have an expected mask.
+
+        Raises:
+            DataError: there is none.
+        """
+        self._examples, self._batch_size = examples, batch_size
+        self._seed, self._augmentation = seed, augmentation
+        self._slices = []
+        for example in examples:
+            scored = example.volume.has_mask
+            lesion = example.volume.expected_mask.any(axis=(1, 2)) & scored
+            self._slices.append((np.flatnonzero(lesion), np.flatnonzero(scored & ~lesion)))
+        if not any(len(a) + len(b) for a, b in self._slices):
+            raise DataError("no training slice has an expected mask; add the *_mask.tif files")
+
+    def __len__(self) -> int:
+        """Slices that can be drawn."""
+        return sum(len(lesion) + len(empty) for lesion, empty in self._slices)
+
+    def batch(self, step: int, size: int, rows: range | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return slices (B, size, size, 3) and masks (B, size, size, 1), float32; all rows, or only some."""
+        rows = range(self._batch_size) if rows is None else rows
+        drawn = [self._draw(np.random.default_rng((self._seed, step, row)), size) for row in rows]
+        slices, masks = zip(*drawn, strict=True)
+        return np.stack(slices), np.stack(masks)[..., np.newaxis]
+
+    def _draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        while True:
+            which = rng.integers(len(self._examples))
+            lesion, empty = self._slices[which]
+            pool = lesion if rng.random() < LESION_SHARE else empty
+            pool = pool if len(pool) else np.concatenate([lesion, empty])
+            if len(pool):
+                break
+        index = rng.choice(pool)
+        example = self._examples[which]
+        image, mask = example.volume.images[index], example.volume.expected_mask[index]
+        return augment(image, mask, example.statistics, size, self._augmentation, rng)
+
+
+def split_patients(
+    patients: list[Patient], seed: int, training: int | None = None, validation: int | None = None
+) -> tuple[list[Patient], list[Patient]]:
+    """Return who to learn from and who to judge by; nobody is in both, and test patients are in neither.
+
+    Patients of the data set keep their published split. In a folder with none of them a fifth, drawn by the seed,
+    is for judging.
+
+    Args:
+        training, validation: how many of each, drawn by the seed; None takes all.
+
+    Raises:
+        DataError: nobody to learn from or to judge by, or fewer than asked for.
+    """
+    rng = np.random.default_rng(seed)
+    by_split: dict[str, list[Patient]] = {}
+    for patient in sorted(patients, key=lambda patient: patient.patient_id):
+        by_split.setdefault(split_of(patient.patient_id), []).append(patient)
+    learn, judge = by_split.get("training", []), by_split.get("validation", [])
+    if not {"training", "validation", "test"} & set(by_split):
+        everyone = [patient for group in by_split.values() for patient in group]
+        order = rng.permutation(len(everyone))
+        cut = max(1, round(len(everyone) / 5)) if validation is None else validation
+        judge, learn = [everyone[i] for i in order[:cut]], [everyone[i] for i in order[cut:]]
+    if not learn:
+        raise DataError("no patient of the published training split is in this folder")
+    for name, group, count in (("training", learn, training), ("validation", judge, validation)):
+        if count is not None and not 1 <= count <= len(group):
+            raise DataError(f"{count} {name} patients wanted; this folder has {len(group)} for it")
+
+    def draw(group: list[Patient], count: int | None) -> list[Patient]:
+        chosen = group if count is None else [group[i] for i in rng.permutation(len(group))[:count]]
+        return sorted(chosen, key=lambda patient: patient.patient_id)
+
+    return draw(learn, training), draw(judge, validation)
+
+
+def load_examples(patients: list[Patient]) -> list[Example]:
+    """Read patients into memory, about 7 MB each."""
+    volumes = [load_volume(patient) for patient in patients]
+    return [Example(volume, intensity_statistics(volume.images)) for volume in volumes]
+
+
+def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
+    """Keep that many slices with lesion, of as many patients: a network that cannot learn these has a bug.
+
+    Every patient gives the slice with most lesion, then, if these are too few, the next one.
+
+    Raises:
+        DataError: there are not so many.
+    """
+    areas = [example.volume.expected_mask.sum(axis=(1, 2), dtype=int) for example in examples]
+    ranked = [np.argsort(-area, kind="stable")[: np.count_nonzero(area)] for area in areas]
+    order = sorted((place, which) for which, indices in enumerate(ranked) for place in range(len(indices)))
+    if len(order) < slices:
+        raise DataError(
+            f"{slices} slices with lesion wanted; these {len(examples)} patients have {len(order)}. Ask for fewer."
+        )
+    taken = [which for _, which in order[:slices]]
+    kept = []
+    for which in sorted(set(taken)):
+        volume, indices = examples[which].volume, np.sort(ranked[which][: taken.count(which)])
+        only = replace(
+            volume,
+            images=volume.images[indices],
+            expected_mask=volume.expected_mask[indices],
+            has_mask=volume.has_mask[indices],
+            slice_numbers=volume.slice_numbers[indices],
+        )
+        kept.append(Example(only, examples[which].statistics))
+    return kept

@@ -1,0 +1,1 @@
+"""Trained weights: find, verify, load, save and widen them."""

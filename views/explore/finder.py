@@ -1,0 +1,139 @@
+"""Find a patient: a table to sort and search, and a box that names the one that is shown."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from unet.data.clinical import clinical_record, institution
+from unet.data.patients import Patient, split_of
+from views.shared import page
+
+SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}
+SPLIT_MEANINGS = {
+    "training": "The network learned from this patient: a good mask proves little.",
+    "validation": "The network did not learn from this patient, but its settings were chosen on patients like it.",
+    "test": "Held back until the weights were finished.",
+    "unseen": "On no list of the project: neither trained on nor chosen by.",
+    "phantom": "Synthetic, made from an average brain: no person.",
+}
+
+
+def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
+    """Show the page's heading and the finder; return the patient to look at. The URL keeps the choice."""
+    by_id = {patient.patient_id: patient for patient in found}
+    rows = _table(root, found)
+    if page.arrived() or "patient" not in st.session_state:
+        linked = st.query_params.get("patient")
+        if linked and linked not in by_id:
+            st.warning(f"The link names the patient {page.plain(repr(linked[:60]))}, who is not in this data set.")
+        if not linked and page.remembered("slice"):  # by the menu from another page
+            page.keep_in_link("slice", page.remembered("slice"))
+        st.session_state.patient = linked or page.remembered("patient")
+    if st.session_state.patient not in by_id:
+        st.session_state.patient = _first(rows)
+    title, box = st.columns([2, 3], vertical_alignment="bottom")
+    title.subheader(heading, anchor=False)
+    patient_id = box.selectbox(
+        "Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
+    )
+    # written here and not bound to the box, so that the link names the patient from the first moment
+    page.keep_in_link("patient", patient_id)
+    if page.remembered("patient") != patient_id:
+        page.remember(patient=patient_id, slice=None)
+    with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
+        search = st.text_input(
+            "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
+        )
+        st.caption("Tick a row at its left to open the patient.")
+        shown = rows[rows.apply(lambda row: _matches(row, search), axis=1)]
+        st.dataframe(
+            shown,
+            hide_index=True,
+            height=min(320, 40 + 35 * max(1, len(shown))),
+            placeholder="unknown",
+            key=_table_key(),
+            on_select=lambda: _take_selected(shown),
+            selection_mode="single-row",
+            alt="Patients of the data set; select a row to open the patient",
+            column_config={
+                "Lesion share": st.column_config.ProgressColumn(
+                    format="percent", min_value=0, max_value=1, help="Slices whose expected mask shows a lesion"
+                ),
+                "Grade": st.column_config.TextColumn(help="Code read as: 1 = G2, 2 = G3"),
+                "Histology": st.column_config.TextColumn(help="Code read in the alphabetical order of TCGA's terms"),
+                "Sex": st.column_config.TextColumn(help="Code read as: 1 = female, 2 = male"),
+            },
+        )
+        if shown.empty:
+            st.caption("No patient matches; shorten the search.")
+    return by_id[patient_id]
+
+
+def show_badges(patient_id: str, missing_sequences: tuple[str, ...]) -> None:
+    """Show the split and the missing sequences of the patient on the page."""
+    split = split_of(patient_id)
+    with st.container(horizontal=True):
+        st.badge(split, color=SPLIT_COLOURS[split], help=SPLIT_MEANINGS[split])
+        if split == "phantom":
+            st.badge("synthetic, no person", color="orange", icon=":material/deployed_code:")
+        for name in missing_sequences:
+            st.badge(
+                f"no {name}", color="red", help="The sequence was missing; the data set shows a copy of FLAIR instead."
+            )
+
+
+def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
+    records, _ = page.clinical_table(root)
+    summaries = page.summaries(root, tuple(patient.patient_id for patient in found))
+    rows = []
+    for patient in found:
+        record, summary = clinical_record(records, patient.patient_id), summaries[patient.patient_id]
+        rows.append(
+            {
+                "Patient": patient.patient_id,
+                "Split": split_of(patient.patient_id),
+                "Institution": institution(patient.patient_id),
+                "Grade": record.grade,
+                "Histology": record.histology,
+                "Age": record.age,
+                "Sex": record.sex,
+                "Slices": summary.slices,
+                "Lesion share": round(summary.lesion_slices / summary.slices, 2),
+                "Missing sequences": ", ".join(summary.missing_sequences),
+            }
+        )
+    return pd.DataFrame(rows).astype({"Age": "Int64"})
+
+
+def _matches(row: pd.Series, search: str) -> bool:
+    """Whether every word of a search is part of what the row shows; what is not known reads `unknown` there."""
+    text = " ".join("unknown" if pd.isna(value) else str(value) for value in row).lower()
+    # a word may stand anywhere, as in "oligoastrocytoma", but nobody who asks for male means female
+    return all((" male" if word == "male" else word) in text for word in search.lower().split())
+
+
+def _first(rows: pd.DataFrame) -> str:
+    """The patient to open with: one the network has not learned from, or the first."""
+    fresh = rows[rows["Split"] != "training"]
+    return (fresh if len(fresh) else rows)["Patient"].iloc[0]
+
+
+def _label(rows: pd.DataFrame, patient_id: str) -> str:
+    row = rows.set_index("Patient").loc[patient_id]
+    words = [row["Split"], *(row[column] for column in ("Histology", "Grade") if isinstance(row[column], str))]
+    return f"{patient_id}  ·  {' · '.join(words)}  ·  {row['Slices']} slices"
+
+
+def _table_key() -> str:
+    return f"patient_table_{st.session_state.get('patient_tables', 0)}"
+
+
+def _untick() -> None:
+    """Begin a new table: a tick stays where it is, and so would name another patient than the one on the page."""
+    st.session_state.patient_tables = st.session_state.get("patient_tables", 0) + 1
+
+
+def _take_selected(shown: pd.DataFrame) -> None:
+    if selected := st.session_state[_table_key()].selection.rows:
+        st.session_state.patient = shown["Patient"].iloc[selected[0]]

@@ -1,0 +1,111 @@
+"""How it works, at the attention gates: what is handed across, and what is held back."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from unet import overlay
+from unet.inference.engines import ATTENTION_LEVELS
+from unet.lessons.features import Features
+from views.learn.lesson import BRIGHTEST, Lesson, strip
+from views.shared import legend
+
+ALIKE = 0.1  # averages of a gate that differ by no more are called alike
+_EDGE = 2  # pixels to either side of an outline that count as edge
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One attention gate: mean of the skip's channels before and after it, in [0, 1] on one scale, and its map.
+
+    Attributes:
+        scale: value of the mean at the bright end.
+        averages: of the map in each region that the slice has, in [0, 1].
+    """
+
+    before: np.ndarray
+    map: np.ndarray
+    after: np.ndarray
+    scale: float
+    averages: dict[str, float]
+
+
+def gate_of(features: Features, level: int, lesson: Lesson) -> Gate:
+    """Return a level's gate with what goes into it and what comes out."""
+    skip, upsampled, attention_map = features.encoder[level - 1], features.gate(level), features.attention[level - 1]
+    before = skip.mean(axis=-1)
+    scale = float(np.percentile(before, BRIGHTEST)) or 1.0
+    averages = {}
+    for name, region in _regions(lesson).items():
+        share = cv2.resize(region, attention_map.shape[::-1], interpolation=cv2.INTER_AREA)  # of each cell
+        if share.sum() > 0:
+            averages[name] = float((attention_map * share).sum() / share.sum())
+    maps = (np.float16(np.clip(values, 0, 1)) for values in (before / scale, attention_map, before * upsampled / scale))
+    return Gate(*maps, scale, averages)
+
+
+def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
+    """Lesion, its edge, the rest of the head and the air on the network's grid, float32 in [0, 1]."""
+    mask = lesson.predicted(lesson.weights.threshold)
+    edge = cv2.dilate(overlay.mask_edge(mask), np.ones((2 * _EDGE + 1,) * 2, np.uint8)) > 0
+    lesion, head = mask.astype(bool), lesson.head
+    regions = {
+        "lesion": lesion & ~edge,
+        "its edge": edge,
+        "rest of the head": head & ~lesion & ~edge,
+        "around the head": ~head & ~lesion & ~edge,
+    }
+    return {name: lesson.fit.forward(np.float32(region)) for name, region in regions.items()}
+
+
+def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
+    """Show the gates, coarse to fine, or say that this network has none."""
+    if not gates:
+        st.info(
+            "This network is a plain U-Net: it has no gates. What each level found on the way down is handed across "
+            "whole. Choose other weights above to see gates at work."
+        )
+        return
+    st.markdown(
+        "On the way up the network needs the fine detail again, so each level's channels are handed across. A "
+        "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, held "
+        "back, to 1, let through. From coarse to fine:"
+    )
+    for gate, level in zip(gates, reversed(ATTENTION_LEVELS), strict=True):
+        left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
+        left.image(
+            strip([np.float32(values) for values in (gate.before, gate.map, gate.after)], lesson.weights.size),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Level {level}: before the gate, the gate, after the gate",
+        )
+        with right:
+            st.markdown(f"**Level {level}: before × gate = after**")
+            numbers = ", ".join(f"{name} **{value:.2f}**" for name, value in gate.averages.items())
+            st.markdown(f"{verdict(gate.averages)}  \n{numbers}")
+            st.caption(f"Gate of {len(gate.map)} × {len(gate.map)}; before and after, yellow is {gate.scale:.1f}.")
+    legend.show_scale()
+    st.caption(
+        "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge lies "
+        f"within {_EDGE} pixels of the predicted outline. Before and after show the mean of all channels. A gate shows "
+        "what is let through, not why the network decides as it does."
+    )
+
+
+def verdict(averages: dict[str, float]) -> str:
+    """Say in words what a gate's averages say."""
+    if "its edge" not in averages:
+        return "No lesion is predicted on this slice, so there is nothing to let through in particular."
+    edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
+    lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
+    if rest - max(lesion, edge) > ALIKE:
+        return "Holds the lesion back more than the rest of the head."
+    if max(lesion, edge) - rest <= ALIKE:
+        return "Makes no great difference between the lesion and the rest of the head."
+    if edge > 2 * lesion:
+        return "Lets the lesion's edge through and holds back its inside."
+    if lesion > 2 * rest:
+        return "Lets the lesion through far more than the rest of the head."
+    return "Lets more through at the lesion than elsewhere in the head, but much of the rest too."

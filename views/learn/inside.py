@@ -1,0 +1,168 @@
+"""How it works, inside the network: feature maps on the way down and on the way up."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from unet.inference.engines import ATTENTION_LEVELS, InferenceError
+from unet.lessons.features import BOTTLENECK, FeatureReader, most_varied, receptive_field
+from unet.weights.network import Weights
+from views.learn.gates import Gate, gate_of, show_gates
+from views.learn.lesson import BRIGHTEST, Lesson, begin_section, strip
+
+CHANNELS_SHOWN = 6
+_BOX_COLOUR = (240, 228, 66)
+_LINE = 4  # pixels
+_BOXED_SIDE = 320  # pixels, about: the slice is enlarged under its box, so that five pixels can be seen
+
+
+@dataclass(frozen=True)
+class Block:
+    """Feature maps of one block, a few of its channels.
+
+    Attributes:
+        side, channels: of the whole block.
+        shown: numbers of the channels that are here, from 1.
+        maps: (shown, side, side) in [0, 1], 1 being `scale`.
+        scale: value at the bright end.
+    """
+
+    side: int
+    channels: int
+    shown: tuple[int, ...]
+    maps: np.ndarray
+    scale: float
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What is shown of one forward pass.
+
+    Attributes:
+        down: level 1 to 4, then the bottleneck.
+        gates: level 4 to 1, in the order of the way up; none for a plain U-Net.
+        up: level 4 to 1, one channel each.
+    """
+
+    down: tuple[Block, ...]
+    gates: tuple[Gate, ...]
+    up: tuple[Block, ...]
+
+
+@st.cache_resource(max_entries=2, show_spinner="Preparing a look inside; the first time takes some ten seconds …")
+def _reader(weights: Weights) -> FeatureReader:
+    return FeatureReader(weights)
+
+
+@st.cache_data(max_entries=32, show_spinner="Looking inside the network …")
+def _inside(key: str, _lesson: Lesson) -> Inside:
+    reader = _reader(_lesson.weights)
+    features = reader.read(_lesson.image, _lesson.statistics)
+    coarse_to_fine = tuple(reversed(ATTENTION_LEVELS))
+    return Inside(
+        tuple(_block(block, CHANNELS_SHOWN) for block in features.encoder),
+        tuple(gate_of(features, level, _lesson) for level in coarse_to_fine) if reader.gated else (),
+        tuple(_block(features.decoder[level - 1], 1) for level in coarse_to_fine),
+    )
+
+
+def _block(features: np.ndarray, count: int) -> Block:
+    chosen = most_varied(features, count)
+    scale = float(np.percentile(features[..., chosen], BRIGHTEST)) or 1.0
+    maps = np.float16(np.clip(np.moveaxis(features[..., chosen], -1, 0) / scale, 0, 1))
+    return Block(len(features), features.shape[-1], tuple(int(c) + 1 for c in chosen), maps, scale)
+
+
+def show_inside(lesson: Lesson) -> Inside | None:
+    """Show the way down and the gates; say so where this network cannot be looked into."""
+    begin_section("down")
+    try:
+        inside = _inside(lesson.key, lesson)
+    except InferenceError as error:
+        st.info(f"The inside of this network cannot be shown. {error}")
+        begin_section("gates")
+        st.info("The gates are part of that inside, so they cannot be shown either.")
+        return None
+    _show_down(lesson, inside)
+    begin_section("gates")
+    show_gates(lesson, inside.gates)
+    return inside
+
+
+def _show_down(lesson: Lesson, inside: Inside) -> None:
+    bottom = inside.down[-1]
+    st.markdown(
+        "Each level slides small filters over the picture and notes how strongly each one answers: a **channel** is "
+        "one filter's answer, place by place. Then the grid is halved and the next level starts, with twice as many. "
+        f"So the network trades *where* for *what*: from {inside.down[0].side} × {inside.down[0].side} places with "
+        f"{inside.down[0].channels} channels to {bottom.side} × {bottom.side} places with {bottom.channels}."
+    )
+    row, column = _middle(lesson)
+    for level, block in enumerate(inside.down, 1):
+        cells = [position * block.side // lesson.weights.size for position in (row, column)]
+        spans = [receptive_field(level, cell) for cell in cells]
+        side = spans[0][1] - spans[0][0] + 1
+        name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
+        st.markdown(
+            f"**{name}**: {block.side} × {block.side} places × {block.channels} channels. One value sees the "
+            f"{side} × {side} pixels in the box. "
+            f":small[:gray[Channels {', '.join(map(str, block.shown))}; dark is 0, yellow {block.scale:.1f}.]]"
+        )
+        left, right = st.columns([1, CHANNELS_SHOWN], gap="small", vertical_alignment="top")
+        left.image(
+            _boxed(lesson, spans),
+            width="stretch",
+            output_format="PNG",
+            alt=f"The slice with a box of {side} × {side} pixels: what one value of this level depends on",
+        )
+        right.image(
+            strip(list(np.float32(block.maps)), lesson.weights.size),
+            width="stretch",
+            output_format="PNG",
+            alt=f"{name}: channels {', '.join(map(str, block.shown))}",
+        )
+    st.caption(
+        f"Of each level the {CHANNELS_SHOWN} channels that vary most over the slice, leaving out look-alikes "
+        "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head where "
+        "nothing is predicted. Steps 2 and 3 show the network in float32, as it was trained; the mask is made by "
+        f"{lesson.segmenter.engine_name}, as on Explore."
+    )
+
+
+def _middle(lesson: Lesson) -> tuple[int, int]:
+    """The middle of the lesion, or of the head, or of the picture: row and column on the network's grid."""
+    for mask in (lesson.predicted(lesson.weights.threshold), lesson.head):
+        rows, columns = np.nonzero(lesson.fit.forward(np.float32(mask)) >= 0.5)
+        if len(rows):
+            return int(rows.mean()), int(columns.mean())
+    return lesson.weights.size // 2, lesson.weights.size // 2
+
+
+def _boxed(lesson: Lesson, spans: list[tuple[int, int]]) -> np.ndarray:
+    """The slice on the network's grid, enlarged, with a box around the pixels from first to last."""
+    zoom = max(1, _BOXED_SIDE // lesson.weights.size)
+    size = lesson.weights.size * zoom
+    picture = cv2.resize(lesson.fit.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
+    (top, bottom), (left, right) = ((first * zoom - _LINE, (last + 1) * zoom + _LINE) for first, last in spans)
+    corners = np.clip([(left, top), (right, bottom)], _LINE // 2, size - 1 - _LINE // 2).tolist()
+    for colour, thickness in (((0, 0, 0), 2 * _LINE), (_BOX_COLOUR, _LINE)):  # dark around it, as lesions are bright
+        cv2.rectangle(picture, *corners, colour, thickness)
+    return picture
+
+
+def show_up(lesson: Lesson, inside: Inside) -> None:
+    """Show the channel that varies most at each level of the way up."""
+    left, right = st.columns([2, 1], gap="medium", vertical_alignment="center")
+    left.image(
+        strip([np.float32(block.maps[0]) for block in inside.up], lesson.weights.size),
+        width="stretch",
+        output_format="PNG",
+        alt="Feature maps on the way up, the channel that varies most of each level",
+    )
+    right.markdown(
+        f"Step by step the grid doubles again: {' → '.join(str(block.side) for block in inside.up)}. Each level joins "
+        "what comes from below with what was handed across, so that *what* gets its *where* back."
+    )
+    right.caption("Of each level the channel that varies most, from 0 to its brightest value.")

@@ -1,0 +1,231 @@
+"""How it works, on one slice: which slice that is, what goes into the network, and what the sections share."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from unet import overlay
+from unet.data.patients import FLAIR, Patient, Volume
+from unet.inference.segmenter import Segmentation, Segmenter
+from unet.preprocessing import CLIP_PERCENTILES, Fit, IntensityStatistics, head_mask, normalise
+from unet.reports.charts import Chart, Series
+from unet.weights.network import Weights
+from views.explore.finder import show_badges
+from views.shared import page
+from views.shared.charts import show_chart
+from views.viewer.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_picture
+
+TILE = 160  # pixels; small maps are drawn at least this large, each value as a square
+GAP = 6
+BRIGHTEST = 99.8  # percentile of feature maps that is drawn as yellow
+BINS = 30  # of a histogram: more would show the steps between whole grey values
+SECTIONS = {  # by anchor, in their order
+    "input": "What goes in",
+    "down": "Down: from pixels to patterns",
+    "gates": "Attention gates: what is handed across",
+    "mask": "Up: to a probability, then a mask",
+    "dice": "How good is it: Dice by hand",
+    "try": "Try: what does the network need?",
+    "split": "Split by patient: what learning by heart would score",
+}
+_SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The slice in front of the visitor, and the network that looks at it.
+
+    Attributes:
+        volume, content_hash: the patient, read-only.
+        index: of the slice, from 0.
+        segmenter: as on Explore.
+        segmentation: of this slice alone.
+        statistics: of the volume.
+        head: (height, width) bool.
+    """
+
+    volume: Volume
+    content_hash: str
+    index: int
+    segmenter: Segmenter
+    segmentation: Segmentation
+    statistics: IntensityStatistics
+    head: np.ndarray
+
+    @property
+    def weights(self) -> Weights:
+        return self.segmenter.weights
+
+    @property
+    def fit(self) -> Fit:
+        return self.segmentation.fit
+
+    @property
+    def key(self) -> str:
+        """Slice and network, to keep results and choices by."""
+        return f"{self.content_hash[:16]}-{self.index}-{self.weights.key}"
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.volume.images[self.index]
+
+    @property
+    def expected(self) -> np.ndarray | None:
+        """The expected mask, (height, width) uint8, or None where there was none to read."""
+        return self.volume.expected_mask[self.index] if self.volume.has_mask[self.index] else None
+
+    def picture(self, channel: str = "FLAIR") -> np.ndarray:
+        return slice_picture(self.volume, self.index, channel)
+
+    def predicted(self, threshold: float) -> np.ndarray:
+        """Return the predicted mask, (height, width) uint8."""
+        return self.segmentation.mask(threshold)[0]
+
+
+def pick_lesson(patient: Patient) -> Lesson:
+    """Let the visitor choose the network and the slice; the link keeps both, as on Explore."""
+    volume, content_hash, _ = page.volume(patient.folder, patient.patient_id)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        weights, _ = page.choose_weights(pair=False)
+        show_badges(patient.patient_id, volume.missing_sequences)
+    running = page.running_segmentation(volume, content_hash, weights)
+    with right:
+        index = _pick_slice(volume, lambda: page.segmentation(volume, content_hash, weights).mask(weights.threshold))
+        _show_link_to_explore(patient.patient_id, index)
+    while (segmentation := running.part(index, index + 1)) is None:  # this slice first; Explore finds it done
+        running.advance(index)
+    return Lesson(
+        volume,
+        content_hash,
+        index,
+        page.quick_segmenter(weights),
+        segmentation,
+        page.statistics(content_hash, volume),
+        _heads(content_hash, volume)[index],
+    )
+
+
+def _pick_slice(volume: Volume, predicted) -> int:
+    """Open on the slice of the link, else on the largest predicted lesion; then the visitor decides."""
+    state, patient_id = st.session_state, volume.patient_id
+    fresh = page.arrived() or "learn_slice" not in state
+    if fresh or state.get("learn_patient") != patient_id:
+        linked = linked_slice(len(volume)) if fresh else None
+        state.learn_slice = linked or 1 + opening_slice(volume, predicted())
+        state.learn_patient = patient_id
+    number = 1
+    if len(volume) > 1:
+        order = SLICE_ORDER[volume.geometry.plane]
+        number = st.slider(f"Slice of {len(volume)}, {order}", 1, len(volume), key="learn_slice")
+    page.keep_in_link("slice", str(number))
+    page.remember(slice=str(number))
+    return number - 1
+
+
+@st.cache_resource(max_entries=page.MAX_VOLUMES, show_spinner=False)
+def _heads(content_hash: str, _volume: Volume) -> np.ndarray:
+    return head_mask(_volume.images)
+
+
+def _show_link_to_explore(patient_id: str, index: int) -> None:
+    """Show the way back to the same slice."""
+    place = {"patient": patient_id, "slice": str(index + 1)}
+    if "weights" in st.query_params:
+        place["weights"] = st.query_params["weights"]
+    st.page_link(
+        "pages/explore.py", label="Open this slice in Explore", icon=":material/neurology:", query_params=place
+    )
+
+
+def show_contents() -> None:
+    """Show where the page leads, as links: it is several screens long."""
+    titles = enumerate(SECTIONS.items(), 1)
+    st.markdown(" · ".join(f"[{number} {title.partition(':')[0]}](#{anchor})" for number, (anchor, title) in titles))
+
+
+def begin_section(anchor: str) -> None:
+    """Show the heading of a section, with its number."""
+    st.subheader(f"{1 + list(SECTIONS).index(anchor)} · {SECTIONS[anchor]}", anchor=anchor)
+
+
+def strip(maps: list[np.ndarray], size: int) -> np.ndarray:
+    """Return maps in [0, 1] side by side, RGBA with gaps to see through, each value as a square.
+
+    Args:
+        maps: (side, side) each.
+        size: side in pixels of each picture, at least `TILE`.
+    """
+    side = size * -(-TILE // size)
+    pictures = []
+    for values in maps:
+        colours = cv2.resize(overlay.colour_map(values), (side, side), interpolation=cv2.INTER_NEAREST)
+        pictures += [np.dstack([colours, np.full((side, side), 255, np.uint8)]), np.zeros((side, GAP, 4), np.uint8)]
+    return np.hstack(pictures[:-1])
+
+
+def show_input(lesson: Lesson) -> None:
+    """The three channels, what normalisation does to them, and the grid of the network."""
+    begin_section("input")
+    missing = lesson.volume.missing_sequences
+    height, width = lesson.image.shape[:2]
+    size = lesson.weights.size
+    normalised = normalise(lesson.image, lesson.statistics)
+    columns = st.columns(4, gap="small")
+    for column, name in zip(columns, _SEQUENCE_COLOURS, strict=False):
+        column.image(lesson.picture(name), width="stretch", output_format="PNG", alt=f"The slice, {name}")
+        copied = f"**{name}**, missing: a copy of FLAIR" if name.lower() in missing else f"**{name}**"
+        column.markdown(copied)
+    entering = overlay.to_display(lesson.fit.forward(normalised[..., FLAIR]), (-2.0, 4.0))
+    columns[3].image(entering, width="stretch", output_format="PNG", alt="FLAIR as the network gets it")
+    columns[3].markdown(f"**FLAIR as the network gets it**, {size} × {size}")
+    st.markdown(
+        f"Three pictures of one slice, {width} × {height} pixels, go in as three channels, scaled to the network's "
+        f"grid of {size} × {size}. MRI has no unit: the same tissue has another grey value in every scanner. So each "
+        "channel is **normalised** first: extreme values are cut off, then the head's mean is subtracted and the "
+        "result divided by the head's standard deviation (SD). What comes out is 'so many SD above the mean'."
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show_chart(_histogram("before", "Before: grey values in the head", "grey value", lesson, lesson.image))
+    with right:
+        show_chart(_histogram("after", "After: on one scale", "SD above or below the mean", lesson, normalised))
+    s = lesson.statistics
+    numbers = pd.DataFrame(
+        {
+            "Sequence": list(_SEQUENCE_COLOURS),
+            f"Cut off below (percentile {CLIP_PERCENTILES[0]:g})": s.low,
+            f"Cut off above (percentile {CLIP_PERCENTILES[1]:g})": s.high,
+            "Mean": s.mean,
+            "SD": s.std,
+        }
+    )
+    st.dataframe(
+        numbers,
+        hide_index=True,
+        column_config={name: st.column_config.NumberColumn(format="%.1f") for name in numbers.columns[1:]},
+        alt="Numbers that the three channels are normalised by",
+    )
+    st.caption(f"Measured over the head in all {len(lesson.volume)} slices of this patient, used for each of them.")
+
+
+def _histogram(name: str, title: str, x_title: str, lesson: Lesson, values: np.ndarray) -> Chart:
+    """How often each value occurs in the head of this slice, or in all of it where no head stands out.
+
+    A copy of FLAIR in the place of a missing sequence is left out: its line would hide FLAIR's.
+    """
+    inside = values[lesson.head] if lesson.head.any() else values.reshape(-1, 3)
+    edges = np.linspace(float(inside.min()), float(max(inside.max(), inside.min() + 1)), BINS + 1)
+    centres = ((edges[:-1] + edges[1:]) / 2).round(3).tolist()
+    series, rows = [], [{x_title: centre} for centre in centres]
+    for (sequence, colour), channel in zip(_SEQUENCE_COLOURS.items(), np.moveaxis(inside, -1, 0), strict=True):
+        if sequence.lower() in lesson.volume.missing_sequences:
+            continue
+        shares = (100 * np.histogram(channel, edges)[0] / len(channel)).round(3).tolist()
+        series.append(Series(sequence, centres, shares, "line", colour, dashed=sequence == "Pre-contrast"))
+        for row, share in zip(rows, shares, strict=True):
+            row[sequence] = share
+    return Chart(f"intensities_{name}", title, x_title, "% of the head", series, rows)

@@ -1,0 +1,158 @@
+"""How it works, from the probability to a mask and from the mask to a score, by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import streamlit as st
+
+from unet import metrics, overlay
+from unet.lessons.perturbation import grown, half_as_wide, shifted
+from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
+from unet.reports.charts import GREY, Chart, Series
+from views.learn.inside import Inside, show_up
+from views.learn.lesson import Lesson, begin_section
+from views.shared import legend
+from views.shared.charts import show_chart
+from views.viewer.simple_viewer import MAP_OPACITY
+
+FURTHEST = 20  # pixels that the mask can be moved or grown
+UNSURE = (0.1, 0.9)
+_SPOILS: dict[str, tuple[Callable, str]] = {
+    "Move it": (shifted, "Pixels to the right, or to the left below 0"),
+    "Grow or shrink it": (grown, "Pixels on every side, shrunk below 0"),
+}
+
+
+def show_mask(lesson: Lesson, inside: Inside | None) -> float:
+    """Show the probability, and the mask at the threshold that the visitor chooses; return it."""
+    begin_section("mask")
+    if inside:
+        show_up(lesson, inside)
+    probability = np.float32(lesson.segmentation.probability[0])
+    left, middle, right = st.columns(3, gap="medium")
+    with left:
+        st.image(
+            overlay.draw_values(lesson.picture(), probability, MAP_OPACITY),
+            width="stretch",
+            output_format="PNG",
+            alt="Probability of lesion over the slice",
+        )
+        legend.show_scale(150)
+    with right:
+        threshold = st.slider(
+            "Threshold",
+            0.05,
+            0.95,
+            lesson.weights.threshold,
+            step=0.05,
+            key="learn_threshold",
+            help="The network does not run again: the same probabilities are cut at another value.",
+        )
+        mask = lesson.predicted(threshold)
+        unsure = int(((probability > UNSURE[0]) & (probability < UNSURE[1])).sum())
+        st.metric("Pixels in the mask", f"{int(mask.sum()):,}")
+        st.metric(f"Unsure: pixels between {UNSURE[0]:.0%} and {UNSURE[1]:.0%}", f"{unsure:,}")
+        st.markdown(
+            "The last layer turns the channels into one number for every pixel: how sure the network is that this is "
+            f"lesion. A pixel belongs to the **mask** where that is at least {threshold:.0%}. A network that is sure "
+            "hardly minds where the cut is made: only the pixels in between change sides."
+        )
+    with middle:
+        st.image(
+            overlay.draw_mask(lesson.picture(), mask, PREDICTED_COLOUR),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Predicted mask at a threshold of {threshold:g}",
+        )
+        legend.show_legend((("predicted by the network", PREDICTED_COLOUR),))
+    return threshold
+
+
+def show_score(lesson: Lesson, threshold: float) -> None:
+    """Show how Dice comes about, and what becomes of it when the mask is moved, grown or shrunk."""
+    begin_section("dice")
+    expected, predicted = lesson.expected, lesson.predicted(threshold)
+    if expected is None:
+        st.info("This slice has no expected mask, so there is nothing to score against. Try another slice.")
+        return
+    if not expected.any():
+        found = int(predicted.sum())
+        st.info(
+            "The expert marked no lesion on this slice. "
+            + (
+                f"The network marks {found:,} pixels: each is a false alarm, and Dice is 0 however few they are."
+                if found
+                else "Neither does the network: Dice would be 0 / 0, so such slices are left out of averages."
+            )
+            + " Choose a slice with a lesion to see Dice worked out."
+        )
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with right:
+        how = st.segmented_control(
+            "Spoil the predicted mask", list(_SPOILS), default="Move it", key="learn_spoil", required=True
+        )
+        spoil, label = _SPOILS[how]
+        pixels = st.slider(label, -FURTHEST, FURTHEST, 0, key="learn_pixels")
+        spoiled = spoil(predicted, pixels)
+        _formula(spoiled, expected)
+    with left:
+        st.image(
+            overlay.draw_errors(lesson.picture(), spoiled, expected),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Found, false alarm and missed pixels; the mask changed by {pixels} pixels",
+        )
+        legend.show_legend(legend.ERRORS)
+        st.caption(
+            "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that "
+            "sequence, which need not be tumour to the last pixel."
+        )
+    show_chart(
+        _curve(predicted, expected, spoil, pixels),
+        "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
+        "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes.",
+    )
+
+
+def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:
+    """The formulas of Dice and IoU with this slice's numbers put in."""
+    found = int((predicted & expected).sum())
+    false_alarm, missed = int(predicted.sum()) - found, int(expected.sum()) - found
+    dice, iou = metrics.dice_score(predicted, expected), metrics.iou_score(predicted, expected)
+    st.latex(
+        r"\begin{aligned}"
+        r"\text{Dice} &= \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}}"
+        r"\\[0.8em]"
+        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}} \\[1.6em]"
+        r"\text{IoU} &= \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}} \\[0.8em]"
+        rf"&= \frac{{{found}}}{{{found} + {false_alarm} + {missed}}} = \mathbf{{{iou:.3f}}}"
+        r"\end{aligned}"
+    )
+    st.caption(
+        "Books say true positive, false positive and false negative. IoU, intersection over union, is never larger "
+        "than Dice, and ranks masks alike."
+    )
+
+
+def _curve(predicted: np.ndarray, expected: np.ndarray, spoil: Callable, pixels: int) -> Chart:
+    """Dice for every amount of spoiling, of this lesion and of one half as wide."""
+    steps = list(range(-FURTHEST, FURTHEST + 1))
+    small = half_as_wide(predicted), half_as_wide(expected)
+    here = [round(metrics.dice_score(spoil(predicted, step), expected), 4) for step in steps]
+    half = [round(metrics.dice_score(spoil(small[0], step), small[1]), 4) for step in steps]
+    half = [None if np.isnan(value) else value for value in half]  # a few pixels may vanish altogether
+    now = here[pixels + FURTHEST]
+    return Chart(
+        "spoiled_dice",
+        "Slice Dice by how far the mask is off",
+        "pixels",
+        "slice Dice",
+        [
+            Series("this lesion", steps, here, colour=EXPECTED_COLOUR),
+            Series("the same, half as wide", steps, half, colour=GREY, dashed=True),
+            Series("now", [pixels], [now], "points", PREDICTED_COLOUR),
+        ],
+        [{"pixels": step, "this lesion": a, "half as wide": b} for step, a, b in zip(steps, here, half, strict=True)],
+        y_range=(0, 1.02),
+    )

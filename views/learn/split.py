@@ -1,0 +1,111 @@
+"""How it works, at the split: what a pupil scores that only learns by heart, if slices are split and not patients."""
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from unet import overlay
+from unet.data.patients import DataError, Patient, Volume, load_volume, split_of
+from unet.lessons import nearest_neighbour
+from unet.lessons.nearest_neighbour import Memory
+from unet.metrics import dice_score
+from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
+from views.explore.finder import SPLIT_MEANINGS
+from views.learn.lesson import Lesson, begin_section
+from views.shared import legend, page
+from views.viewer.simple_viewer import slice_picture
+
+OTHERS = 9  # patients learned by heart, the one on the page among them perhaps: read within a second or two
+
+
+def show_split(lesson: Lesson, found: list[Patient]) -> None:
+    """Let the pupil copy masks from this patient's other slices, and from other patients'."""
+    begin_section("split")
+    st.markdown(
+        "Suppose a pupil understands nothing and only **learns by heart**. Shown a slice, it takes the most alike "
+        "one that it has seen before and copies its mask. What score does that earn? It depends on how the data were "
+        "split."
+    )
+    own = _learned(lesson.content_hash, lesson.volume)
+    step = -(-len(found) // OTHERS)
+    chosen = found[::step]
+    others = _others(tuple(patient.folder for patient in chosen), chosen).without(lesson.volume.patient_id)
+    if len(own) < 2 or not len(others) or lesson.expected is None or not lesson.volume.expected_mask.any():
+        st.info(
+            "This needs a slice with an expected mask, of a patient with two or more of them and a lesion, and other "
+            "patients with expected masks beside it."
+        )
+        return
+    left, middle, right = st.columns(3, gap="medium")
+    with left:
+        st.markdown("**This slice**")
+        picture = overlay.draw_mask(lesson.picture(), lesson.expected, EXPECTED_COLOUR, 1.0, outline=True)
+        st.image(picture, width="stretch", output_format="PNG", alt="The slice with the expected mask as an outline")
+        st.caption(
+            f"How alike two slices are: the correlation of their three pictures, shrunk to {nearest_neighbour.SIDE} × "
+            f"{nearest_neighbour.SIDE} pixels."
+        )
+    by_id = {patient.patient_id: patient for patient in found}
+    count = len({patient_id for patient_id, _ in others.places})
+    with middle:
+        st.markdown("**Split by slice**: it has seen this patient")
+        _show_recalled(lesson, own, own, by_id)
+        st.metric("Mean slice Dice, split by slice", _mean(own, own))
+    with right:
+        st.markdown(f"**Split by patient**: it has seen {count} other{'s' * (count > 1)}")
+        _show_recalled(lesson, own, others, by_id)
+        st.metric("Mean slice Dice, split by patient", _mean(own, others))
+    legend.show_legend((("copied mask", PREDICTED_COLOUR), ("outline: expected on this slice", EXPECTED_COLOUR)))
+    split = split_of(lesson.volume.patient_id)
+    lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
+    st.markdown(
+        f"The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one head "
+        "are all but the same picture, so where they lie on both sides of a split, a test can be passed by heart, and "
+        "its score says nothing about the next patient. Many public notebooks on these data are split so. In this app "
+        f"every split is by patient, never by slice. This patient's part, **{split}**: {SPLIT_MEANINGS[split]}"
+    )
+
+
+def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str, Patient]) -> None:
+    """Show the slice that is recalled with its mask, and how well that mask fits the slice on the page."""
+    volume, index = lesson.volume, lesson.index
+    place = volume.patient_id, index
+    number = memory.recall(own.described[own.places.index(place)], place)
+    patient_id, recalled = memory.places[number]
+    shape = volume.images.shape[1:3]
+    mask = memory.copied(number, shape)
+    try:
+        source = volume if patient_id == volume.patient_id else page.volume(by_id[patient_id].folder, patient_id)[0]
+    except page.PAGE_ERRORS as error:
+        st.caption(str(error))
+        return
+    picture = overlay.draw_mask(slice_picture(source, recalled, "FLAIR"), memory.masks[number], PREDICTED_COLOUR)
+    if picture.shape[:2] == shape:
+        picture = overlay.draw_mask(picture, lesson.expected, EXPECTED_COLOUR, 1.0, outline=True)
+    st.image(picture, width="stretch", output_format="PNG", alt=f"{patient_id}, slice {recalled + 1}, with its mask")
+    dice = dice_score(mask, lesson.expected)
+    whose = "this patient" if source is volume else patient_id
+    words = "no lesion on either" if np.isnan(dice) else f"slice Dice of the copied mask **{dice:.3f}**"
+    st.markdown(f"Recalls slice {recalled + 1} of {whose}: {words}.")
+
+
+def _mean(asked: Memory, memory: Memory) -> str:
+    return f"{np.mean(nearest_neighbour.scores(asked, memory)):.2f}"
+
+
+@st.cache_resource(max_entries=page.MAX_VOLUMES, show_spinner=False)
+def _learned(content_hash: str, _volume: Volume) -> Memory:
+    return nearest_neighbour.learn([_volume])
+
+
+@st.cache_resource(max_entries=2, ttl="1h", show_spinner="Learning other patients by heart …")
+def _others(folders: tuple[Path, ...], _patients: list[Patient]) -> Memory:
+    """Return the slices of some patients, learned by heart; those that cannot be read are left out."""
+    volumes = []
+    for patient in _patients:
+        try:
+            volumes.append(load_volume(patient))
+        except DataError:  # Explore says what is wrong with it
+            continue
+    return nearest_neighbour.learn(volumes)

@@ -1,0 +1,195 @@
+"""Evaluate the shipped weights on patients of one's own, a little at each rerun, with progress and cancel.
+
+The work is a generator in the visitor's session: nothing runs once the visitor has left, and two visitors share
+nothing but the network, which takes turns.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from unet.data.clinical import read_clinical_table
+from unet.data.patients import DataError, Patient, list_patients, split_of
+from unet.evaluation import protocol
+from unet.inference.engines import InferenceError
+from unet.inference.segmenter import Segmenter
+from unet.reports import results
+from unet.scans.patient_folders import store_patients
+from views.shared import page
+
+SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer
+HERE = "Patients on this machine"
+UPLOAD = "Upload a folder"
+
+
+@dataclass
+class _Evaluation:
+    """One visitor's evaluation on its way."""
+
+    segmenter: Segmenter
+    patients: list[Patient]
+    steps: Iterator
+    folder: tempfile.TemporaryDirectory | None = None  # uploaded files; gone with the session
+    slices: int = 0
+    measurements: list = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    finished: bool = False
+
+    @property
+    def progress(self) -> float:
+        return min(1.0, self.slices / max(1, sum(len(patient.images) for patient in self.patients)))
+
+    @property
+    def words(self) -> str:
+        return f"{len(self.measurements)} of {len(self.patients)} patients, {self.progress:.0%} of the slices"
+
+    def advance(self, seconds: float) -> None:
+        """Go on for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                step = next(self.steps)
+            except StopIteration:
+                self.finished = True
+                return
+            if step is None:
+                self.slices += 1
+            elif isinstance(step, str):
+                self.problems.append(step)
+            else:
+                self.measurements.append(step)
+                self.problems += step.problems
+
+    def report(self) -> dict:
+        """The report of the patients that are done."""
+        made_by = {"split": "your patients"}
+        return protocol.full_report(self.measurements, self.segmenter.weights, self.segmenter.engine_name, made_by)
+
+
+def own_report() -> dict | None:
+    """Return the report that this visitor has made, if there is one."""
+    return st.session_state.get("own_report")
+
+
+def show_own_evaluation(weights) -> None:
+    """Choose patients, start, watch, cancel; the report then joins the shipped ones at the top of the page."""
+    st.subheader("Evaluate your own patients", anchor="own")
+    st.caption(
+        "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
+        "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
+    )
+    running: _Evaluation | None = st.session_state.get("evaluation")
+    source = st.segmented_control(
+        "Patients to evaluate", [HERE, UPLOAD], default=HERE, required=True, key="own_source", disabled=bool(running)
+    )
+    if running is None:
+        _choose(weights, source)
+    else:
+        # run_every only while there is something to wait for
+        st.fragment(_watch, run_every=0.1)()
+
+
+def _choose(weights, source: str) -> None:
+    if source == UPLOAD:
+        files = st.file_uploader(
+            "Folder of patients", type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
+        )
+        if st.button("Evaluate", icon=":material/play_arrow:", disabled=not files, key="own_start"):
+            folder = tempfile.TemporaryDirectory(prefix="patients-")
+            try:
+                with st.spinner("Reading the files …"):
+                    problems = store_patients(((file.name, file.getvalue()) for file in files), Path(folder.name))
+                patients, more = list_patients(Path(folder.name))
+            except DataError as error:
+                folder.cleanup()
+                st.error(str(error))
+                return
+            _start(weights, patients, [*problems, *more], folder)
+        return
+    try:
+        root, found, _ = page.patients()
+    except page.PAGE_ERRORS as error:
+        st.error(str(error))
+        return
+    by_split = {
+        split: chosen
+        for split in ("validation", "test", "unseen", "phantom", "training")
+        if (chosen := [patient for patient in found if split_of(patient.patient_id) == split])
+    }
+    split = st.selectbox(
+        "Split", list(by_split), format_func=lambda name: f"{name} ({len(by_split[name])} patients)", key="own_split"
+    )
+    if st.button("Evaluate", icon=":material/play_arrow:", key="own_start"):
+        _start(weights, by_split[split], [], None, root)
+
+
+def _start(weights, patients, problems, folder, root: Path | None = None) -> None:
+    try:
+        segmenter = page.segmenter(weights)
+    except page.PAGE_ERRORS as error:
+        st.error(str(error))
+        return
+    records, _ = read_clinical_table(root / "data.csv") if root else ({}, None)
+    st.session_state.evaluation = _Evaluation(
+        segmenter, patients, _steps(segmenter, patients, records), folder, problems=problems
+    )
+    st.rerun()
+
+
+def _steps(segmenter, patients, records) -> Iterator:
+    """As `protocol.evaluate_full`, but a patient that cannot be scored is a sentence and not the end."""
+    for patient in patients:
+        try:
+            yield from protocol.evaluate_full(segmenter, [patient], records)
+        except (DataError, InferenceError, ValueError) as error:
+            yield str(error)
+
+
+def _watch() -> None:
+    running: _Evaluation | None = st.session_state.get("evaluation")
+    if running is None:
+        return
+    bar = st.progress(running.progress, text=running.words)
+    if st.button("Cancel", icon=":material/stop:", key="own_cancel", help="Keeps the patients that are done"):
+        running.steps.close()
+        running.finished = True
+    else:
+        running.advance(SECONDS_A_RERUN)
+    bar.progress(running.progress, text=running.words)
+    if running.measurements:
+        st.dataframe(
+            [{"patient": m.patient_id, "volume Dice": m.dice["published"]} for m in running.measurements],
+            hide_index=True,
+            alt="Volume Dice of the patients that are done",
+        )
+    if running.finished:
+        del st.session_state.evaluation
+        st.session_state.own_problems = running.problems
+        if running.measurements:
+            st.session_state.own_report = running.report()
+            st.session_state.show_own = True
+        if running.folder:
+            running.folder.cleanup()
+        st.rerun()
+
+
+def show_own_problems() -> None:
+    """What was left out of the last evaluation, and the report to keep."""
+    if problems := st.session_state.get("own_problems"):
+        with st.expander(f"Left out: {len(problems)}", icon=":material/warning:"):
+            for line in problems[:50]:
+                st.text(line)
+    if report := own_report():
+        st.download_button(
+            "Your report as JSON",
+            results.to_json(report),
+            "evaluation.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            help="For `python -m unet compare`",
+        )

@@ -1,0 +1,1 @@
+"""What several pages share: page start, cached loaders, charts, legend."""

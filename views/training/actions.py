@@ -1,0 +1,98 @@
+"""What can be done with a training run: stop, resume, open in Explore, evaluate, export, delete."""
+
+import streamlit as st
+
+from unet.data.patients import DataError
+from unet.evaluation.evaluate import evaluate, report
+from unet.jobs import queue
+from unet.jobs.index import Run
+from unet.jobs.request import JobError, Limits
+from views.shared import page
+
+
+def show_actions(run: Run) -> None:
+    """Show the buttons that make sense in the state of the run."""
+    with st.container(horizontal=True):
+        if run.active:
+            stopping = queue.is_stopping(run)
+            if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
+                queue.stop(run)
+                st.rerun(scope="app")
+            return
+        allowed = _training_allowed()
+        if run.state != "finished" and "arguments" in run.request:
+            resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
+            if st.button("Resume", on_click=_act, args=(queue.resume, run), **resume):
+                st.rerun()  # the whole page, which polls again from now on
+        if run.has_weights:
+            if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
+                st.switch_page("pages/explore.py", query_params={"weights": run.id, **_judged_by(run)})
+            if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
+                _act(_evaluate, run)
+        st.download_button(
+            "Export", data=lambda: queue.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+            icon=":material/folder_zip:", on_click="ignore", key="export",
+            help="The run folder as zip: settings, curves, predictions, weights. TensorBoard reads its events folder.",
+        )  # fmt: skip
+        if allowed:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write("Deletes the run, its weights and pictures, for everyone.")
+                if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(queue.delete, run)):
+                    st.rerun()
+    evaluated, result = st.session_state.get("evaluated", (None, None))
+    if evaluated == run.id:
+        _show_evaluation(result)
+
+
+def _judged_by(run: Run) -> dict[str, str]:
+    """The link's part for a patient that the run was judged by, if Explore has one."""
+    try:
+        judged, (_, here, _) = run.folder.read_spec()["validation_patients"], page.patients()
+    except (OSError, ValueError, KeyError, DataError):
+        return {}
+    known = {patient.patient_id for patient in here}
+    return next(({"patient": id_} for id_ in judged if id_ in known), {})
+
+
+def _training_allowed() -> bool:
+    try:
+        return Limits.from_environment().allowed
+    except JobError:
+        return False
+
+
+def _act(action, run: Run) -> None:
+    """Do it; what went wrong is said beside the page, whose run is drawn anew every second."""
+    try:
+        action(run)
+    except (*page.PAGE_ERRORS, JobError) as error:
+        st.toast(str(error), icon=":material/error:", duration="long")
+
+
+def _evaluate(run: Run) -> None:
+    """Score the best weights on the run's own validation patients, every slice."""
+    patients = queue.validation_patients(run)
+    segmenter = page.segmenter(queue.weights_of(run))
+    bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
+    for score in evaluate(segmenter, patients):
+        scores.append(score)
+        bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
+    bar.empty()
+    st.session_state.evaluated = run.id, report(scores, run.id)
+
+
+def _show_evaluation(result: dict) -> None:
+    low, high = result["raw"]["ci95"]
+    st.markdown(
+        f"**Volume Dice {result['raw']['mean']:.3f}** on average, {result['raw']['median']:.3f} median, at threshold "
+        f"{result['threshold']}, every slice, native grid; {len(result['patients'])} validation patients, 95 % "
+        f"interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients)."
+    )
+    st.dataframe(
+        [
+            {"Patient": id_, "Volume Dice": score["raw"], "Largest component only": score["largest_component"]}
+            for id_, score in result["patients"].items()
+        ],
+        hide_index=True,
+        alt="Volume Dice of each validation patient",
+    )

@@ -1,0 +1,108 @@
+"""What the network really gets: augmented slices with their masks, moved together."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import streamlit as st
+
+from unet import overlay
+from unet.data.patients import FLAIR, POST_CONTRAST
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
+from views.explore.finder import show_badges
+from views.shared import page
+from views.training.presets import AUGMENTATION_LABELS
+
+SIDE, TOGETHER = 160, 10
+MEANINGS = {
+    "flip": "Left and right change places.",
+    "rotation": "Heads lie askew in the scanner.",
+    "zoom": "Heads are large and small.",
+    "shift": "Nobody lies in the exact middle.",
+    "elastic": "No two heads have the same shape.",
+    "gamma": "Every scanner has its own grey scale.",
+    "contrast": "Every channel has its own strength.",
+    "bias": "Tissue near the coil is brighter.",
+    "blur": "Some scans are soft, or moved.",
+    "noise": "Quick scans are grainy.",
+    "missing": "A sequence that was not taken: here FLAIR stands in the place of post-contrast.",
+    "own_statistics": "Brightness measured on this slice alone, as for a single upload.",
+}
+
+
+def show_augmentation() -> None:
+    """Choose a slice; show each change alone, then all of them as in training."""
+    st.markdown(
+        "A few dozen patients are not many. A U-Net learns from so little because it never sees the same slice twice: "
+        "each time one is drawn, it is changed at random, **the slice and its mask together**."
+    )
+    try:
+        root, found, _ = page.patients()
+        by_id = {patient.patient_id: patient for patient in found}
+        left, right, button = st.columns([2, 2, 1], vertical_alignment="bottom")
+        patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
+        volume, content_hash, _ = page.volume(patient.folder, patient.patient_id)
+    except page.PAGE_ERRORS as error:
+        st.error(str(error), title="No patient to show")
+        return
+    show_badges(patient.patient_id, volume.missing_sequences)
+    lesion = int(volume.expected_mask.sum(axis=(1, 2)).argmax())
+    index = 0
+    if len(volume) > 1:
+        index = right.slider("Slice", 1, len(volume), 1 + lesion, key=f"augmented_slice_{patient.patient_id}") - 1
+    if button.button("Draw again", key="draw_again", icon=":material/casino:"):
+        st.session_state.draw = st.session_state.get("draw", 0) + 1
+    seed = st.session_state.get("draw", 0)
+    image, mask = volume.images[index], volume.expected_mask[index]
+    statistics = page.statistics(content_hash, volume)
+
+    st.markdown("**One at a time**")
+    tiles = [("as it is", "The slice, normalised.", NO_AUGMENTATION, FLAIR)]
+    for name in AUGMENTATION_LABELS:
+        tiles.append(
+            (AUGMENTATION_LABELS[name], MEANINGS[name], only(name), POST_CONTRAST if name == "missing" else FLAIR)
+        )
+    _grid([(*tile[:2], draw(image, mask, statistics, tile[2], seed, tile[3])) for tile in tiles])
+
+    st.markdown("**All together**: what the network gets")
+    pictures = [
+        draw(image, mask, statistics, Augmentation(), 1000 * seed + number, FLAIR) for number in range(TOGETHER)
+    ]
+    _grid([("", "", picture) for picture in pictures])
+    st.html(
+        f'<span style="color:rgb{overlay.EXPECTED_COLOUR}" aria-hidden="true">■</span> outline of the expected mask'
+    )
+
+
+def only(name: str) -> Augmentation:
+    """Return an augmentation with one change alone, which is certain to happen."""
+    value = asdict(Augmentation())[name]
+    if isinstance(value, tuple):
+        value = (value[1], value[1])
+    elif name in ("flip", "missing", "own_statistics"):
+        value = 1.0
+    return replace(NO_AUGMENTATION, **{name: value})
+
+
+def draw(image, mask, statistics, settings: Augmentation, seed: int, channel: int) -> np.ndarray:
+    """Augment a slice as training does and return it as a picture with the mask's outline.
+
+    Args:
+        image, mask: (height, width, 3) and (height, width), as stored.
+        seed: the same seed draws the same picture.
+        channel: which of the three is shown.
+    """
+    slice_, moved = augment(image, mask, statistics, SIDE, settings, np.random.default_rng(seed))
+    picture = overlay.grey_to_rgb(overlay.to_display(slice_[..., channel], (-2.0, 4.0)))
+    return overlay.draw_mask(picture, np.uint8(moved), overlay.EXPECTED_COLOUR, opacity=1.0, outline=True)
+
+
+def _grid(tiles: list[tuple[str, str, np.ndarray]]) -> None:
+    for start in range(0, len(tiles), 5):
+        for column, (title, meaning, picture) in zip(
+            st.columns(5, gap="small"), tiles[start : start + 5], strict=False
+        ):
+            with column:
+                st.image(picture, width="stretch", output_format="PNG", alt=f"Augmented slice: {title or 'at random'}")
+                if title:
+                    st.markdown(f"**{title}**")
+                    st.caption(meaning)

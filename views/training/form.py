@@ -1,0 +1,127 @@
+"""Start a training run: presets first, every setting below, and what it would cost before it starts."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from unet.data.patients import DEMO_FOLDER, PROJECT_FOLDER, DataError
+from unet.jobs import index, queue
+from unet.jobs.request import JobError, Limits, Request, estimate
+from unet.training.augmentation import NO_AUGMENTATION
+from views.training.presets import PRESETS
+from views.training.settings import recall_settings, show_settings, take_preset
+from views.training.upload import UPLOAD, take_upload
+
+
+def show_form() -> None:
+    """Show presets and settings; start what was chosen."""
+    try:
+        limits = Limits.from_environment()
+    except JobError as error:
+        st.error(str(error), title="Training is not set up")
+        return
+    if not limits.allowed:
+        st.info("Whoever runs this server has switched training off. Finished runs can still be looked at.")
+        return
+    recall_settings()
+    if "preset" not in st.session_state:
+        st.session_state.preset = next(iter(PRESETS))
+        take_preset()
+    preset = st.pills("Start with", list(PRESETS), key="preset", required=True, wrap=True, on_change=take_preset)
+    st.caption(PRESETS[preset]["explanation"])
+    settings = st.expander("Settings", icon=":material/tune:", key="settings", on_change="rerun")
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    with settings:
+        request = show_settings(limits)
+    ready = request is not None
+    # a key that changes with every start: one click is one run, however often a slow server runs this script for it
+    key = f"start_{st.session_state.setdefault('starts', 0)}"
+    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key=key, disabled=not ready):
+        st.session_state.starts += 1
+        _start(request, preset, limits)
+    if buttons.button(
+        "Measure time and memory",
+        icon=":material/timer:",
+        key="measure",
+        disabled=not ready,
+        help="Does two steps of this very run in a process of its own, before you start it.",
+    ):
+        _measure(request, limits)
+    _show_estimate(request)
+    if ready and settings.open:  # code brings 1.5 MB of JavaScript with it
+        with settings:
+            st.caption("The same on the command line:")
+            words = replace(request, data=_shown(request.data)).arguments()
+            st.code(" ".join(["python train.py", *words, "--run-dir=runs/mine"]), language="bash", wrap_lines=True)
+
+
+def _shown(folder: Path) -> Path:
+    """Return a folder as a visitor may see it: without where the project lies on the server."""
+    return folder.relative_to(PROJECT_FOLDER) if folder.is_relative_to(PROJECT_FOLDER) else Path(folder.name)
+
+
+def _requests(request: Request, preset: str) -> list[Request]:
+    """Return the run, and its twin where the preset compares two."""
+    twin = PRESETS[preset].get("twin")
+    if not twin:
+        return [request]
+    if "augmentation" in twin:
+        other = replace(request.config, augmentation=NO_AUGMENTATION)
+        names = "with augmentation", "without augmentation"
+    else:
+        other = replace(request.config, architecture="unet")
+        names = "with attention", "without attention"
+    return [
+        replace(request, title=title, config=config)
+        for title, config in zip(names, (request.config, other), strict=True)
+    ]
+
+
+def _start(request: Request, preset: str, limits: Limits) -> None:
+    """Start, show the new run and say where it stands."""
+    folder, started = None, 0
+    try:
+        for one in _requests(request, preset):
+            if st.session_state.train_data == UPLOAD:
+                limits.check(one)
+                folder = queue.new_folder()
+                one = replace(one, data=take_upload(folder / "data"))
+            st.session_state.run = queue.start(one, folder)
+            started += 1
+    except (JobError, DataError) as error:
+        if folder and not (folder / "request.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        which = "Only the first of the two runs was started" if started else "The run was not started"
+        st.error(str(error), title=which)
+        return
+    st.rerun()
+
+
+def _measure(request: Request, limits: Limits) -> None:
+    """Time two steps and keep what was found with the very settings it was found for."""
+    measured = request
+    if st.session_state.train_data == UPLOAD:
+        people = {"training_patients": 1, "validation_patients": 1, "overfit_patient": None}
+        measured = replace(request, data=DEMO_FOLDER, **people)
+    with st.spinner("Two steps of this run are being timed …"):
+        try:
+            limits.check(request)
+            st.session_state.estimate = request, estimate(measured, index.runs_folder())
+        except JobError as error:
+            st.error(str(error), title="It could not be measured")
+
+
+def _show_estimate(request: Request | None) -> None:
+    measured, found = st.session_state.get("estimate", (None, None))
+    if not found or measured != request:
+        return
+    if st.session_state.train_data == UPLOAD:
+        st.caption("Measured on two phantoms: uploaded slices are read when the run starts.")
+    seconds = " → ".join(f"{value:.1f}" for value in found["epoch_seconds"])
+    st.info(
+        f"About **{found['minutes']:.1f} minutes** for {found['epochs']} epochs of {seconds} s, and "
+        f"**{found['memory_mb'] / 1000:.1f} GB** of memory, measured by two steps on this server as busy as it is now.",
+        icon=":material/timer:",
+    )

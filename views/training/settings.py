@@ -1,0 +1,238 @@
+"""Every setting of a training run: what a preset fills in and a visitor may change."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from unet.data.patients import DEMO_FOLDER, DataError, Patient, list_patients, published_splits, split_of
+from unet.jobs import index, queue
+from unet.jobs.request import JobError, Limits, Request, offered_folders
+from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
+from unet.training.sampling import split_patients
+from unet.weights.network import WeightsError, find_weights
+from views.shared import page
+from views.training.presets import (
+    ARCHITECTURE_NAMES,
+    AUGMENTATION_LABELS,
+    FIRST,
+    LOSS_LABELS,
+    PRESETS,
+    SCRATCH,
+    SIZES,
+)
+from views.training.upload import UPLOAD, take_upload
+
+
+def recall_settings() -> None:
+    """Put back what Streamlit forgets: the value of every widget that the last run of the page did not draw."""
+    state = st.session_state
+    kept = state.setdefault("settings_kept", {})
+    for key in ("preset", *(f"train_{name}" for name in FIRST)):
+        if key in state:
+            kept[key] = state[key]
+        elif key in kept:
+            state[key] = kept[key]
+
+
+def take_preset() -> None:
+    """Fill in what the chosen preset says, and for everything else what is usual."""
+    state = st.session_state
+    preset = PRESETS[state.preset]
+    for name, value in {**FIRST, **preset["values"]}.items():
+        state[f"train_{name}"] = value
+    sources = _sources()
+    if state.train_data == "best":  # the real patients where there are any
+        state.train_data = next(iter(sources))
+    state.train_data = state.train_data if state.train_data in sources else "demo"
+    _forget_counts()
+
+
+def _forget_counts() -> None:
+    """Take all patients of the data chosen now."""
+    for name in ("train_training", "train_validation"):
+        st.session_state.pop(name, None)
+
+
+@st.cache_data(max_entries=1, ttl="1m", show_spinner=False)
+def _sources() -> dict[str, tuple[str, Path | None]]:
+    """Return where patients may come from: key, name on screen, folder; only what the host offers, no typed path."""
+    sources = {}
+    try:
+        root, found, _ = page.patients()
+        root = root.resolve()  # a run does not start in the folder that the server was started in
+        if root != DEMO_FOLDER:
+            real = any(split_of(patient.patient_id) != "unseen" for patient in found)
+            sources["found"] = ("LGG data set" if real else root.name, root)
+    except DataError:
+        pass  # Explore says what is wrong with it; the phantoms are still there
+    sources["demo"] = ("Phantoms (synthetic)", DEMO_FOLDER)
+    for folder in offered_folders():
+        sources[str(folder)] = (folder.name, folder)
+    sources[UPLOAD] = ("Your own slices with masks", None)
+    return sources
+
+
+@st.cache_data(max_entries=8, ttl="1m", show_spinner=False)
+def _patients_in(folder: Path) -> list[Patient]:
+    return list_patients(folder)[0]
+
+
+def show_settings(limits: Limits) -> Request | None:
+    """Show every setting and return what they ask for, or None where something is missing."""
+    state, sources = st.session_state, _sources()
+    left, middle, right = st.columns(3, gap="medium")
+    with left:
+        source = st.selectbox(
+            "Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0],
+            on_change=_forget_counts,
+        )  # fmt: skip
+        try:
+            patients = take_upload() if source == UPLOAD else _patients_in(sources[source][1])
+        except DataError as error:
+            st.error(str(error), title="These patients cannot be used")
+            return None
+        if not patients:
+            return None
+        overfit = _pick_overfit(patients)
+        training, validation = (None, None) if overfit else _pick_counts(patients, limits)
+        if not overfit and training is None:
+            return None
+    with middle:
+        starts = _starts()
+        start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.get)
+        given = _network_of(start)
+        architecture = st.selectbox(
+            "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.get,
+            disabled=given is not None,
+        )  # fmt: skip
+        widths = [width for width in (4, 8, 16, 32, 64) if width <= limits.filters] or [limits.filters]
+        state.train_filters = min(state.train_filters, widths[-1])
+        filters = st.select_slider(
+            "Filters of the first level", widths, key="train_filters", disabled=given is not None,
+            help="The network of the literature has 64. Half the filters cost a quarter of the time.",
+        ) if len(widths) > 1 else widths[0]  # fmt: skip
+        if given:
+            architecture, filters = given
+            st.caption(f"The weights decide: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
+        size = st.selectbox(
+            "Picture side, pixels", SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
+        )
+        length = st.segmented_control("Length in", ["minutes", "epochs"], key="train_length", required=True)
+        epochs = st.number_input("Epochs", 1, 1000, key="train_epochs") if length == "epochs" else None
+        longest = limits.minutes or 24 * 60.0
+        state.train_minutes = min(state.train_minutes, longest)
+        minutes = st.number_input("Minutes", 0.1, longest, key="train_minutes") if length == "minutes" else None
+    with right:
+        rate = st.number_input(
+            "Learning rate, peak",
+            1e-6,
+            1e-1,
+            key="train_rate",
+            format="%.5f",
+            step=1e-4,
+            help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
+        )
+        schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
+        loss = st.selectbox(
+            "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
+            help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
+            "focal Tversky counts a missed pixel more than a false alarm.",
+        )  # fmt: skip
+        batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
+        slices = st.number_input(
+            "Slices in an epoch", 0, 100_000, key="train_epoch_slices", step=32, help="0 takes as many as there are."
+        )
+        seed = st.number_input("Seed", 0, 2**31 - 1, key="train_seed")
+    chosen = st.pills(
+        "Augmentation", list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
+        format_func=AUGMENTATION_LABELS.get, wrap=True, help="What each one does is on the page's tab Augmentation.",
+    )  # fmt: skip
+    config = TrainingConfig(
+        filters=filters,
+        sizes=tuple(int(side) for side in size.split(",")),
+        epochs=epochs,
+        minutes=minutes or limits.minutes,
+        batch_size=batch,
+        learning_rate=rate,
+        loss=loss,
+        seed=seed,
+        epoch_slices=slices or None,
+        augmentation=_augmentation(chosen),
+        schedule=schedule,
+        architecture=architecture,
+        from_weights=None if start == SCRATCH else start,
+    )
+    folder = sources[source][1] or Path("uploaded")  # its place is known when the run starts
+    return Request(state.preset, config, folder, training, validation, overfit)
+
+
+def _augmentation(chosen: list[str]):
+    return augmentation_without([name for name in AUGMENTATION_LABELS if name not in chosen])
+
+
+def _pick_overfit(patients: list[Patient]) -> str | None:
+    """Offer to learn a single patient by heart; test patients stay out of everything."""
+    ids = [p.patient_id for p in patients if p.masks and p.patient_id not in published_splits()["test"]]
+    learn = [id_ for id_ in ids if split_of(id_) != "validation"] or ids
+    if st.session_state.train_overfit not in (None, *learn):
+        st.session_state.train_overfit = learn[0] if learn else None
+    nobody = "no: judged by other patients"
+    return st.selectbox("Learn one patient by heart", learn, index=None, key="train_overfit", placeholder=nobody)
+
+
+def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, int | None]:
+    """Show how many patients there are for each purpose; the two groups never share one."""
+    try:
+        learn, judge = split_patients(patients, 0)
+    except DataError as error:
+        st.error(str(error), title="Nobody to learn from")
+        return None, None
+    if not judge or not learn:
+        st.error("One patient alone cannot teach and judge: add another, or learn this one by heart.")
+        return None, None
+    together = not any(split_of(p.patient_id) in ("training", "validation", "test") for p in patients)
+    most_judge = len(patients) - 1 if together else len(judge)
+    if limits.patients:
+        most_judge = max(1, min(most_judge, limits.patients - 1))
+    if together and len(patients) > 4 and "train_validation" not in st.session_state:
+        st.session_state.train_validation = min(most_judge, max(2, len(judge)))
+    state = st.session_state
+    state.train_validation = min(state.get("train_validation", len(judge)), most_judge)
+    validation = (
+        st.number_input("Validation patients", 1, most_judge, key="train_validation", help="Only judged by.")
+        if most_judge > 1
+        else 1
+    )
+    most_learn = len(patients) - validation if together else len(learn)
+    if limits.patients:
+        most_learn = max(1, min(most_learn, limits.patients - validation))
+    state.train_training = min(state.get("train_training", most_learn), most_learn)
+    training = (
+        st.number_input(f"Training patients, of {most_learn}", 1, most_learn, key="train_training", help="Learnt from.")
+        if most_learn > 1
+        else 1
+    )
+    st.caption(
+        "Drawn by the seed; nobody is in both groups."
+        if together
+        else "The published split of the data set; its ten test patients are left out of training."
+    )
+    return training, validation
+
+
+def _starts() -> dict[str, str]:
+    """Return what a run can start from, with its name on screen."""
+    shipped = {name: f"{name} (shipped)" for name in page.shipped_weights()}
+    finished = {run.id: f"{run.title} · {run.id}" for run in index.list_runs() if run.state == "finished"}
+    return {SCRATCH: "random numbers, from scratch", **shipped, **finished}
+
+
+def _network_of(start: str) -> tuple[str, int] | None:
+    if start == SCRATCH:
+        return None
+    try:
+        weights = find_weights(start) if start in page.shipped_weights() else queue.weights_of(index.find_run(start))
+    except (WeightsError, JobError) as error:
+        st.error(str(error), title="These weights cannot be used")
+        return None
+    return weights.architecture, weights.filters

@@ -1,0 +1,98 @@
+"""Take slices with masks from a visitor, for a run of their own: decoded in a child process, written anew."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from unet.data.patients import DataError, Patient, binary_mask
+from unet.scans.patient_folders import as_in_the_data_set, write_tiff
+from unet.scans.sandbox import read_upload
+from unet.scans.scan import IngestError
+
+UPLOAD = "upload"
+MAX_FILES = 2000
+# shorter than what the child cuts off, so that a name comes back as it went
+_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,59}?)_([0-9]{1,4})(_mask)?\.(?:tiff?|png)", re.IGNORECASE | re.ASCII)
+
+
+def take_upload(destination: Path | None = None):
+    """Show where to drop files; return their patients, or write them out for a run and return the folder.
+
+    Args:
+        destination: folder to write to, in the layout of the data set; None only lists the patients.
+
+    Raises:
+        DataError: a file is no picture of 8 bits, too large, or no slice has a mask.
+    """
+    if destination is None:
+        files = st.file_uploader(
+            "Slices and masks", ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
+            help="Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
+            "post-contrast as red, green and blue; the mask black and white.",
+        )  # fmt: skip
+        st.caption(
+            "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
+            "server sees its pictures: upload only what may be shown."
+        )
+    else:
+        files = st.session_state.get("train_upload") or []
+    by_patient = _by_patient(files)
+    if destination is None:
+        return [
+            Patient(name, Path(name), dict.fromkeys(slices, Path()), dict.fromkeys(slices, Path()))
+            for name, slices in sorted(by_patient.items())
+        ]
+    for name, slices in by_patient.items():
+        (destination / name).mkdir(parents=True)
+        pictures = decode([file for pair in slices.values() for file in pair])
+        for number, (image, mask) in slices.items():
+            picture, drawn = pictures[image.name], pictures[mask.name]
+            if picture.shape != drawn.shape:
+                raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
+            write_tiff(destination / name / f"{name}_{number}.tif", picture)
+            write_tiff(destination / name / f"{name}_{number}_mask.tif", 255 * binary_mask(drawn.max(axis=-1)))
+    return destination
+
+
+def _by_patient(files) -> dict[str, dict[int, tuple]]:
+    """Return patient → slice number → (slice, mask), of the slices that have both."""
+    if len(files) > MAX_FILES:
+        raise DataError(f"{len(files)} files; this page takes {MAX_FILES} at once.")
+    found: dict[str, dict[tuple[int, bool], object]] = defaultdict(dict)
+    for file in files:
+        match = _NAME.fullmatch(file.name)
+        if not match:
+            raise DataError(f"{file.name[:80]}: expected names such as PATIENT_1.tif and PATIENT_1_mask.tif.")
+        found[match[1]][int(match[2]), bool(match[3])] = file
+    pairs = {
+        name: {n: (slices[n, False], slices[n, True]) for n, mask in slices if mask and (n, False) in slices}
+        for name, slices in found.items()
+    }
+    pairs = {name: slices for name, slices in pairs.items() if slices}
+    if files and not pairs:
+        raise DataError("No slice has its mask beside it: PATIENT_1.tif needs PATIENT_1_mask.tif.")
+    return pairs
+
+
+def decode(files) -> dict[str, np.ndarray]:
+    """Return (height, width, 3) uint8 by file name.
+
+    Raises:
+        DataError: one of them is no TIFF or PNG of 8 bits, or larger than 1024 pixels.
+    """
+    try:
+        scans, problems = read_upload([(file.name, file.getvalue()) for file in files], stacked=False)
+    except IngestError as error:
+        raise DataError(str(error)) from None
+    if problems:
+        raise DataError(problems[0])
+    pictures = {}
+    for scan in scans:
+        try:
+            pictures[scan.name] = as_in_the_data_set(scan, ("TIFF", "PNG"))
+        except DataError as error:
+            raise DataError(f"{scan.name}: {error}.") from None
+    return pictures

@@ -1,0 +1,68 @@
+"""Take the result along: download buttons whose files are made when they are asked for."""
+
+from functools import partial
+
+import streamlit as st
+
+from unet.data.patients import Volume
+from unet.export.formats import FORMATS
+from unet.export.result import Result, lesion_size
+from unet.inference.segmenter import Segmentation
+from unet.scans.scan import BURNED_IN, Scan
+from unet.weights.network import Weights
+
+
+@st.fragment
+def show_export(
+    scan: Scan, volume: Volume, segmentation: Segmentation, weights: Weights, notes: tuple[str, ...]
+) -> None:
+    """Show the downloads.
+
+    Args:
+        scan: the FLAIR scan, whose grid the mask goes back to.
+        volume, segmentation: of the upload, unmirrored.
+        weights: of the network.
+        notes: what the report adds.
+    """
+    st.subheader("Take it along", anchor=False)
+    slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
+    # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
+    button.button(
+        "As in the viewer",
+        icon=":material/sync:",
+        help="Take the threshold that the viewer stands at.",
+        on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
+    )
+    threshold = slider.slider(
+        "Threshold of the exported mask", 0.05, 0.95, weights.threshold, step=0.05, key="export_threshold"
+    )
+    chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights, segmentation.engine)
+    voxels, millilitres = lesion_size(chosen)
+    words.caption(
+        f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
+        + (f", {millilitres:.2f} mL" if millilitres is not None else "")
+        + ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+        "DICOM-SEG refers to its series by UID."
+    )
+
+    if BURNED_IN in scan.notes:
+        st.warning(BURNED_IN, icon=":material/person_alert:")
+    with st.container(horizontal=True):
+        for kind in FORMATS:
+            if kind.fits(scan):
+                st.download_button(
+                    kind.label,
+                    partial(kind.one_file, chosen, notes, volume.patient_id),
+                    *kind.one_name(chosen, volume.patient_id),
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"export_{kind.label}",
+                )
+
+
+def _viewer_threshold(default: float) -> float:
+    """The threshold where the viewer came to rest: the canvas tells it, the simple viewer has a slider for it."""
+    if st.session_state.get("simple_viewer"):
+        return float(st.session_state.get("threshold", default))
+    view = (st.session_state.get("viewer") or {}).get("view") or {}
+    return min(0.95, max(0.05, round(float(view.get("threshold", default)) * 20) / 20))

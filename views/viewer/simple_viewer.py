@@ -1,0 +1,366 @@
+"""The simple viewer: the slice viewer in Streamlit's own widgets, for a browser that the canvas does not suit.
+
+It asks the server for every picture, and shows less. It reads and writes the same links.
+"""
+
+import math
+import re
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from unet import metrics, overlay
+from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet.inference.engines import ATTENTION_LEVELS
+from unet.inference.segmenter import Segmentation
+from views.shared import legend, page
+
+CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
+PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
+OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
+STYLES = ("Fill", "Outline")
+SLICE_ORDER = {
+    "axial": "from the neck to the crown",
+    "coronal": "from the nose to the back of the head",
+    "sagittal": "from the patient's right to the left",
+    None: "in the order of the file",
+}
+MAP_OPACITY = 0.65
+VOLUME_DICE = ("Volume Dice", "Overlap over all slices of the patient: the number to compare.")
+ALL_DICE = ("Dice, all slices", "Overlap over all of these slices together.")
+
+
+def show_simple_viewer(
+    volume: Volume,
+    segmentation: Segmentation,
+    brain: np.ndarray,
+    default_threshold: float,
+    start: dict | None = None,
+    names: list[str] | None = None,
+) -> None:
+    """Show pictures, controls and numbers; nothing in here runs the network.
+
+    Args:
+        volume: read-only.
+        segmentation: of that volume.
+        brain: (slices, height, width) bool, estimated.
+        default_threshold: the one of the weights.
+        start: slice and overlay to begin with, instead of the link's.
+        names: of the slices, where they are no volume but of several patients.
+    """
+    if start:
+        _begin(volume, start)
+    _set_slice(volume, segmentation, default_threshold)
+    left, right = st.columns([10, 11], gap="medium")
+    with right:
+        index = _pick_slice(volume, names)
+        strip = st.container()  # drawn below: it needs the threshold
+        first = start["overlay"] if start else PREDICTED
+        channel, shown, style, opacity, threshold = _pick_overlay(first, default_threshold)
+        predicted = segmentation.mask(threshold)
+        with strip:
+            _lesion_strip(volume, predicted, index)
+    picture = slice_picture(volume, index, channel)
+    drawn = picture
+    if not st.session_state.get("overlay_hidden"):
+        drawn = _draw(picture, volume, segmentation, predicted, index, shown, style, opacity)
+    with left:
+        number = volume.slice_numbers[index]
+        st.image(
+            drawn,
+            width="stretch",
+            output_format="PNG",
+            alt=f"{volume.patient_id}, slice {number}, {channel}, overlay {shown}",
+        )
+        _legend(shown)
+    with right:
+        _numbers(volume, predicted, index, brain, whole=names is None)
+        _downloads(volume, drawn, predicted[index], number)
+    _attention(picture, segmentation, index)
+
+
+def slice_picture(volume: Volume, index: int, channel: str) -> np.ndarray:
+    """Return a slice as (height, width, 3) uint8; the window is the same for all slices of a patient."""
+    which = CHANNELS[channel]
+    if which is None:
+        return overlay.to_display(volume.images[index], window(volume, channel))
+    return overlay.grey_to_rgb(overlay.to_display(volume.images[index, ..., which], window(volume, channel)))
+
+
+def window(volume: Volume, channel: str) -> tuple[float, float]:
+    """Return the intensities shown as black and white, the same for all slices."""
+    which = CHANNELS[channel]
+    images = volume.images if which is None else volume.images[..., which]
+    return overlay.display_window(images[:, ::4, ::4])  # every fourth pixel says the same and keeps the slider quick
+
+
+def _begin(volume: Volume, start: dict) -> None:
+    """Go to the slice that the page names, once: afterwards the visitor decides."""
+    state = st.session_state
+    begun = volume.patient_id, start
+    if state.get("begun") != begun or "slice" not in state:
+        state.begun, state.shown_patient = begun, volume.patient_id
+        state.slice = start["slice"]
+
+
+def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> None:
+    """Open a patient on the slice with the largest predicted lesion, unless the link or the visitor chose one."""
+    state = st.session_state
+    another_patient = state.get("shown_patient") not in (None, volume.patient_id)
+    state.shown_patient = volume.patient_id
+    if another_patient or "slice" not in state:
+        linked = None if another_patient else linked_slice(len(volume))
+        state.slice = linked or 1 + opening_slice(volume, segmentation.mask(threshold))
+    page.keep_in_link("slice", str(state.slice))
+
+
+def linked_slice(count: int) -> int | None:
+    """The slice that the link names, from 1 to `count`."""
+    linked = st.query_params.get("slice", "")
+    return int(linked) if re.fullmatch("[0-9]{1,6}", linked) and 1 <= int(linked) <= count else None
+
+
+def opening_slice(volume: Volume, predicted: np.ndarray) -> int:
+    """Return the index with the largest predicted lesion, else the largest expected one, else the middle."""
+    for mask in (predicted, volume.expected_mask):
+        if mask.any():
+            return int(mask.sum(axis=(1, 2)).argmax())
+    return len(volume) // 2
+
+
+def _pick_slice(volume: Volume, names: list[str] | None) -> int:
+    count = len(volume)
+    if names:
+        return (
+            st.select_slider(f"Slice of {count}", range(1, count + 1), key="slice", format_func=lambda n: names[n - 1])
+            - 1
+        )
+    if count == 1:
+        st.caption("A single slice.")
+        return 0
+    return st.slider(f"Slice of {count}, {SLICE_ORDER[volume.geometry.plane]}", 1, count, key="slice") - 1
+
+
+def _pick_overlay(default_overlay: str, default_threshold: float) -> tuple[str, str, str, float, float]:
+    """Show what is drawn and how; return channel, overlay, style, opacity in [0, 1] and threshold."""
+    channel = st.segmented_control(
+        "Channel", list(CHANNELS), default="FLAIR", key="channel", bind="query-params", required=True, width="stretch"
+    )
+    shown = st.pills(
+        "Overlay", OVERLAYS, default=default_overlay, key="overlay", bind="query-params", required=True, wrap=True
+    )
+    looks, opacity_column, threshold_column = st.columns([5, 4, 4], gap="medium")
+    with looks.container(horizontal=True, vertical_alignment="bottom"):
+        style = st.segmented_control(
+            "Mask as", STYLES, default=STYLES[0], key="style", bind="query-params", required=True
+        )
+        hidden = st.session_state.get("overlay_hidden", False)
+        st.button(
+            "Show" if hidden else "Hide",
+            key="hide",
+            shortcut="H",
+            help="Hide or show the overlay",
+            on_click=lambda: st.session_state.update(overlay_hidden=not hidden),
+        )
+    opacity = opacity_column.slider("Opacity, %", 10, 100, 45, step=5, key="opacity", bind="query-params")
+    threshold = threshold_column.slider(
+        "Threshold",
+        0.05,
+        0.95,
+        default_threshold,
+        step=0.05,
+        key="threshold",
+        bind="query-params",
+        help="A pixel belongs to the mask where the probability is at least this. The network does not run again.",
+    )
+    return channel, shown, style, opacity / 100, threshold
+
+
+def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity) -> np.ndarray:
+    """Lay the chosen overlay over the picture."""
+    outline = style == "Outline"
+    if shown == PREDICTED:
+        return overlay.draw_mask(picture, predicted[index], overlay.PREDICTED_COLOUR, opacity, outline)
+    if shown == EXPECTED:
+        return overlay.draw_mask(picture, volume.expected_mask[index], overlay.EXPECTED_COLOUR, opacity, outline)
+    if shown == ERRORS and volume.has_mask[index]:
+        return overlay.draw_errors(picture, predicted[index], volume.expected_mask[index], opacity, outline)
+    if shown == PROBABILITY:
+        return overlay.draw_values(picture, np.float32(segmentation.probability[index]), opacity)
+    if shown.startswith("Attention"):
+        return overlay.draw_values(picture, segmentation.attention_over_slice(int(shown[-1]), index), opacity)
+    return picture
+
+
+def _legend(shown: str) -> None:
+    """Say what the colours of the overlay mean, by colour and by word."""
+    swatches = {
+        PREDICTED: [("predicted by the network", overlay.PREDICTED_COLOUR)],
+        EXPECTED: [("expected: what it should find", overlay.EXPECTED_COLOUR)],
+        ERRORS: legend.ERRORS,
+    }.get(shown)
+    if swatches:
+        legend.show_legend(swatches)
+    elif shown != NONE:
+        legend.show_scale()
+
+
+def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
+    """Lesion area per slice; a click goes to the slice."""
+    numbers = np.arange(1, len(volume) + 1)
+    areas = predicted.sum(axis=(1, 2))
+    expected = np.where(volume.has_mask, volume.expected_mask.sum(axis=(1, 2)), np.nan)
+    top = max(1.0, float(np.nanmax([areas.max(), np.nanmax(expected, initial=0)]))) * 1.08
+    figure = go.Figure()
+    figure.add_bar(
+        x=numbers,
+        y=np.full(len(volume), top),
+        marker={"color": np.where(numbers == index + 1, "rgba(128,128,128,0.35)", "rgba(128,128,128,0.02)")},
+        customdata=np.column_stack([areas, expected]),
+        hovertemplate="slice %{x}<br>predicted %{customdata[0]:,} px<br>expected %{customdata[1]:,} px<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_bar(
+        x=numbers, y=areas, name="predicted", marker_color=f"rgb{overlay.PREDICTED_COLOUR}", hoverinfo="skip"
+    )
+    if volume.has_mask.any():
+        figure.add_scatter(
+            x=numbers,
+            y=expected,
+            name="expected",
+            mode="lines",
+            line={"shape": "hvh", "width": 2, "color": f"rgb{overlay.EXPECTED_COLOUR}"},
+            hoverinfo="skip",
+        )
+    figure.update_layout(
+        height=120,
+        margin={"l": 0, "r": 0, "t": 4, "b": 0},
+        barmode="overlay",
+        bargap=0.05,
+        clickmode="event+select",
+        dragmode=False,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        xaxis={"title": None, "range": [0.5, len(volume) + 0.5], "fixedrange": True},
+        yaxis={"title": "lesion, px", "range": [0, top], "fixedrange": True, "nticks": 4},
+    )
+    figure.update_traces(unselected={"marker": {"opacity": 1}}, selector={"type": "bar"})
+    st.plotly_chart(
+        figure,
+        key="strip",
+        on_select=_jump_to_clicked,
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt="Lesion area in pixels for each slice, predicted and expected; a click goes to the slice",
+    )
+
+
+def _jump_to_clicked() -> None:
+    if points := st.session_state.strip.selection.points:
+        st.session_state.slice = int(points[0]["x"])
+
+
+def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray, whole: bool) -> None:
+    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
+
+    Args:
+        whole: whether the slices are one patient's volume.
+    """
+    scored = volume.has_mask
+    slice_scores = ("–",) * 4
+    if scored[index]:
+        pair = predicted[index], volume.expected_mask[index]
+        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
+        slice_scores = tuple(_score(function(*pair)) for function in functions)
+    all_name, all_meaning = VOLUME_DICE if whole else ALL_DICE
+    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
+    area, total = int(predicted[index].sum()), int(predicted.sum())
+    area_text, area_meaning = f"{area:,} px", "On this slice. The file gives no millimetres."
+    volume_text = ""
+    if spacing := volume.geometry.spacing:
+        area_text, area_meaning = (
+            f"{area * spacing[1] * spacing[2]:,.0f} mm²",
+            "On this slice, by the header's spacing.",
+        )
+        volume_text = f"{total * math.prod(spacing) / 1000:.2f} mL in all. "
+    with st.container(border=True):
+        columns = st.columns(3, gap="small")
+        for column, label, value, meaning in (
+            (columns[0], "Slice Dice", slice_scores[0], "Overlap with the expected mask on this slice, 0 to 1."),
+            (columns[1], "Slice IoU", slice_scores[1], "Intersection over union on this slice."),
+            (columns[2], all_name, all_dice, all_meaning),
+            (columns[0], "Precision", slice_scores[2], "Share of the predicted pixels that are expected, this slice."),
+            (columns[1], "Recall", slice_scores[3], "Share of the expected pixels that are predicted, this slice."),
+            (columns[2], "Predicted area", area_text, area_meaning),
+        ):
+            column.metric(label, value, help=meaning)
+        of_all = f", {_share(total, brain)} of the whole brain" if whole else ""
+        st.caption(
+            f"{_share(area, brain[index])} of the brain on this slice{of_all} (brain estimated from FLAIR). "
+            + volume_text
+            + ("" if scored[index] else "This slice has no expected mask, so there is nothing to score against.")
+        )
+
+
+def _score(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _share(pixels: int, brain: np.ndarray) -> str:
+    size = int(brain.sum())
+    return f"{pixels / size:.1%}" if size else "unknown share"
+
+
+def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int) -> None:
+    name = f"{volume.patient_id}_{number}"
+    with st.container(horizontal=True):
+        for label, picture, suffix in (
+            ("Mask as PNG", mask * np.uint8(255), "predicted_mask"),
+            ("Overlay as PNG", drawn, "overlay"),
+        ):
+            st.download_button(
+                label,
+                overlay.encode_png(picture),
+                f"{name}_{suffix}.png",
+                "image/png",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> None:
+    """The four attention maps and the probability, each over the slice on a fixed scale."""
+    st.subheader("Where the network looks")
+    columns = st.columns(5, gap="small")
+    for column, level in zip(columns, reversed(ATTENTION_LEVELS), strict=False):
+        side = segmentation.attention[level - 1].shape[-1]
+        values = segmentation.attention_over_slice(level, index)
+        with column:
+            st.image(
+                overlay.draw_values(picture, values, MAP_OPACITY),
+                width="stretch",
+                output_format="PNG",
+                alt=f"Attention map of level {level}",
+            )
+            st.markdown(f"**Attention {level}** · {side} × {side}")
+            st.caption(LEVEL_MEANINGS[level])
+    with columns[-1]:
+        probability = np.float32(segmentation.probability[index])
+        st.image(
+            overlay.draw_values(picture, probability, MAP_OPACITY),
+            width="stretch",
+            output_format="PNG",
+            alt="Probability of lesion",
+        )
+        st.markdown(f"**Probability** · {probability.shape[1]} × {probability.shape[0]}")
+        st.caption(PROBABILITY_MEANING)
+    legend.show_scale()
+
+
+LEVEL_MEANINGS = {
+    4: "Coarsest gate: steered by the deepest features, it weighs what the decoder gets to see first.",
+    3: "One level up: the gate weighs features of a few pixels' size before they are joined.",
+    2: "Finer still: steered by what the decoder has made of the levels below.",
+    1: "Finest gate: weighs edges and texture just before the mask is drawn.",
+}
+PROBABILITY_MEANING = "How sure the network is, pixel by pixel, that this is lesion; the threshold makes it a mask."

@@ -1,0 +1,248 @@
+"""The slice viewer: one patient, slice by slice, what the network says of it and where its attention gates look.
+
+It lives in the browser (`js/`): the server sends pictures and predictions once, in parcels, and hears where
+the view came to rest. The simple viewer in Streamlit's own widgets is a toggle away.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from unet import overlay
+from unet.data.patients import Volume
+from unet.inference.engines import ATTENTION_LEVELS
+from unet.inference.segmenter import RunningSegmentation
+from unet.preprocessing import Fit
+from unet.scans.scan import DISPLAYS, OPPOSITE
+from unet.weights.network import Weights
+from views.shared.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
+from views.viewer.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
+from views.viewer.simple_viewer import (
+    CHANNELS,
+    LEVEL_MEANINGS,
+    PROBABILITY_MEANING,
+    SLICE_ORDER,
+    linked_slice,
+    show_simple_viewer,
+    window,
+)
+
+_FOLDER = Path(__file__).with_name("js")
+_YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
+_ASSUMED_SPACING = (5.0, 1.0, 1.0)  # where no header says: drawn like this, never measured with
+_MAX_PRIVATE = 2  # an upload as it is, and mirrored
+_MAX_PARTS = 64  # of the largest volume that is accepted; those of the data set have 1 to 5
+_PLANES = {  # of the slices, then what cuts through their rows and what cuts through their columns
+    "axial": ("axial", "coronal", "sagittal"),
+    "coronal": ("coronal", "axial", "sagittal"),
+    "sagittal": ("sagittal", "axial", "coronal"),
+    None: ("slice", "through the rows", "through the columns"),
+}
+
+
+def _joined(*names: str) -> str:
+    """The scripts are plain files joined in this order: no build step, and each can be read by itself."""
+    return "\n".join((_FOLDER / f"{name}.js").read_text("utf-8") for name in names)
+
+
+_viewer = st.components.v2.component(
+    "slice_viewer",
+    html=(_FOLDER / "viewer.html").read_text("utf-8"),
+    css=(_FOLDER / "viewer.css").read_text("utf-8"),
+    js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "viewer"),
+)
+_parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
+
+
+def show_viewer(
+    volume: Volume,
+    volume_id: str,
+    brain: np.ndarray,
+    network: tuple[Weights, RunningSegmentation],
+    other: tuple[Weights, RunningSegmentation] | None = None,
+    private: bool = False,
+    start: dict | None = None,
+) -> None:
+    """Show a volume, running the network on the slices it has not seen, from the visible one outward.
+
+    No fragment: the canvas speaks up by itself when the view has come to rest. Where that falls together with a choice
+    elsewhere on the page, Streamlit's browser side runs the fragment alone, and the choice is lost.
+
+    Args:
+        volume: read-only.
+        volume_id: its content hash.
+        brain: (slices, height, width) bool, estimated.
+        network: the weights, and that volume on its way through them; finished or not.
+        other: a second network to put beside the first.
+        private: whether the volume is the visitor's own: no cache that others share may hold it.
+        start: where to begin, in the words of a link, such as `{"slice": 14, "overlay": "Errors"}`; by default the
+            page's own address says so, and is kept such that it opens the view.
+    """
+    weights, running = network
+    if simple_viewer_wanted():
+        _show_simple_viewer(volume, brain, network, start)
+    else:
+        scope = "session" if private else "global"
+        description = {
+            **VOLUME_DESCRIPTION[scope](volume_id, volume),
+            "threshold": weights.threshold,
+            "model": _model_description(*network),
+            "other": _model_description(*other) if other else None,
+            "start": start,
+            "names": None,
+        }
+        opened_at = start["slice"] - 1 if start else _opened_at(volume_id, len(volume))
+        networks = [one for one in (network, other) if one]
+        show_canvas(description, _parcels(volume, volume_id, brain, networks, opened_at, scope))
+    offer_simple_viewer()
+
+
+@st.fragment  # its widgets are many, and speak only when somebody touches them
+def _show_simple_viewer(
+    volume: Volume, brain: np.ndarray, network: tuple[Weights, RunningSegmentation], start: dict | None
+) -> None:
+    weights, running = network
+    show_progress(running)
+    show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
+
+
+def simple_viewer_wanted() -> bool:
+    """Whether the visitor, or the link, asks for Streamlit's own widgets instead of the canvas."""
+    return st.session_state.get("simple_viewer", st.query_params.get("simple_viewer") == "true")
+
+
+def offer_simple_viewer() -> None:
+    """Show the toggle between the two viewers."""
+    st.toggle(
+        "Simple viewer",
+        key="simple_viewer",
+        bind="query-params",
+        help="Streamlit's own widgets instead of the canvas: slower, but every control is a plain one.",
+    )
+
+
+def viewed_slice(volume_id: str) -> str | None:
+    """Return the number of the slice in view, from 1, as a link names it; None where the viewer has yet to rest.
+
+    The canvas writes the address itself, so Streamlit may know an older one: what it told is newer.
+    """
+    view = (st.session_state.get("viewer") or {}).get("view") or {}
+    if view and not simple_viewer_wanted():
+        return str(view["slice"] + 1) if view["volume"] == volume_id else None
+    return st.query_params.get("slice")
+
+
+def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None:
+    """Show the viewer and send it what it needs.
+
+    Args:
+        description: as `VOLUME_DESCRIPTION` returns it, and which networks have looked at the volume.
+        parcels: by keys that differ; in the order in which they are to arrive.
+    """
+    _viewer(key="viewer", data=description, on_view_change=lambda: None)
+    with st.container(gap=None):  # parcels have no looks, and must take no room
+        for key, parcel in parcels:
+            _parcel(key=key, data=parcel)
+
+
+def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[tuple[str, bytes]]:
+    """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
+    for part in volume_parts(volume):
+        yield f"volume {volume_id} {part[0]}", VOLUME_PARCEL[scope](volume_id, part, volume, brain)
+    queue = st.empty()
+    for weights, running in networks:
+        for first in parcel_order(len(volume), opened_at):
+            if running.progress < 1 and running.waiting:
+                queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
+            parcel = _PREDICTION_PARCEL[scope](volume_id, weights.key, first, running)
+            yield f"prediction {volume_id} {weights.key} {first}", parcel
+    queue.empty()
+
+
+def _opened_at(volume_id: str, slices: int) -> int:
+    """Return the slice that this visitor opened the volume on: parcels keep their order while they look at it."""
+    state = st.session_state
+    if state.get("opened", ("", 0))[0] != volume_id:
+        another = "opened" in state
+        linked = None if another else linked_slice(slices)
+        state.opened = volume_id, linked - 1 if linked else slices // 2
+    return state.opened[1]
+
+
+def _cached(cache, function, max_entries: int, private_entries: int) -> dict:
+    """The function with a cache for all visitors, and with one that lives and dies with a session."""
+    scopes = {"global": max_entries, "session": private_entries}
+    return {scope: cache(function, max_entries=n, show_spinner=False, scope=scope) for scope, n in scopes.items()}
+
+
+def _volume_parcel(volume_id: str, part: tuple[int, int], _volume: Volume, _brain: np.ndarray) -> bytes:
+    return volume_parcel(_volume, volume_id, _brain, part)
+
+
+def _prediction_parcel(volume_id: str, model_id: str, first: int, _running: RunningSegmentation) -> bytes:
+    return prediction_parcel(_running, first, volume_id, model_id)
+
+
+def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
+    return {
+        "id": weights.key,
+        "name": weights.name,
+        "engine": f"{weights.name}, {running.engine_name}",
+        "cells": attention_cells(running.fit),
+    }
+
+
+def attention_cells(fit: Fit) -> list[dict]:
+    """Return for each level in which cell of the attention map the rows and the columns of a slice are."""
+    cells = [fit.cells(fit.size >> level) for level in ATTENTION_LEVELS]
+    return [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells]
+
+
+def _volume_description(volume_id: str, _volume: Volume) -> dict:
+    """Return what the viewer needs beside the arrays; equal at every rerun, so that it is sent once."""
+    volume = _volume
+    return {
+        "volume": volume_id,
+        "patient": volume.patient_id,
+        "shape": volume.images.shape[:3],
+        "slice_numbers": volume.slice_numbers.tolist(),
+        "spacing": volume.geometry.spacing,
+        "assumed_spacing": _ASSUMED_SPACING,
+        "edges": volume.geometry.edges,
+        "slice_order": SLICE_ORDER[volume.geometry.plane] if len(volume) > 1 else "",
+        "slice_ends": _slice_ends(volume.geometry.plane),
+        "planes": _PLANES[volume.geometry.plane],
+        "has_expected": bool(volume.has_mask.any()),
+        "windows": {"RGB" if which is None else which: window(volume, name) for name, which in CHANNELS.items()},
+        "meanings": {
+            **{f"Attention {level}": words for level, words in LEVEL_MEANINGS.items()},
+            "Probability": PROBABILITY_MEANING,
+        },
+        "palette": {
+            "predicted": overlay.PREDICTED_COLOUR,
+            "expected": overlay.EXPECTED_COLOUR,
+            "found": overlay.TRUE_POSITIVE_COLOUR,
+            "falseAlarm": overlay.FALSE_POSITIVE_COLOUR,
+            "missed": overlay.FALSE_NEGATIVE_COLOUR,
+            "yours": _YOURS_COLOUR,
+            "scale": overlay.colour_map(np.arange(256)[np.newaxis] / 255).ravel().tolist(),
+        },
+    }
+
+
+def _slice_ends(plane: str | None) -> tuple[str, str] | None:
+    """Letters of what lies beyond the first and the last slice."""
+    return (OPPOSITE[DISPLAYS[plane][0]], DISPLAYS[plane][0]) if plane else None
+
+
+def forget_private() -> None:
+    """Drop what was kept for this visitor alone."""
+    for kept in (VOLUME_PARCEL, _PREDICTION_PARCEL, VOLUME_DESCRIPTION):
+        kept["session"].clear()
+
+
+VOLUME_PARCEL = _cached(st.cache_resource, _volume_parcel, MAX_VOLUMES, _MAX_PRIVATE * _MAX_PARTS)
+_PREDICTION_PARCEL = _cached(st.cache_resource, _prediction_parcel, MAX_SEGMENTATIONS * 8, MAX_SEGMENTATIONS * 8)
+VOLUME_DESCRIPTION = _cached(st.cache_data, _volume_description, MAX_VOLUMES, _MAX_PRIVATE)
