@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from unet.data.folds import fold_patients
-from unet.data.patients import DataError, find_data_root, list_patients
+from unet.data.patients import find_data_root, list_patients
+from unet.data.slice_files import DataError
 from unet.jobs import queue
 from unet.jobs.runners import RayRunner, RunnerError, run_in_background
 from unet.training.config import (

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from unet.evaluation.protocol import ROWS
 from unet.reports.results import headline_row, rows_of
 from views.results import report as results

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unet.data.patients import FLAIR
+from unet.data.volume import FLAIR
 from unet.scans.scan import IngestError
 from views.shared import page
 from views.upload import steps

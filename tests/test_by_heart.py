@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.lessons.nearest_neighbour import describe, learn, scores
 
 

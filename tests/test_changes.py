@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.lessons.perturbation import Change, grown, half_as_wide, shifted
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 

@@ -11,17 +11,10 @@ import pytest
 from PIL import Image
 
 from unet.data import patients as data
-from unet.data.patients import (
-    DataError,
-    PatientSummary,
-    Volume,
-    find_data_root,
-    list_patients,
-    load_volume,
-    published_splits,
-    split_of,
-    summarise,
-)
+from unet.data.patients import PatientSummary, find_data_root, list_patients, load_volume, summarise
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits, split_of
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 
 PATIENT = "TCGA_XX_0001_20000101"
 
@@ -81,7 +74,7 @@ def test_channels_are_pre_contrast_flair_post_contrast(tmp_path):
     (tmp_path / PATIENT).mkdir()
     Image.fromarray(picture).save(tmp_path / PATIENT / f"{PATIENT}_1.tif")  # not OpenCV, so not its own inverse
     pixel = load_volume(only_patient(tmp_path)).images[0, 5, 5]
-    assert (data.PRE_CONTRAST, data.FLAIR, data.POST_CONTRAST) == (0, 1, 2)
+    assert (PRE_CONTRAST, FLAIR, POST_CONTRAST) == (0, 1, 2)
     assert pixel.tolist() == [10, 120, 240]
 
 
@@ -156,7 +149,7 @@ def test_real_patient(lgg_root):
     assert flair_only.missing_sequences == ("pre-contrast", "post-contrast")
     for volume in (complete, flair_only):
         assert sorted(np.unique(volume.expected_mask)) == [0, 1]
-        flair = volume.images[..., data.FLAIR]
+        flair = volume.images[..., FLAIR]
         assert flair[volume.expected_mask == 1].mean() > 1.15 * flair[flair > 20].mean()  # what the masks outline
 
 

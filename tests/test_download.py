@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from unet.data import download
-from unet.data.patients import DataError, find_data_root, list_patients, load_volume
+from unet.data.patients import find_data_root, list_patients, load_volume
+from unet.data.slice_files import DataError
 
 PATIENTS = ("TCGA_AA_0001_20000101", "TCGA_AA_0002_20000102")
 Usage = namedtuple("Usage", "total used free")

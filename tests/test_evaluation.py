@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from unet.__main__ import main
-from unet.data.patients import DEMO_FOLDER, DataError, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.data.slice_files import DataError
 from unet.evaluation import evaluate as evaluation
 from unet.evaluation.evaluate import PatientScore
 

@@ -10,7 +10,10 @@ import pytest
 
 import train as command_line
 from unet.data.folds import FOLDS, check_fold, fold_patients, make_folds, published_folds
-from unet.data.patients import DataError, Patient, Volume, published_splits
+from unet.data.patients import Patient
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits
+from unet.data.volume import Volume
 from unet.preprocessing import intensity_statistics
 from unet.training import loop
 from unet.training.config import TrainingConfig

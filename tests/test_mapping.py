@@ -5,7 +5,7 @@ import pytest
 
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.scans.assemble import Channel, build_volume, fits, suggest, suggest_mask
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError

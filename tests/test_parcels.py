@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unet.data.patients import DEMO_FOLDER, Volume, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.data.volume import Volume
 from unet.inference import segmenter
 from unet.inference.engines import Setting
 from unet.inference.segmenter import RunningSegmentation, Segmenter

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.upload_files import zip_bytes
-from unet.data.patients import DataError, list_patients, load_volume
+from unet.data.patients import list_patients, load_volume
+from unet.data.slice_files import DataError
 from unet.scans import patient_folders, sandbox
 from unet.scans.patient_folders import store_patients
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.preprocessing import intensity_statistics
 from unet.training.config import disk_need, parameters
 from unet.training.previews import (

@@ -8,7 +8,8 @@ import pytest
 
 from unet.__main__ import main
 from unet.data.clinical import ClinicalRecord
-from unet.data.patients import DEMO_FOLDER, DataError, list_patients
+from unet.data.patients import DEMO_FOLDER, list_patients
+from unet.data.slice_files import DataError
 from unet.evaluation import protocol
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.reports import results, slice_results

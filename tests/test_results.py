@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from unet.reports import charts, results, slice_results
 from unet.reports.figures import chart_png
 from unet.weights.network import WEIGHTS_FOLDER

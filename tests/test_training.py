@@ -17,7 +17,10 @@ import pytest
 import tensorflow as tf
 
 import train as command_line
-from unet.data.patients import DEMO_FOLDER, DataError, Patient, Volume, list_patients, published_splits, split_of
+from unet.data.patients import DEMO_FOLDER, Patient, list_patients
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits, split_of
+from unet.data.volume import Volume
 from unet.jobs.runners import local_handle
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in

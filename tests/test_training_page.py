@@ -11,7 +11,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
-from unet.data.patients import DEMO_FOLDER, DataError, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.data.slice_files import DataError
 from unet.jobs import index, queue, runners
 from unet.preprocessing import intensity_statistics
 from unet.scans import sandbox

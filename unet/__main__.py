@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from unet.commands.predict import parse_formats
-from unet.data.patients import PROJECT_FOLDER, DataError, find_data_root, list_patients, published_splits
+from unet.data.patients import PROJECT_FOLDER, find_data_root, list_patients
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits
 from unet.export.formats import FORMAT_NAMES
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter, quick_precision

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from unet.data.patients import FLAIR
+from unet.data.volume import FLAIR
 
 CLIP_PERCENTILES = (1.0, 99.5)
 Z_LIMIT = 5.0  # a few standard deviations: one degenerate slice must not blow up batch normalisation

@@ -9,7 +9,8 @@ import pytest
 
 from tests.browser.viewer import flair_of, native_pixels, open_app, probe, rested, wait_for_view
 from unet import metrics, overlay
-from unet.data.patients import DEMO_FOLDER, PRE_CONTRAST, list_patients, load_volume
+from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.data.volume import PRE_CONTRAST
 from unet.inference.segmenter import Segmenter
 from unet.weights.network import find_weights
 

@@ -7,7 +7,8 @@ import pytest
 
 from tests.browser.viewer import native_pixels, probe, wait_for_view
 from unet import overlay
-from unet.data.patients import DEMO_FOLDER, FLAIR
+from unet.data.patients import DEMO_FOLDER
+from unet.data.volume import FLAIR
 from unet.training.run_folder import RunFolder
 from views.benchmark import running_server, wait_until_healthy
 

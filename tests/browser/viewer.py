@@ -5,7 +5,7 @@ import base64
 import numpy as np
 
 from unet import overlay
-from unet.data.patients import FLAIR
+from unet.data.volume import FLAIR
 from views.benchmark import FIND_VIEWER
 
 

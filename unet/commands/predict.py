@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unet import overlay
-from unet.data.patients import FLAIR
+from unet.data.volume import FLAIR
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter

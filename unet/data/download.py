@@ -23,7 +23,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unet.data.patients import PROJECT_FOLDER, DataError, find_data_root, list_patients
+from unet.data.patients import PROJECT_FOLDER, find_data_root, list_patients
+from unet.data.slice_files import DataError
 
 HANDLE = "mateuszbuda/lgg-mri-segmentation"
 PAGE = f"https://www.kaggle.com/datasets/{HANDLE}"

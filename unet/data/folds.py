@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from unet.data.clinical import institution
-from unet.data.patients import DataError, Patient, find_data_root, list_patients, load_volume, published_splits
+from unet.data.patients import Patient, find_data_root, list_patients, load_volume
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits
 
 FOLDS = 5
 SEED = 2026

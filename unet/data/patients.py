@@ -10,28 +10,20 @@ takes the rest with it: the volume keeps its other slices and says in `problems`
 Source: Buda, Saha, Mazurowski (2019), doi:10.1016/j.compbiomed.2019.05.002.
 """
 
-import hashlib
-import json
 import os
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-PRE_CONTRAST, FLAIR, POST_CONTRAST = 0, 1, 2
-SEQUENCE_NAMES = ("pre-contrast", "FLAIR", "post-contrast")
-PHANTOM_PREFIX = "PHANTOM"
+from unet.data.slice_files import DataError, binary_mask, read_tiff
+from unet.data.volume import Volume, copies_of_flair
+
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 DEMO_FOLDER = PROJECT_FOLDER / "demo" / "kaggle_3m"
-_SPLITS_FILE = Path(__file__).with_name("splits.json")
-
-
-class DataError(ValueError):
-    """Data that cannot be used; the message names the file, what was found and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,63 +39,6 @@ class Patient:
     def slice_numbers(self) -> list[int]:
         """Numbers as in the file names, ascending as numbers: 2 comes before 10."""
         return sorted(self.images)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What a file's header says about size and direction; the data set itself says nothing.
-
-    Attributes:
-        spacing: millimetres between slices, rows and columns, or None where the header does not say.
-        edges: what lies beyond the left, right, top and bottom edge of a slice, letters of R, L, A, P, S, I,
-            such as `("R", "L", "A", "P")`; None where the orientation is unknown.
-        plane: `axial`, `coronal` or `sagittal`, slices in the order that `unet.scans.scan` gives them; None where
-            unknown.
-    """
-
-    spacing: tuple[float, float, float] | None = None
-    edges: tuple[str, str, str, str] | None = None
-    plane: str | None = "axial"
-
-
-@dataclass(frozen=True)
-class Volume:
-    """The slices of one patient that could be read, bottom to top.
-
-    Attributes:
-        patient_id: the case folder's name.
-        images: (slices, height, width, 3); pre-contrast, FLAIR, post-contrast. uint8 in the data set, float32 in
-            the scanner's unit for an upload.
-        expected_mask: (slices, height, width) uint8 in {0, 1}; all 0 where `has_mask` is False.
-        has_mask: (slices,) bool, whether an expert's mask was there to read.
-        slice_numbers: (slices,) int, as in the file names; gaps stay gaps.
-        problems: one plain sentence for each file that is missing or unreadable.
-        geometry: millimetres and directions, unknown in the data set.
-    """
-
-    patient_id: str
-    images: np.ndarray
-    expected_mask: np.ndarray
-    has_mask: np.ndarray
-    slice_numbers: np.ndarray
-    problems: tuple[str, ...] = ()
-    geometry: Geometry = Geometry()
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def missing_sequences(self) -> tuple[str, ...]:
-        """Names of the sequences that are a copy of FLAIR, which is how the data set fills a missing one."""
-        return _copies_of_flair(self.images)
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
-        digest = hashlib.sha256(repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry)).encode())
-        for array in (self.slice_numbers, self.has_mask, self.expected_mask, self.images):
-            digest.update(np.ascontiguousarray(array))
-        return digest.hexdigest()
 
 
 def find_data_root(explicit: str | os.PathLike | None = None) -> Path:
@@ -201,23 +136,15 @@ def summarise(patient: Patient) -> PatientSummary:
     lesion_slices = 0
     for path in patient.masks.values():
         try:
-            lesion_slices += bool(_read_tiff(path, cv2.IMREAD_GRAYSCALE).any())
+            lesion_slices += bool(read_tiff(path, cv2.IMREAD_GRAYSCALE).any())
         except DataError:
             continue
     middle = patient.slice_numbers[len(patient.images) // 2]
     try:
-        missing = _copies_of_flair(_read_tiff(patient.images[middle], cv2.IMREAD_COLOR_RGB))
+        missing = copies_of_flair(read_tiff(patient.images[middle], cv2.IMREAD_COLOR_RGB))
     except DataError:
         missing = ()
     return PatientSummary(len(patient.images), lesion_slices, missing)
-
-
-def _copies_of_flair(images: np.ndarray) -> tuple[str, ...]:
-    return tuple(
-        SEQUENCE_NAMES[channel]
-        for channel in (PRE_CONTRAST, POST_CONTRAST)
-        if np.array_equal(images[..., channel], images[..., FLAIR])
-    )
 
 
 def _read_folder(folder: Path) -> Patient:
@@ -241,7 +168,7 @@ def load_volume(patient: Patient) -> Volume:
     problems, readable = [], {}
     for number in patient.slice_numbers:
         try:
-            readable[number] = _read_tiff(patient.images[number], cv2.IMREAD_COLOR_RGB)
+            readable[number] = read_tiff(patient.images[number], cv2.IMREAD_COLOR_RGB)
         except DataError as error:
             problems.append(str(error))
     if not readable:
@@ -285,7 +212,7 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
     if path is None:
         return None, f"{patient.patient_id}_{number}_mask.tif: not there; slice {number} is shown but not scored."
     try:
-        mask = _read_tiff(path, cv2.IMREAD_GRAYSCALE)
+        mask = read_tiff(path, cv2.IMREAD_GRAYSCALE)
     except DataError as error:
         return None, f"{error} Slice {number} is shown but not scored."
     if mask.shape != image.shape[:2]:
@@ -296,54 +223,5 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
     return binary_mask(mask), None
 
 
-def binary_mask(grey: np.ndarray) -> np.ndarray:
-    """Return a stored mask as uint8 in {0, 1}: its bright half, or in a dark one, such as of 0 and 1, what is not 0.
-
-    >>> binary_mask(np.array([0, 100, 255])), binary_mask(np.array([0, 1]))
-    (array([0, 0, 1], dtype=uint8), array([0, 1], dtype=uint8))
-    """
-    return np.uint8(grey > (127 if grey.max(initial=0) > 127 else 0))
-
-
-def _read_tiff(path: Path, flags: int) -> np.ndarray:
-    """Decode one file of the data set; OpenCV reads from bytes, so any path spelling works."""
-    try:
-        encoded = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be opened ({error.strerror}). Check its reading rights.") from None
-    try:
-        image = cv2.imdecode(encoded, flags) if encoded.size else None
-    except cv2.error:  # for a header that promises more pixels than OpenCV takes
-        image = None
-    if image is None:
-        raise DataError(
-            f"{path.name}: {encoded.size:,} bytes that are no complete TIFF; the file is left out. Download it again."
-        )
-    return image
-
-
 def _size(image: np.ndarray) -> str:
     return f"{image.shape[1]}×{image.shape[0]}"
-
-
-@cache
-def published_splits() -> dict[str, tuple[str, ...]]:
-    """Return the patient ids of each split: `train` 77, `validation` 11, `test` 10; no patient is in two.
-
-    The ten test patients are the validation cases of brain-segmentation-pytorch, so scores compare.
-    """
-    return {split: tuple(ids) for split, ids in json.loads(_SPLITS_FILE.read_text()).items()}
-
-
-def split_of(patient_id: str) -> str:
-    """Return `training`, `validation`, `test`, `phantom`, or `unseen` for a patient on no list.
-
-    >>> split_of("TCGA_CS_4941_19960909"), split_of("TCGA_XX_0000_20000101")
-    ('training', 'unseen')
-    """
-    if patient_id.startswith(PHANTOM_PREFIX):
-        return "phantom"
-    for split, patient_ids in published_splits().items():
-        if patient_id in patient_ids:
-            return {"train": "training"}.get(split, split)
-    return "unseen"

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import DataError, Patient, Volume, load_volume, published_splits
+from unet.data.patients import Patient, load_volume
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits
+from unet.data.volume import Volume
 from unet.inference.segmenter import Segmenter
 from unet.metrics import bootstrap_interval, largest_component, volume_dice
 from unet.postprocessing import PLAIN

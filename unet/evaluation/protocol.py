@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unet.data.clinical import ClinicalRecord, clinical_record, institution
-from unet.data.patients import Patient, Volume
+from unet.data.patients import Patient
+from unet.data.volume import Volume
 from unet.evaluation.calibration import ErrorDetection, Reliability
 from unet.evaluation.evaluate import (
     THRESHOLD,

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from unet import overlay
-from unet.data.patients import FLAIR, Volume
+from unet.data.volume import FLAIR, Volume
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import Weights
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.metrics import dice_score
 
 SIDE = 32  # pixels; enough to tell slices apart, and quick to compare

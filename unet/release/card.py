@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from unet.data.patients import published_splits
+from unet.data.splits import published_splits
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
 from unet.reports import markdown, results

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import Patient, Volume, load_volume
+from unet.data.patients import Patient, load_volume
+from unet.data.volume import Volume
 from unet.inference.engines import openvino_model
 from unet.metrics import volume_dice
 from unet.preprocessing import Fit, normalise

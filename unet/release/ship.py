@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from unet.data.clinical import read_clinical_table
-from unet.data.patients import DEMO_FOLDER, DataError, Patient, find_data_root, list_patients
+from unet.data.patients import DEMO_FOLDER, Patient, find_data_root, list_patients
+from unet.data.slice_files import DataError
 from unet.evaluation import evaluate as evaluation
 from unet.evaluation import protocol
 from unet.inference.segmenter import Segmenter

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unet.data.patients import published_splits
+from unet.data.splits import published_splits
 from unet.evaluation.protocol import ROWS
 from unet.postprocessing import read_post_processing
 from unet.reports import results, slice_results

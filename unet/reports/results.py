@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from unet.evaluation.evaluate import rounded, summary
 from unet.metrics import bootstrap_interval
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from unet.data.patients import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.data.sequences import EXPECTED_MASK
+from unet.data.volume import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.scans.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
 
 MAX_VOLUME = 512 << 20  # bytes of the three channels as float32

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.preprocessing import MIN_HEAD_SHARE, head_mask
 from unet.scans.scan import Scan
 
@@ -177,7 +177,8 @@ def _header_warnings(scan: Scan) -> list[str]:
 
 
 def main() -> None:
-    from unet.data.patients import find_data_root, list_patients, load_volume, published_splits
+    from unet.data.patients import find_data_root, list_patients, load_volume
+    from unet.data.splits import published_splits
 
     parser = argparse.ArgumentParser("python -m unet.scans.domain_check", description="Measure the training patients.")
     parser.add_argument("--data", help="folder with the patients")

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from unet.scans.sandbox import MAX_UPLOAD_BYTES, read_upload
 from unet.scans.scan import IngestError, Scan
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
 
 

@@ -32,7 +32,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import PROJECT_FOLDER, DataError
+from unet.data.patients import PROJECT_FOLDER
+from unet.data.slice_files import DataError
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
 from unet.weights.network import WeightsError, file_sha256, load_arrays, save_arrays

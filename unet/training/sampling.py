@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unet.data.patients import DataError, Patient, Volume, load_volume, split_of
+from unet.data.patients import Patient, load_volume
+from unet.data.slice_files import DataError
+from unet.data.splits import split_of
+from unet.data.volume import Volume
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.training.augmentation import Augmentation, augment
 

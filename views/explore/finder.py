@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from unet.data.clinical import clinical_record, institution
-from unet.data.patients import Patient, split_of
+from unet.data.patients import Patient
+from unet.data.splits import split_of
 from views.shared import page
 
 SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}

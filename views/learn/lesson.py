@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import FLAIR, Patient, Volume
+from unet.data.patients import Patient
+from unet.data.volume import FLAIR, Volume
 from unet.inference.segmenter import Segmentation, Segmenter
 from unet.preprocessing import CLIP_PERCENTILES, Fit, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series

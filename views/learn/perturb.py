@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from unet import metrics, overlay
-from unet.data.patients import FLAIR, SEQUENCE_NAMES
+from unet.data.volume import FLAIR, SEQUENCE_NAMES
 from unet.lessons.perturbation import Change
 from unet.training.augmentation import Augmentation
 from views.learn.lesson import Lesson, begin_section

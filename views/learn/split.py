@@ -6,7 +6,10 @@ import numpy as np
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import DataError, Patient, Volume, load_volume, split_of
+from unet.data.patients import Patient, load_volume
+from unet.data.slice_files import DataError
+from unet.data.splits import split_of
+from unet.data.volume import Volume
 from unet.lessons import nearest_neighbour
 from unet.lessons.nearest_neighbour import Memory
 from unet.metrics import dice_score

@@ -13,7 +13,9 @@ from pathlib import Path
 import streamlit as st
 
 from unet.data.clinical import read_clinical_table
-from unet.data.patients import DataError, Patient, list_patients, split_of
+from unet.data.patients import Patient, list_patients
+from unet.data.slice_files import DataError
+from unet.data.splits import split_of
 from unet.evaluation import protocol
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter

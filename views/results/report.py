@@ -5,7 +5,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import FLAIR, published_splits, split_of
+from unet.data.splits import published_splits, split_of
+from unet.data.volume import FLAIR
 from unet.evaluation.protocol import ROWS
 from unet.postprocessing import read_post_processing
 from unet.reports import charts, results, slice_results

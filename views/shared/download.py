@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from views.shared import page
 
 

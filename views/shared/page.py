@@ -15,16 +15,9 @@ import numpy as np
 import streamlit as st
 
 from unet.data.clinical import ClinicalRecord, read_clinical_table
-from unet.data.patients import (
-    DataError,
-    Patient,
-    PatientSummary,
-    Volume,
-    find_data_root,
-    list_patients,
-    load_volume,
-    summarise,
-)
+from unet.data.patients import Patient, PatientSummary, find_data_root, list_patients, load_volume, summarise
+from unet.data.slice_files import DataError
+from unet.data.volume import Volume
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import RunningSegmentation, Segmentation, Segmenter, quick_precision
 from unet.jobs import index, queue

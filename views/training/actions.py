@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unet.data.patients import DataError
+from unet.data.slice_files import DataError
 from unet.evaluation.evaluate import evaluate, report
 from unet.jobs import queue
 from unet.jobs.index import Run

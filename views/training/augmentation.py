@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import FLAIR, POST_CONTRAST
+from unet.data.volume import FLAIR, POST_CONTRAST
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 from views.explore.finder import show_badges
 from views.shared import page

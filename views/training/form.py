@@ -6,7 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from unet.data.patients import DEMO_FOLDER, PROJECT_FOLDER, DataError
+from unet.data.patients import DEMO_FOLDER, PROJECT_FOLDER
+from unet.data.slice_files import DataError
 from unet.jobs import index, queue
 from unet.jobs.request import JobError, Limits, Request, estimate
 from unet.training.augmentation import NO_AUGMENTATION

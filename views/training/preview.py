@@ -7,7 +7,8 @@ import numpy as np
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import PHANTOM_PREFIX, Volume
+from unet.data.splits import PHANTOM_PREFIX
+from unet.data.volume import Volume
 from unet.inference.segmenter import Segmentation
 from unet.jobs.index import Run
 from unet.preprocessing import Fit, brain_mask

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from unet.data.patients import DEMO_FOLDER, DataError, Patient, list_patients, published_splits, split_of
+from unet.data.patients import DEMO_FOLDER, Patient, list_patients
+from unet.data.slice_files import DataError
+from unet.data.splits import published_splits, split_of
 from unet.jobs import index, queue
 from unet.jobs.request import JobError, Limits, Request, offered_folders
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without

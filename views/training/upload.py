@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from unet.data.patients import DataError, Patient, binary_mask
+from unet.data.patients import Patient
+from unet.data.slice_files import DataError, binary_mask
 from unet.scans.patient_folders import as_in_the_data_set, write_tiff
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError

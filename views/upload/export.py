@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.export.formats import FORMATS
 from unet.export.result import Result, lesion_size
 from unet.inference.segmenter import Segmentation

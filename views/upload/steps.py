@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.data.sequences import EXPECTED_MASK
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.segmenter import RunningSegmentation, Segmentation
 from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import RunningSegmentation, Segmentation
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import metrics, overlay
-from unet.data.patients import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import Segmentation
 from views.shared import legend, page

@@ -11,7 +11,7 @@ import numpy as np
 import streamlit as st
 
 from unet import overlay
-from unet.data.patients import Volume
+from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import RunningSegmentation
 from unet.preprocessing import Fit
