@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unet.letterbox import Letterbox
 from unet.metrics import dice_score
-from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
+from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 
 PLAIN = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 0, 100)))  # 200 becomes 2.0
@@ -39,7 +40,7 @@ def test_image_and_mask_move_together(seed, size):
     assert moved_mask.any()
     for channel in range(3):
         assert dice_score(moved_image[..., channel] >= 1.0, moved_mask) > 0.99
-    assert dice_score(moved_mask, Fit(128, 128, size).forward(mask)) < 0.97  # it did move
+    assert dice_score(moved_mask, Letterbox(128, 128, size).forward(mask)) < 0.97  # it did move
 
 
 def test_shapes_and_values():
@@ -81,11 +82,14 @@ def test_no_augmentation_is_what_evaluation_does(size, height, width):
     image, mask = image[:height, :width], mask[:height, :width]
     statistics = intensity_statistics(image[None])
     slice_, laid = augment(image, mask, statistics, size, NO_AUGMENTATION, np.random.default_rng(0))
-    fit = Fit(height, width, size)
-    expected = fit.forward(normalise(image, statistics))
-    inside = slice(fit.top + 1, fit.top + fit.scaled[0] - 1), slice(fit.left + 1, fit.left + fit.scaled[1] - 1)
+    letterbox = Letterbox(height, width, size)
+    expected = letterbox.forward(normalise(image, statistics))
+    inside = (
+        slice(letterbox.top + 1, letterbox.top + letterbox.scaled[0] - 1),
+        slice(letterbox.left + 1, letterbox.left + letterbox.scaled[1] - 1),
+    )
     np.testing.assert_allclose(slice_[inside], expected[inside], atol=1e-3)
-    assert dice_score(laid, fit.forward(np.float32(mask)) >= 0.5) > 0.99
+    assert dice_score(laid, letterbox.forward(np.float32(mask)) >= 0.5) > 0.99
 
 
 def test_flip_mirrors_left_and_right():

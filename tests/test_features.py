@@ -9,8 +9,9 @@ from unet.inference.engines import InferenceError, export_openvino, load_keras_m
 from unet.inference.segmenter import Segmenter
 from unet.lessons import features
 from unet.lessons.features import FeatureReader, most_varied, receptive_field
+from unet.letterbox import Letterbox
 from unet.model import attention_unet, plain_unet
-from unet.preprocessing import Fit, intensity_statistics, normalise
+from unet.preprocessing import intensity_statistics, normalise
 from unet.weights.network import Weights, find_weights
 
 SLICE = 13
@@ -55,7 +56,7 @@ def test_shapes_of_every_block(reader, inside):
 
 def test_the_probability_is_the_engines(weights, inside, phantom):
     prediction = Segmenter(weights, "openvino", "f32").predict(*phantom)
-    ours = Fit(256, 256, 160).inverse(inside.probability)
+    ours = Letterbox(256, 256, 160).inverse(inside.probability)
     assert ours.max() > 0.9
     assert np.abs(ours - prediction.probability).max() < 1e-4
     for level in (1, 2, 3, 4):
@@ -66,7 +67,7 @@ def test_the_blocks_are_those_of_the_keras_model(weights, inside, phantom):
     model = load_keras_model(weights)
     names = [*(f"encoder_{level}" for level in (1, 2, 3, 4)), "bottleneck", *(f"decoder_{n}" for n in (1, 2, 3, 4))]
     blocks = keras.Model(model.input, [model.get_layer(f"{name}_relu").output for name in names])
-    square = Fit(256, 256, 160).forward(normalise(*phantom))[np.newaxis]
+    square = Letterbox(256, 256, 160).forward(normalise(*phantom))[np.newaxis]
     for name, ours, theirs in zip(names, (*inside.encoder, *inside.decoder), blocks(square), strict=True):
         assert np.abs(ours - np.asarray(theirs)[0]).max() < 1e-2, name
 

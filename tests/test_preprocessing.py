@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from unet.data.patients import list_patients, load_volume
+from unet.letterbox import Letterbox
 from unet.metrics import dice_score
-from unet.preprocessing import Fit, head_mask, intensity_statistics, normalise
+from unet.preprocessing import head_mask, intensity_statistics, normalise
 
 
 def disk(size: int, radius: float) -> np.ndarray:
@@ -134,7 +135,7 @@ def test_wrong_shape_raises_and_says_both(shape):
     assert "expected (slices, height, width, 3)" in str(raised.value)
 
 
-# --- Fit
+# --- Letterbox
 
 SHAPES = [
     (256, 256, 128),
@@ -156,10 +157,10 @@ SHAPES = [
 def test_lesion_returns_to_where_it_was_drawn(height, width, size):
     mask = np.zeros((height, width), np.float32)
     mask[height // 4 : height // 4 + height // 3, width // 3 : width // 3 + width // 3] = 1
-    fit = Fit(height, width, size)
-    laid = fit.forward(mask)
+    letterbox = Letterbox(height, width, size)
+    laid = letterbox.forward(mask)
     assert laid.shape == (size, size)
-    returned = fit.inverse(laid) >= 0.5
+    returned = letterbox.inverse(laid) >= 0.5
     assert returned.shape == (height, width)
     assert dice_score(returned, mask) >= 0.98
 
@@ -177,16 +178,18 @@ def test_lesion_returns_to_where_it_was_drawn(height, width, size):
     ],
 )
 def test_picture_is_centred_without_distortion(height, width, size, rows, columns):
-    laid = Fit(height, width, size).forward(np.ones((height, width), np.float32) * 3 + np.eye(height, width))
+    laid = Letterbox(height, width, size).forward(np.ones((height, width), np.float32) * 3 + np.eye(height, width))
     inside = np.zeros((size, size), bool)
     inside[rows, columns] = True
-    fit = Fit(height, width, size)
+    letterbox = Letterbox(height, width, size)
     marked = np.zeros((size, size), np.float32)
     marked[inside] = 1
     assert laid.shape == (size, size)
-    assert (fit.top, fit.left) == (rows.start, columns.start)
-    assert fit.scaled == (rows.stop - rows.start, columns.stop - columns.start)
-    np.testing.assert_array_equal(fit.inverse(marked), 1)  # all of the inside and nothing of the border comes back
+    assert (letterbox.top, letterbox.left) == (rows.start, columns.start)
+    assert letterbox.scaled == (rows.stop - rows.start, columns.stop - columns.start)
+    np.testing.assert_array_equal(
+        letterbox.inverse(marked), 1
+    )  # all of the inside and nothing of the border comes back
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (64, 30), (31, 64), (64, 1)])
@@ -195,17 +198,17 @@ def test_picture_is_centred_without_distortion(height, width, size, rows, column
 def test_round_trip_without_scaling_is_exact(height, width, dtype, channels):
     image = np.random.default_rng(0).integers(0, 256, (height, width, *channels)).astype(dtype)
     before = image.copy()
-    fit = Fit(height, width, 64)
-    laid = fit.forward(image)
+    letterbox = Letterbox(height, width, 64)
+    laid = letterbox.forward(image)
     assert laid.shape == (64, 64, *channels) and laid.dtype == dtype
-    np.testing.assert_array_equal(fit.inverse(laid), image)
+    np.testing.assert_array_equal(letterbox.inverse(laid), image)
     np.testing.assert_array_equal(image, before)
 
 
 def test_border_repeats_the_darkest_value_of_each_channel():
     image = np.full((32, 64, 3), (5.0, 6.0, 7.0), np.float32)
     image[3, 3] = -1, 2, -3
-    laid = Fit(32, 64, 64).forward(image)
+    laid = Letterbox(32, 64, 64).forward(image)
     np.testing.assert_array_equal(laid[:16], np.broadcast_to(np.float32([-1, 2, -3]), (16, 64, 3)))
     np.testing.assert_array_equal(laid[48:], np.broadcast_to(np.float32([-1, 2, -3]), (16, 64, 3)))
     np.testing.assert_array_equal(laid[16:48], image)
@@ -214,4 +217,4 @@ def test_border_repeats_the_darkest_value_of_each_channel():
 def test_shrinking_averages_instead_of_skipping():
     stripes = np.zeros((256, 256), np.float32)
     stripes[::4] = 1
-    np.testing.assert_allclose(Fit(256, 256, 64).forward(stripes), 0.25, atol=1e-6)
+    np.testing.assert_allclose(Letterbox(256, 256, 64).forward(stripes), 0.25, atol=1e-6)

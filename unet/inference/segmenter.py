@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model, writable_cache_folder
+from unet.letterbox import Letterbox
 from unet.postprocessing import PLAIN, PostProcessing
-from unet.preprocessing import Fit, IntensityStatistics, intensity_statistics, normalise
+from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 from unet.speed import fastest_setting
 from unet.weights.network import Weights
 
@@ -38,7 +39,7 @@ class Segmentation:
     Attributes:
         probability: (slices, height, width) float16 in [0, 1]; read-only.
         attention: per level, (slices, side, side) float16 in [0, 1]; read-only.
-        fit: how a slice lies in the network's square, to bring attention maps back over it.
+        letterbox: how a slice lies in the network's square, to bring attention maps back over it.
         engine: name for people, such as `OpenVINO bf16`.
         milliseconds: median time in the engine for a slice.
         post_processing: the rule of the weights, applied by `mask`.
@@ -46,14 +47,14 @@ class Segmentation:
 
     probability: np.ndarray
     attention: tuple[np.ndarray, ...]
-    fit: Fit
+    letterbox: Letterbox
     engine: str
     milliseconds: float
     post_processing: PostProcessing = PLAIN
 
     @classmethod
     def from_slices(
-        cls, slices: list[SlicePrediction], fit: Fit, engine: str, post_processing: PostProcessing = PLAIN
+        cls, slices: list[SlicePrediction], letterbox: Letterbox, engine: str, post_processing: PostProcessing = PLAIN
     ) -> "Segmentation":
         """Join the slices of a volume, in order."""
         probability = np.stack([slice_.probability for slice_ in slices]).astype(np.float16)
@@ -62,7 +63,7 @@ class Segmentation:
         for array in (probability, *attention):
             array.flags.writeable = False  # shared by every visitor who looks at this patient
         milliseconds = float(np.median([slice_.milliseconds for slice_ in slices]))
-        return cls(probability, attention, fit, engine, milliseconds, post_processing)
+        return cls(probability, attention, letterbox, engine, milliseconds, post_processing)
 
     def mask(self, threshold: float) -> np.ndarray:
         """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
@@ -81,7 +82,7 @@ class Segmentation:
             slice_index: counted from 0.
         """
         attention_map = np.float32(self.attention[level - 1][slice_index])
-        rows, columns = self.fit.cells(len(attention_map))  # each value as a square, as the network upsamples it
+        rows, columns = self.letterbox.cells(len(attention_map))  # each value as a square, as the network upsamples it
         return attention_map[np.ix_(rows, columns)]
 
 
@@ -198,15 +199,15 @@ class Segmenter:
             ValueError: another shape, or values that are not finite.
         """
         statistics = statistics or intensity_statistics(images)
-        fit = self.fit(images.shape[1:])
-        squares = np.stack([fit.forward(slice_) for slice_ in normalise(images, statistics)])
+        letterbox = self.letterbox(images.shape[1:])
+        squares = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, statistics)])
         with self._turns:
             started = time.perf_counter()
             # copies: the engine reuses its output memory for the next pass
             outputs = [output[..., 0].copy() for output in self._engine.run(squares)]
             milliseconds = 1000 * (time.perf_counter() - started) / len(images)
         predictions = [  # clipped, as resizing may round past 0 or 1
-            SlicePrediction(np.clip(fit.inverse(probability), 0, 1), tuple(attention), milliseconds)
+            SlicePrediction(np.clip(letterbox.inverse(probability), 0, 1), tuple(attention), milliseconds)
             for probability, *attention in zip(*outputs, strict=True)
         ]
         if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
@@ -221,9 +222,9 @@ class Segmenter:
             pass
         return running.result()
 
-    def fit(self, slice_shape: tuple[int, ...]) -> Fit:
+    def letterbox(self, slice_shape: tuple[int, ...]) -> Letterbox:
         """Return how a slice of that (height, width, …) is laid into the network's square."""
-        return Fit(*slice_shape[:2], self.weights.size)
+        return Letterbox(*slice_shape[:2], self.weights.size)
 
 
 def _averaged(prediction: SlicePrediction, mirrored: SlicePrediction) -> SlicePrediction:
@@ -252,8 +253,8 @@ class RunningSegmentation:
         return self._shape[0]
 
     @property
-    def fit(self) -> Fit:
-        return self._segmenter.fit(self._shape[1:])
+    def letterbox(self) -> Letterbox:
+        return self._segmenter.letterbox(self._shape[1:])
 
     @property
     def engine_name(self) -> str:
@@ -303,7 +304,7 @@ class RunningSegmentation:
 
     def _join(self, slices: dict[int, SlicePrediction], indices: range) -> Segmentation:
         rule = self._segmenter.weights.post_processing
-        return Segmentation.from_slices([slices[i] for i in indices], self.fit, self.engine_name, rule)
+        return Segmentation.from_slices([slices[i] for i in indices], self.letterbox, self.engine_name, rule)
 
     def result(self) -> Segmentation:
         """Return the finished segmentation.

@@ -10,7 +10,8 @@ import numpy as np
 
 from unet.inference.engines import ATTENTION_LEVELS, InferenceError, cache_folder, openvino_model, output_names
 from unet.inference.segmenter import Turns
-from unet.preprocessing import Fit, IntensityStatistics, normalise
+from unet.letterbox import Letterbox
+from unet.preprocessing import IntensityStatistics, normalise
 from unet.weights.network import Weights
 
 BOTTLENECK = len(ATTENTION_LEVELS) + 1  # counted as the level below the coarsest one
@@ -73,7 +74,7 @@ class FeatureReader:
             image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
             statistics: of the volume the slice is from.
         """
-        square = Fit(*image.shape[:2], self._size).forward(normalise(image, statistics))
+        square = Letterbox(*image.shape[:2], self._size).forward(normalise(image, statistics))
         with self._turns:
             results = self._request.infer([square[np.newaxis]])
             probability, *attention = (results[name][0, ..., 0].copy() for name in output_names())

@@ -17,8 +17,9 @@ import numpy as np
 from unet.data.patients import Patient, load_volume
 from unet.data.volume import Volume
 from unet.inference.engines import openvino_model
+from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
-from unet.preprocessing import Fit, normalise
+from unet.preprocessing import normalise
 from unet.weights.network import INT8_NAME, Weights, WeightsError, file_sha256
 
 MAX_DROP = 0.005  # of the validation patients' mean volume Dice at 0.5
@@ -109,7 +110,7 @@ def _calibration_slices(patients: list[Patient], size: int) -> Iterator[np.ndarr
 
 
 def _square(slice_: np.ndarray, size: int) -> np.ndarray:
-    return Fit(*slice_.shape[:2], size).forward(slice_)[np.newaxis]
+    return Letterbox(*slice_.shape[:2], size).forward(slice_)[np.newaxis]
 
 
 def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
@@ -119,8 +120,8 @@ def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
     inputs = iter(inputs)
     scores = []
     for volume in volumes:
-        fit = Fit(*volume.images.shape[1:3], size)
-        masks = [fit.inverse(request.infer([next(inputs)])[port][0, ..., 0]) >= 0.5 for _ in range(len(volume))]
+        letterbox = Letterbox(*volume.images.shape[1:3], size)
+        masks = [letterbox.inverse(request.infer([next(inputs)])[port][0, ..., 0]) >= 0.5 for _ in range(len(volume))]
         scores.append(volume_dice(np.stack(masks), volume.expected_mask, volume.has_mask))
     return float(np.nanmean(scores))
 

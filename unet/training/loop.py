@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from unet.data.folds import check_fold
+from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
 from unet.model import built_in
-from unet.preprocessing import Fit, normalise
+from unet.preprocessing import normalise
 from unet.training.config import TrainingConfig
 from unet.training.devices import gpus, mixed_precision_policy
 from unet.training.events import EventFile
@@ -247,14 +248,16 @@ class _Run:
     def _predict_volume(self, example: Example, size: int) -> np.ndarray:
         """Return the mask of a volume at threshold 0.5 on its native grid."""
         images = example.volume.images
-        fit = Fit(*images.shape[1:3], size)
-        slices = np.stack([fit.forward(slice_) for slice_ in normalise(images, example.statistics)])
+        letterbox = Letterbox(*images.shape[1:3], size)
+        slices = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, example.statistics)])
         parts = []
         for start in range(0, len(slices), VALIDATION_SLICES):
             self._heartbeat("judging")
             outputs = self.learner.predict(slices[start : start + VALIDATION_SLICES])
             parts.append(outputs["probability"].numpy()[..., 0])
-        return np.stack([fit.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(np.uint8)
+        return np.stack([letterbox.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(
+            np.uint8
+        )
 
     def _spec(self) -> dict:
         return {

@@ -14,7 +14,8 @@ import numpy as np
 
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import Segmentation
-from unet.preprocessing import Fit, normalise
+from unet.letterbox import Letterbox
+from unet.preprocessing import normalise
 from unet.training.sampling import Example
 from unet.weights.network import load_arrays, save_arrays
 
@@ -55,9 +56,9 @@ def preview_slices(validation: list[Example]) -> PreviewSlices:
     side = min(MAX_SIDE, max(max(example.volume.images.shape[1:3]) for example, _ in chosen))
     images, masks = [], []
     for example, index in chosen:
-        fit = Fit(*example.volume.images.shape[1:3], side)
-        images.append(fit.forward(example.volume.images[index]))
-        masks.append(fit.forward(np.float32(example.volume.expected_mask[index])) >= 0.5)
+        letterbox = Letterbox(*example.volume.images.shape[1:3], side)
+        images.append(letterbox.forward(example.volume.images[index]))
+        masks.append(letterbox.forward(np.float32(example.volume.expected_mask[index])) >= 0.5)
     return PreviewSlices(
         np.stack(images),
         np.uint8(masks),
@@ -76,11 +77,11 @@ def predict_slices(validation: list[Example], predict: Callable, size: int) -> d
     squares = []
     for example, index in chosen_slices(validation):
         image = example.volume.images[index]
-        squares.append(Fit(*image.shape[:2], size).forward(normalise(image, example.statistics)))
+        squares.append(Letterbox(*image.shape[:2], size).forward(normalise(image, example.statistics)))
     outputs = {name: np.float32(output)[..., 0] for name, output in predict(np.stack(squares)).items()}
     probability = outputs["probability"]
     if size > MAX_SIDE:
-        probability = np.stack([Fit(MAX_SIDE, MAX_SIDE, size).inverse(square) for square in probability])
+        probability = np.stack([Letterbox(MAX_SIDE, MAX_SIDE, size).inverse(square) for square in probability])
     levels = {f"attention_{level}": np.uint8(outputs[f"attention_{level}"] * 255 + 0.5) for level in ATTENTION_LEVELS}
     # three decimals, as the viewer shows them: the noise below does not compress
     return {"probability": np.float16(np.round(probability, 3)), **levels}
@@ -137,12 +138,12 @@ class Previews:
             WeightsError: there is no such file, or it is damaged.
         """
         arrays, meta = load_arrays(self.epoch(epoch))
-        fit = Fit(side, side, meta["size"])
+        letterbox = Letterbox(side, side, meta["size"])
         stored = np.float32(arrays["probability"])
-        own = Fit(side, side, stored.shape[-1])
+        own = Letterbox(side, side, stored.shape[-1])
         probability = np.float16(np.round([np.clip(own.inverse(square), 0, 1) for square in stored], 3))
         attention = tuple(np.float32(arrays[f"attention_{level}"]) / 255 for level in ATTENTION_LEVELS)
-        return Segmentation(probability, attention, fit, f"epoch {epoch}", 0.0)
+        return Segmentation(probability, attention, letterbox, f"epoch {epoch}", 0.0)
 
     def forget_after(self, epoch: int) -> None:
         """Drop what was written after the checkpoint that a run is resumed from."""

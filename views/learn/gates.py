@@ -57,7 +57,7 @@ def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
         "rest of the head": head & ~lesion & ~edge,
         "around the head": ~head & ~lesion & ~edge,
     }
-    return {name: lesson.fit.forward(np.float32(region)) for name, region in regions.items()}
+    return {name: lesson.letterbox.forward(np.float32(region)) for name, region in regions.items()}
 
 
 def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:

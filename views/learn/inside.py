@@ -134,7 +134,7 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
 def _middle(lesson: Lesson) -> tuple[int, int]:
     """The middle of the lesion, or of the head, or of the picture: row and column on the network's grid."""
     for mask in (lesson.predicted(lesson.weights.threshold), lesson.head):
-        rows, columns = np.nonzero(lesson.fit.forward(np.float32(mask)) >= 0.5)
+        rows, columns = np.nonzero(lesson.letterbox.forward(np.float32(mask)) >= 0.5)
         if len(rows):
             return int(rows.mean()), int(columns.mean())
     return lesson.weights.size // 2, lesson.weights.size // 2
@@ -144,7 +144,7 @@ def _boxed(lesson: Lesson, spans: list[tuple[int, int]]) -> np.ndarray:
     """The slice on the network's grid, enlarged, with a box around the pixels from first to last."""
     zoom = max(1, _BOXED_SIDE // lesson.weights.size)
     size = lesson.weights.size * zoom
-    picture = cv2.resize(lesson.fit.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
+    picture = cv2.resize(lesson.letterbox.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
     (top, bottom), (left, right) = ((first * zoom - _LINE, (last + 1) * zoom + _LINE) for first, last in spans)
     corners = np.clip([(left, top), (right, bottom)], _LINE // 2, size - 1 - _LINE // 2).tolist()
     for colour, thickness in (((0, 0, 0), 2 * _LINE), (_BOX_COLOUR, _LINE)):  # dark around it, as lesions are bright

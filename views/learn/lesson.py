@@ -11,7 +11,8 @@ from unet import overlay
 from unet.data.patients import Patient
 from unet.data.volume import FLAIR, Volume
 from unet.inference.segmenter import Segmentation, Segmenter
-from unet.preprocessing import CLIP_PERCENTILES, Fit, IntensityStatistics, head_mask, normalise
+from unet.letterbox import Letterbox
+from unet.preprocessing import CLIP_PERCENTILES, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series
 from unet.weights.network import Weights
 from views.explore.finder import show_badges
@@ -61,8 +62,8 @@ class Lesson:
         return self.segmenter.weights
 
     @property
-    def fit(self) -> Fit:
-        return self.segmentation.fit
+    def letterbox(self) -> Letterbox:
+        return self.segmentation.letterbox
 
     @property
     def key(self) -> str:
@@ -180,7 +181,7 @@ def show_input(lesson: Lesson) -> None:
         column.image(lesson.picture(name), width="stretch", output_format="PNG", alt=f"The slice, {name}")
         copied = f"**{name}**, missing: a copy of FLAIR" if name.lower() in missing else f"**{name}**"
         column.markdown(copied)
-    entering = overlay.to_display(lesson.fit.forward(normalised[..., FLAIR]), (-2.0, 4.0))
+    entering = overlay.to_display(lesson.letterbox.forward(normalised[..., FLAIR]), (-2.0, 4.0))
     columns[3].image(entering, width="stretch", output_format="PNG", alt="FLAIR as the network gets it")
     columns[3].markdown(f"**FLAIR as the network gets it**, {size} × {size}")
     st.markdown(

@@ -11,7 +11,8 @@ from unet.data.splits import PHANTOM_PREFIX
 from unet.data.volume import Volume
 from unet.inference.segmenter import Segmentation
 from unet.jobs.index import Run
-from unet.preprocessing import Fit, brain_mask
+from unet.letterbox import Letterbox
+from unet.preprocessing import brain_mask
 from unet.training.previews import MAX_EPOCHS, Previews
 from unet.weights.network import WeightsError
 from views.viewer.parcels import segmentation_parcel, volume_parts
@@ -124,7 +125,7 @@ def _show_epochs(runs: dict[str, Run], slices: Slices, start: dict) -> None:
             parcels[f"prediction {model_id}"] = parcel
             epochs.append({**row, "id": model_id, "name": f"{name}, epoch {row['epoch']}", "size": size})
             sizes.add(size)
-        cells = {size: attention_cells(Fit(side, side, size)) for size in sizes}
+        cells = {size: attention_cells(Letterbox(side, side, size)) for size in sizes}
         if not epochs:
             st.caption(UNREADABLE.format(name))
             return
@@ -159,7 +160,7 @@ def _epoch(path: Path, epoch: int, changed: str, volume_id: str, model_id: str, 
     """What one epoch says of the slices, for the browser, and the side that the network ran at."""
     segmentation = Previews(path).read_epoch(epoch, side)
     slices = len(segmentation.probability)
-    return segmentation_parcel(segmentation, 0, slices, volume_id, model_id), segmentation.fit.size
+    return segmentation_parcel(segmentation, 0, slices, volume_id, model_id), segmentation.letterbox.size
 
 
 def _show_simply(name: str, run: Run, slices: Slices, start: dict) -> None:

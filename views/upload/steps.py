@@ -14,7 +14,8 @@ from unet import overlay
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.segmenter import RunningSegmentation, Segmentation
-from unet.preprocessing import Fit, brain_mask, intensity_statistics, normalise
+from unet.letterbox import Letterbox
+from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.reader import stack_pictures
@@ -275,8 +276,8 @@ def show_input(volume: Volume, size: int) -> None:
     with st.expander(f"What the network gets: {size} × {size} × 3 numbers a slice", icon=":material/grid_on:"):
         count = len(volume)
         index = 0 if count == 1 else st.slider("Slice", 1, count, count // 2 + 1, key="input_slice") - 1
-        fit = Fit(*volume.images.shape[1:3], size)
-        tensor = fit.forward(normalise(volume.images[index], _statistics(volume)))
+        letterbox = Letterbox(*volume.images.shape[1:3], size)
+        tensor = letterbox.forward(normalise(volume.images[index], _statistics(volume)))
         for column, name, values in zip(st.columns(3), SEQUENCE_NAMES, np.moveaxis(tensor, -1, 0), strict=True):
             picture = overlay.grey_to_rgb(overlay.to_display(values, (-2.5, 3.5)))
             column.image(picture, width="stretch", output_format="PNG", alt=f"{name} as the network gets it")
@@ -304,7 +305,7 @@ class Mirrored:
         seen = running.result()
         maps = tuple(level[..., ::-1] for level in seen.attention)
         self._result = replace(seen, probability=seen.probability[..., ::-1], attention=maps)
-        self.slices, self.fit, self.engine_name = running.slices, running.fit, running.engine_name
+        self.slices, self.letterbox, self.engine_name = running.slices, running.letterbox, running.engine_name
 
     def advance(self, near: int = 0) -> bool:
         return True

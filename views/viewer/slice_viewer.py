@@ -14,7 +14,7 @@ from unet import overlay
 from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import RunningSegmentation
-from unet.preprocessing import Fit
+from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
 from views.shared.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
@@ -190,13 +190,13 @@ def _model_description(weights: Weights, running: RunningSegmentation) -> dict:
         "id": weights.key,
         "name": weights.name,
         "engine": f"{weights.name}, {running.engine_name}",
-        "cells": attention_cells(running.fit),
+        "cells": attention_cells(running.letterbox),
     }
 
 
-def attention_cells(fit: Fit) -> list[dict]:
+def attention_cells(letterbox: Letterbox) -> list[dict]:
     """Return for each level in which cell of the attention map the rows and the columns of a slice are."""
-    cells = [fit.cells(fit.size >> level) for level in ATTENTION_LEVELS]
+    cells = [letterbox.cells(letterbox.size >> level) for level in ATTENTION_LEVELS]
     return [{"rows": rows.tolist(), "columns": columns.tolist()} for rows, columns in cells]
 
 
