@@ -35,7 +35,8 @@ from unet.training.config import (
 )
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.training.sampling import load_examples, overfit_subset, split_patients
-from unet.weights.network import WeightsError, find_weights, load_arrays
+from unet.weights.arrays import WeightsError, load_arrays
+from unet.weights.network import find_weights
 
 EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold
 

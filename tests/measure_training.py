@@ -24,7 +24,8 @@ from unet.jobs import index, queue
 from unet.jobs.request import Request
 from unet.training.augmentation import NO_AUGMENTATION
 from unet.training.config import TrainingConfig
-from unet.weights.network import find_weights, load_arrays
+from unet.weights.arrays import load_arrays
+from unet.weights.network import find_weights
 
 PROJECT = Path(__file__).resolve().parent.parent
 PHANTOMS = {"data": DEMO_FOLDER, "training_patients": 4, "validation_patients": 2}

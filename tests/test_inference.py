@@ -20,7 +20,8 @@ from unet.inference.segmenter import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
 from unet.model import built_in
 from unet.preprocessing import intensity_statistics
-from unet.weights.network import WeightsError, find_weights
+from unet.weights.arrays import WeightsError
+from unet.weights.network import find_weights
 
 
 @pytest.fixture(scope="module")

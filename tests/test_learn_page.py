@@ -14,7 +14,8 @@ from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
 from unet.model import plain_unet
 from unet.training.run_folder import RunFolder
-from unet.weights.network import find_weights, half_precision, variable_arrays
+from unet.weights.arrays import half_precision, variable_arrays
+from unet.weights.network import find_weights
 from views.learn.gates import verdict
 from views.learn.inside import _reader
 from views.learn.perturb import _looks_again

@@ -17,7 +17,7 @@ from unet.training.previews import (
     preview_slices,
 )
 from unet.training.sampling import Example
-from unet.weights.network import WeightsError
+from unet.weights.arrays import WeightsError
 
 
 def example(name: str, areas: list[int], shape: tuple[int, int] = (32, 32)) -> Example:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from unet.training.run_folder import RunFolder, describe_end
-from unet.weights.network import find_weights, load_arrays
+from unet.weights.arrays import load_arrays
+from unet.weights.network import find_weights
 
 PROJECT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("KILLS", "8"))

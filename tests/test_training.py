@@ -43,7 +43,8 @@ from unet.training.learner import Learner
 from unet.training.loop import TrainingError, train
 from unet.training.run_folder import RunFolder, TrainingStopped, read_config
 from unet.training.sampling import Example, SliceSampler, load_examples, overfit_subset, split_patients
-from unet.weights.network import assign_arrays, find_weights, load_arrays
+from unet.weights.arrays import assign_arrays, load_arrays
+from unet.weights.network import find_weights
 
 PROJECT = Path(__file__).resolve().parent.parent
 TINY = TrainingConfig(filters=2, sizes=(32,), epochs=4, batch_size=2, learning_rate=1e-2, seed=5, epoch_slices=8)

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from unet.weights import network as weights
-from unet.weights.network import (
+from unet.weights.arrays import (
     WeightsError,
     assign_arrays,
     file_sha256,
-    find_weights,
     half_precision,
     load_arrays,
     save_arrays,
     variable_arrays,
 )
+from unet.weights.network import find_weights
 
 ARRAYS = {"a/kernel": np.arange(12, dtype=np.float32).reshape(3, 4), "a/bias": np.array([1e-9, 7], np.float32)}
 META = {"epoch": 3, "moving_average": float("inf"), "name": "größer"}

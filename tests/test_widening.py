@@ -7,7 +7,7 @@ import tensorflow as tf
 from unet.model import ARCHITECTURES, attention_unet
 from unet.training.config import TrainingConfig
 from unet.training.learner import Learner
-from unet.weights.network import WeightsError, assign_arrays, variable_arrays
+from unet.weights.arrays import WeightsError, assign_arrays, variable_arrays
 from unet.weights.widening import widen
 
 SLICES = np.random.default_rng(3).standard_normal((2, 32, 32, 3), np.float32)

@@ -15,7 +15,8 @@ from unet.export.formats import FORMAT_NAMES
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter, quick_precision
 from unet.scans.scan import IngestError
-from unet.weights.network import DEFAULT_WEIGHTS, WeightsError, find_weights
+from unet.weights.arrays import WeightsError
+from unet.weights.network import DEFAULT_WEIGHTS, find_weights
 
 
 def evaluate(args: argparse.Namespace) -> None:

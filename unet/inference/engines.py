@@ -17,7 +17,8 @@ import numpy as np
 
 from unet.data.patients import PROJECT_FOLDER
 from unet.inference.folding import fold_steps_up
-from unet.weights.network import Weights, assign_arrays, load_arrays
+from unet.weights.arrays import assign_arrays, load_arrays
+from unet.weights.network import Weights
 
 ATTENTION_LEVELS = (1, 2, 3, 4)  # finest to coarsest
 

@@ -26,7 +26,8 @@ from unet.jobs.request import JobError, Limits, Request
 from unet.jobs.runners import LocalRunner, local_handle, runner_of
 from unet.training.config import TrainingConfig, disk_need
 from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, without_folder, write_json
-from unet.weights.network import Weights, WeightsError, find_weights
+from unet.weights.arrays import WeightsError
+from unet.weights.network import Weights, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk

@@ -10,7 +10,8 @@ from unet.preprocessing import CLIP_PERCENTILES
 from unet.reports import markdown, results
 from unet.reports.markdown import table
 from unet.training.run_folder import RunFolder, without_folders
-from unet.weights.network import INT8_NAME, find_weights, load_arrays
+from unet.weights.arrays import load_arrays
+from unet.weights.network import INT8_NAME, find_weights
 
 NORMALISATION = (
     f"per volume and channel, clipped to percentiles {CLIP_PERCENTILES[0]:g} and {CLIP_PERCENTILES[1]:g}, z-score, "

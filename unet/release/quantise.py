@@ -20,7 +20,8 @@ from unet.inference.engines import openvino_model
 from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
 from unet.preprocessing import normalise
-from unet.weights.network import INT8_NAME, Weights, WeightsError, file_sha256
+from unet.weights.arrays import WeightsError, file_sha256
+from unet.weights.network import INT8_NAME, Weights
 
 MAX_DROP = 0.005  # of the validation patients' mean volume Dice at 0.5
 SLICES_PER_PATIENT = 4  # half of them with lesion

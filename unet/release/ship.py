@@ -21,7 +21,8 @@ from unet.release import card as cards
 from unet.release import tuning
 from unet.reports import markdown, results
 from unet.training.run_folder import code_version, command_line, write_json
-from unet.weights.network import INT8_NAME, WeightsError, find_weights, weights_folder
+from unet.weights.arrays import WeightsError
+from unet.weights.network import INT8_NAME, find_weights, weights_folder
 
 
 def evaluate_full(

@@ -13,7 +13,7 @@ import tensorflow as tf
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES
 from unet.training.config import TrainingConfig
-from unet.weights.network import assign_arrays, variable_arrays
+from unet.weights.arrays import assign_arrays, variable_arrays
 
 EMA_DECAY = 0.999
 CLIP_NORM = 1.0

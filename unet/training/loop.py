@@ -24,7 +24,7 @@ from unet.training.learner import Learner
 from unet.training.previews import predict_slices, preview_slices
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
 from unet.training.sampling import Example, SliceSampler
-from unet.weights.network import half_precision, load_arrays, save_arrays, variable_arrays
+from unet.weights.arrays import half_precision, load_arrays, save_arrays, variable_arrays
 
 NORM_BATCHES = 200  # at most, for the average's batch-norm statistics: over 40 a score varies by 0.0016
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little

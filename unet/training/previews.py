@@ -17,7 +17,7 @@ from unet.inference.segmenter import Segmentation
 from unet.letterbox import Letterbox
 from unet.preprocessing import normalise
 from unet.training.sampling import Example
-from unet.weights.network import load_arrays, save_arrays
+from unet.weights.arrays import load_arrays, save_arrays
 
 SLICES = 6
 MAX_SIDE = 256  # pixels, the data set's own

@@ -36,7 +36,7 @@ from unet.data.patients import PROJECT_FOLDER
 from unet.data.slice_files import DataError
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
-from unet.weights.network import WeightsError, file_sha256, load_arrays, save_arrays
+from unet.weights.arrays import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
 ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)

@@ -8,7 +8,7 @@ affordable way to many filters.
 import keras
 import numpy as np
 
-from unet.weights.network import WeightsError
+from unet.weights.arrays import WeightsError
 
 UNEVEN = 0.5  # how far a copy's share may be from an even one; equal copies would learn the same for ever
 

@@ -23,7 +23,8 @@ from unet.inference.segmenter import RunningSegmentation, Segmentation, Segmente
 from unet.jobs import index, queue
 from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics
 from unet.reports.results import shipped_reports as read_shipped_reports
-from unet.weights.network import DEFAULT_WEIGHTS, Weights, WeightsError, find_weights, shipped_names
+from unet.weights.arrays import WeightsError
+from unet.weights.network import DEFAULT_WEIGHTS, Weights, find_weights, shipped_names
 
 MAX_VOLUMES = 24  # kept in memory, about 20 MB each
 MAX_SEGMENTATIONS = 32  # about 10 MB each; a class of thirty may look at thirty patients

@@ -14,7 +14,7 @@ from unet.jobs.index import Run
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask
 from unet.training.previews import MAX_EPOCHS, Previews
-from unet.weights.network import WeightsError
+from unet.weights.arrays import WeightsError
 from views.viewer.parcels import segmentation_parcel, volume_parts
 from views.viewer.simple_viewer import show_simple_viewer
 from views.viewer.slice_viewer import (

@@ -11,7 +11,8 @@ from unet.jobs import index, queue
 from unet.jobs.request import JobError, Limits, Request, offered_folders
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 from unet.training.sampling import split_patients
-from unet.weights.network import WeightsError, find_weights
+from unet.weights.arrays import WeightsError
+from unet.weights.network import find_weights
 from views.shared import page
 from views.training.presets import (
     ARCHITECTURE_NAMES,

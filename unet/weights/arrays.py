@@ -1,0 +1,89 @@
+"""Arrays in one file: the shipped weights and the checkpoints of a run.
+
+An uncompressed `.npz`, read with `allow_pickle=False`, cannot run code and needs no TensorFlow to look into.
+Shipped kernels are stored as float16: half the download, and inference runs at lower precision anyway.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+_META = "meta"
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message names the file and the remedy."""
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict, compress: bool = False) -> None:
+    """Write arrays and a JSON-able dict so that `path` holds the old or the new content, never half of it.
+
+    Written beside it, read back in full and only then moved over it: a full disk leaves the old file intact.
+
+    Raises:
+        OSError: the disk is full or the folder not writable.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            save = np.savez_compressed if compress else np.savez
+            save(file, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+            file.flush()
+            os.fsync(file.fileno())
+        load_arrays(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Read what `save_arrays` wrote.
+
+    Raises:
+        WeightsError: the file is missing, truncated or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        return arrays, json.loads(arrays.pop(_META).tobytes())
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is not there.") from None
+    # NumPy and zipfile name a damaged header in many ways; a bare array from `np.save` is a TypeError
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} holds no weights of this project, or is truncated ({error}).") from None
+
+
+def half_precision(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return kernels as float16; vectors stay float32, as batch-norm variances may leave float16's range."""
+    return {key: value.astype(np.float16) if value.ndim > 1 else value for key, value in arrays.items()}
+
+
+def variable_arrays(variables) -> dict[str, np.ndarray]:
+    """Return Keras variables as arrays by their path, such as `encoder_1_conv_1/kernel`."""
+    return {variable.path: np.asarray(variable.numpy()) for variable in variables}
+
+
+def assign_arrays(variables, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays into Keras variables by path.
+
+    Raises:
+        WeightsError: an array is missing or of another shape.
+    """
+    for variable in variables:
+        array = arrays.get(variable.path)
+        if array is None or array.shape != tuple(variable.shape):
+            found = "nothing" if array is None else f"shape {array.shape}"
+            raise WeightsError(
+                f"weights for {variable.path}: found {found}, expected shape {tuple(variable.shape)}. "
+                "They belong to another architecture or width."
+            )
+        variable.assign(array.astype(np.float32))
