@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from unet.training.run_folder import RunFolder
-from unet.weights.network import load_arrays, save_arrays
+from unet.weights.arrays import load_arrays, save_arrays
 folder = RunFolder(Path(sys.argv[1]))
 folder.path.mkdir(parents=True, exist_ok=True)
 (folder.path / "curve.png").touch()

@@ -162,7 +162,7 @@ def test_real_limit_on_the_file_size_leaves_the_old_file(saved):
     before = saved.read_bytes()
     program = (
         "import resource, sys, numpy as np, pathlib\n"
-        "from unet.weights.network import save_arrays\n"
+        "from unet.weights.arrays import save_arrays\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
         "try:\n"
         "    save_arrays(pathlib.Path(sys.argv[1]), {'a': np.zeros(100_000)}, {})\n"

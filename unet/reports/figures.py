@@ -1,47 +1,11 @@
 """Pictures of numbers for files, with Matplotlib; the pages draw theirs with Plotly in the same colours."""
 
-import csv
 import io
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet.overlay import EXPECTED_COLOUR, FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR
 from unet.reports.charts import Chart
-
-matplotlib.use("Agg")  # files only: a server has no screen
-import matplotlib.pyplot as plt  # noqa: E402  after the choice of backend
-
-
-def training_curve(metrics_file: Path, picture: Path) -> None:
-    """Draw a run's `metrics.csv`: loss, validation Dice with its moving average, seconds per epoch.
-
-    Args:
-        metrics_file: rows an epoch, as `unet.training.loop` writes them.
-        picture: PNG or any format Matplotlib knows.
-    """
-    with metrics_file.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-    expected, predicted, other = (np.array(c) / 255 for c in (EXPECTED_COLOUR, PREDICTED_COLOUR, FALSE_NEGATIVE_COLOUR))
-    minutes = columns["seconds"] / 60
-    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(3, 1), layout="constrained")
-    above.plot(minutes, columns["validation_dice"], "o-", ms=3, color=predicted, label="validation volume Dice, mean")
-    above.plot(minutes, columns["moving_average"], "--", color=predicted, alpha=0.6, label="its moving average")
-    above.plot(minutes, columns["loss"], color=expected, label="training loss")
-    for row in np.flatnonzero(np.diff(columns["size"])):
-        above.axvline(minutes[row], color="grey", lw=0.8)
-        above.text(minutes[row], 0.02, f" {columns['size'][row + 1]:.0f}²", color="grey", fontsize=8)
-    above.set_ylim(0, 1.05)
-    above.legend(loc="center right", frameon=False)
-    below.plot(minutes, columns["epoch_seconds"], color=other)
-    below.set_ylim(0)
-    below.set_ylabel("s an epoch")
-    below.set_xlabel("minutes of training")
-    figure.savefig(picture, dpi=120)
-    plt.close(figure)
 
 
 def chart_png(chart: Chart) -> bytes:

@@ -144,7 +144,7 @@ class RunFolder:
             writer.writerow(row)
         curve = self.path / "curve.png"
         if last or not curve.exists() or time.time() - curve.stat().st_mtime > CURVE_SECONDS:
-            from unet.reports.figures import training_curve  # brings Matplotlib, which no reader of runs needs
+            from unet.training.curve import training_curve  # brings Matplotlib, which no reader of runs needs
 
             training_curve(self.metrics, curve)
 
