@@ -78,6 +78,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
     run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
+    run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
     run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
     run.add_argument("--estimate", action="store_true", help="time two steps, print seconds and memory, do not train")
     return parser.parse_args(argv)
@@ -178,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
         elif not args.estimate:
             if not args.background:  # there the page has cleared it, and a new one is meant for this run
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
-            stack.enter_context(queue.turn(run_dir))
+            stack.enter_context(queue.turn(run_dir, queue=args.queue))
 
         choose_kernels(config)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag

@@ -1,7 +1,8 @@
-"""python -m unet: evaluate, compare, tune, release, card, predict, quantise, benchmark, download, without the app."""
+"""python -m unet COMMAND: all that the project does without the app, apart from a single training run."""
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,9 @@ from unet.data.splits import published_splits
 from unet.export.formats import FORMAT_NAMES
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter, quick_precision
+from unet.jobs.runners import RunnerError
 from unet.scans.scan import IngestError
+from unet.training.run_folder import TrainingError
 from unet.weights.arrays import WeightsError
 from unet.weights.network import DEFAULT_WEIGHTS, find_weights
 
@@ -67,6 +70,20 @@ def release(args: argparse.Namespace) -> None:
     from unet.release.ship import release
 
     release(args.weights, args.run_dir, args.data, args.splits.split(","), args.engine, args.note, args.tune)
+
+
+def cross_validate(args: argparse.Namespace) -> None:
+    from unet.jobs import cross_validation
+
+    run_dir = args.run_dir.expanduser().resolve()
+    recipe = cross_validation.keep_recipe(run_dir, args.recipe)
+    if args.data:
+        recipe = [*recipe, f"--data={Path(args.data).expanduser().resolve()}"]
+    if not args.submit:
+        cross_validation.run_folds(run_dir, recipe, args.folds)
+        return
+    for fold, job in cross_validation.submit_folds(run_dir, recipe, args.folds, args.submit, args.gpus).items():
+        print(f"fold {fold}: submitted as {job}; follow it with: ray job logs --follow {job}")
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -169,6 +186,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         if name != "quantise":
             command.add_argument("--engine", default="auto", choices=["auto", "openvino", "keras"])
 
+    command = commands.add_parser(
+        "cross-validate",
+        allow_abbrev=False,  # --fold is an argument of train.py
+        help="train the networks of the five folds, or resume them",
+        usage="%(prog)s --run-dir DIR [--folds 0,1] [--data DIR] [--submit ray://HOST [--gpus N]] [OF train.py …]",
+    )
+    command.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="folder of the five runs")
+    command.add_argument("--folds", type=_folds, default="0,1,2,3,4", help="some of 0 to 4; default: %(default)s")
+    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.add_argument("--submit", metavar="ray://HOST", help="hand each fold to a Ray cluster and return")
+    command.add_argument("--gpus", type=float, default=0, metavar="N", help="of the cluster, for each fold")
+    command.set_defaults(run=cross_validate)
+
     command = commands.add_parser("card", help="write a weight card from config.json and the evaluations beside it")
     command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
     command.add_argument("--run-dir", type=Path, metavar="DIR", help="take what made the weights from this run")
@@ -188,7 +218,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command = commands.add_parser("download", help="fetch the data set from Kaggle")
     command.add_argument("--output", type=Path, metavar="DIR", help="default: the kagglehub cache")
     command.set_defaults(run=download)
-    return parser.parse_args(argv)
+    args, args.recipe = parser.parse_known_args(argv)
+    if args.recipe and args.run is not cross_validate:
+        parser.error(f"unrecognized arguments: {' '.join(args.recipe)}")
+    return args
+
+
+def _folds(text: str) -> list[int]:
+    """Numbers of folds, with commas."""
+    if not re.fullmatch("[0-4](,[0-4])*", text):
+        raise argparse.ArgumentTypeError(f"{text}: expected numbers from 0 to 4 with commas, such as 0,1")
+    return sorted({int(number) for number in text.split(",")})
 
 
 def _new_file(text: str) -> Path:
@@ -213,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         args.run(args)
-    except (DataError, IngestError, InferenceError, WeightsError) as error:
+    except (DataError, IngestError, InferenceError, WeightsError, RunnerError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

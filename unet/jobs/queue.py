@@ -98,9 +98,7 @@ def resume(run: Run) -> None:
         if run.folder.checkpoint.exists():
             again = ["--resume"]
         else:
-            for leftover in ("metrics.csv", "spec.json", "curve.png"):
-                (path / leftover).unlink(missing_ok=True)
-            run.folder.previews.forget_after(0)
+            run.folder.clear_start()
         (path / "stop").unlink(missing_ok=True)
         _launch(path, [*run.request["arguments"], *again])
 
@@ -273,8 +271,11 @@ def check_idle(run_dir: Path) -> None:
 
 
 @contextmanager
-def turn(run_dir: Path, poll_seconds: float = 0.5) -> Iterator[None]:
+def turn(run_dir: Path, poll_seconds: float = 0.5, queue: bool = True) -> Iterator[None]:
     """Wait until no other run of this runs folder computes, and keep others waiting during the block.
+
+    Args:
+        queue: False neither waits nor keeps others waiting: a cluster shares its machines out itself.
 
     Raises:
         TrainingStopped: someone asked this run to stop while it waited.
@@ -284,7 +285,7 @@ def turn(run_dir: Path, poll_seconds: float = 0.5) -> Iterator[None]:
     folder.write_process(local_handle(os.getpid()))
     lock = FileLock(run_dir.parent / ".training.lock")
     status = {**folder.read_status(), "state": QUEUED, "reason": "", "queued_at": time.time()}
-    while True:
+    while queue:
         if folder.stop_requested():
             raise TrainingStopped("stopped while it waited")
         folder.write_status(status)

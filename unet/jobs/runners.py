@@ -111,14 +111,19 @@ class RayRunner:
         except (ConnectionError, RuntimeError) as error:
             raise RunnerError(f"no Ray answers at {address}: {error}. Is its dashboard running?") from None
 
-    def start(self, arguments: list[str], output: Path | None = None) -> dict:
-        """Hand the job over; its output stays with Ray (`ray job logs ID`)."""
+    def start(self, arguments: list[str], output: Path | None = None, gpus: float = 0) -> dict:
+        """Hand the job over; its output stays with Ray (`ray job logs ID`).
+
+        Args:
+            gpus: of the cluster; the job waits until so many are free.
+        """
         import shlex
 
         entrypoint = shlex.join(["python", "train.py", *arguments])
         left_out = [".git", ".venv", "runs", "data", "docs", "tests", "__pycache__", "*.part"]
         environment = {"working_dir": str(PROJECT_FOLDER), "excludes": left_out}
-        job = self._client.submit_job(entrypoint=entrypoint, runtime_env=environment)
+        more = {"entrypoint_num_gpus": gpus} if gpus else {}  # without, it runs on the head node at once
+        job = self._client.submit_job(entrypoint=entrypoint, runtime_env=environment, **more)
         return {"runner": "ray", "address": self._address, "job": job}
 
     def is_alive(self, handle: dict) -> bool:

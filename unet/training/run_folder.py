@@ -101,6 +101,12 @@ class RunFolder:
         if not resume and self.metrics.exists():
             raise TrainingError(f"{self.path} already holds a run; resume it, or choose another folder")
 
+    def clear_start(self) -> None:
+        """Remove what a run left that was cut off before its first checkpoint, so that it can start over."""
+        for leftover in ("metrics.csv", "spec.json", "curve.png"):
+            (self.path / leftover).unlink(missing_ok=True)
+        self.previews.forget_after(0)
+
     def check_patients(self, training: list[str], validation: list[str]) -> None:
         """Refuse to resume the run with other patients than it began with.
 
