@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import keras
 from keras import layers
 
+from unet.context import context_slices
+
 LEVELS = 4  # encoder levels above the bottleneck; the picture's sides must divide by 2**LEVELS
 
 
@@ -113,7 +115,24 @@ def _network(filters: int, input_shape: tuple, gated: bool) -> keras.Model:
     return keras.Model(inputs, {"probability": probability, **attention_maps}, name=name)
 
 
-ARCHITECTURES = {"attention-unet": attention_unet, "unet": plain_unet}
+def context_unet(filters: int = 64, input_shape: tuple = (256, 256, 9)) -> keras.Model:
+    """Build the Attention U-Net that sees the slices below and above too: nine channels instead of three.
+
+    Arguments, outputs and errors as `attention_unet`; the mask is that of the slice in the middle.
+    """
+    return _network(filters, input_shape, gated=True)
+
+
+ARCHITECTURES = {"attention-unet": attention_unet, "unet": plain_unet, "attention-unet-context": context_unet}
+
+
+def input_channels(architecture: str) -> int:
+    """Return the channels of a network's input: 3, or 9 where it sees its neighbours too.
+
+    >>> input_channels("attention-unet"), input_channels("attention-unet-context")
+    (3, 9)
+    """
+    return 3 * (1 + 2 * context_slices(architecture))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 
 SIDE_MULTIPLE = 16  # 2 ** unet.model.LEVELS
-ARCHITECTURES = ("attention-unet", "unet")  # keys of unet.model.ARCHITECTURES
+ARCHITECTURES = ("attention-unet", "unet", "attention-unet-context")  # keys of unet.model.ARCHITECTURES
 LOSS_NAMES = ("bce-dice", "bce-both-dice", "focal-tversky")  # keys of unet.losses.LOSSES
 WARM_UP = 0.05  # of the run, learning rate rising linearly
 SCHEDULES = ("cosine", "constant")
@@ -143,7 +143,11 @@ def parameters(filters: int, architecture: str = "attention-unet") -> int:
     >>> parameters(64)
     32094725
     """
-    square, linear, constant = {"attention-unet": (7829, 424, 5), "unet": (7574, 319, 1)}[architecture]
+    square, linear, constant = {
+        "attention-unet": (7829, 424, 5),
+        "unet": (7574, 319, 1),
+        "attention-unet-context": (7829, 478, 5),  # 6 more channels × 3 × 3 × filters in the first convolution
+    }[architecture]
     return square * filters**2 + linear * filters + constant
 
 

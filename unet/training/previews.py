@@ -67,17 +67,21 @@ def preview_slices(validation: list[Example]) -> PreviewSlices:
     )
 
 
-def predict_slices(validation: list[Example], predict: Callable, size: int) -> dict[str, np.ndarray]:
+def predict_slices(validation: list[Example], predict: Callable, size: int, context: int = 0) -> dict[str, np.ndarray]:
     """Return what the network says of the chosen slices: `probability` float16, and `attention_1` to `4` in 255 steps.
 
     Args:
         predict: from slices (B, size, size, 3) to the network's outputs.
         size: side in pixels that the network runs at.
+        context: neighbours on each side that it sees.
     """
     squares = []
     for example, index in chosen_slices(validation):
-        image = example.volume.images[index]
-        squares.append(Letterbox(*image.shape[:2], size).forward(normalise(image, example.statistics)))
+        images = example.volume.images
+        places = np.clip(np.arange(index - context, index + context + 1), 0, len(images) - 1)
+        letterbox = Letterbox(*images.shape[1:3], size)
+        stack = [letterbox.forward(slice_) for slice_ in normalise(images[places], example.statistics)]
+        squares.append(np.concatenate(stack, axis=-1))
     outputs = {name: np.float32(output)[..., 0] for name, output in predict(np.stack(squares)).items()}
     probability = outputs["probability"]
     if size > MAX_SIDE:

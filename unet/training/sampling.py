@@ -33,14 +33,19 @@ class SliceSampler:
     seen, and several workers can each draw their own rows of one batch.
     """
 
-    def __init__(self, examples: list[Example], batch_size: int, seed: int, augmentation: Augmentation):
+    def __init__(
+        self, examples: list[Example], batch_size: int, seed: int, augmentation: Augmentation, context: int = 0
+    ):
         """Index the slices that have an expected mask.
+
+        Args:
+            context: neighbours on each side that a slice brings along (`unet.context`).
 
         Raises:
             DataError: there is none.
         """
         self._examples, self._batch_size = examples, batch_size
-        self._seed, self._augmentation = seed, augmentation
+        self._seed, self._augmentation, self._context = seed, augmentation, context
         self._slices = []
         for example in examples:
             scored = example.volume.has_mask
@@ -54,7 +59,7 @@ class SliceSampler:
         return sum(len(lesion) + len(empty) for lesion, empty in self._slices)
 
     def batch(self, step: int, size: int, rows: range | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return slices (B, size, size, 3) and masks (B, size, size, 1), float32; all rows, or only some."""
+        """Return slices (B, size, size, channels) and masks (B, size, size, 1), float32; all rows, or only some."""
         rows = range(self._batch_size) if rows is None else rows
         drawn = [self._draw(np.random.default_rng((self._seed, step, row)), size) for row in rows]
         slices, masks = zip(*drawn, strict=True)
@@ -70,8 +75,9 @@ class SliceSampler:
                 break
         index = rng.choice(pool)
         example = self._examples[which]
-        image, mask = example.volume.images[index], example.volume.expected_mask[index]
-        return augment(image, mask, example.statistics, size, self._augmentation, rng)
+        images, mask = example.volume.images, example.volume.expected_mask[index]
+        places = np.clip(np.arange(index - self._context, index + self._context + 1), 0, len(images) - 1)
+        return augment(images[places], mask, example.statistics, size, self._augmentation, rng)
 
 
 def split_patients(
