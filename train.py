@@ -76,6 +76,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--run-dir", type=Path, required=True, help="folder of this run; one at a time computes in runs/")
     run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
     run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
+    run.add_argument("--backend", choices=["tensorflow", "jax"], help="what computes; default: TensorFlow")
     run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
@@ -223,6 +224,8 @@ def _terminated(*_) -> None:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_arguments(argv)
+    if args.backend:  # Keras reads it when it is imported, which is later
+        os.environ["KERAS_BACKEND"] = args.backend
     try:
         with ExitStack() as stack:
             if args.submit:

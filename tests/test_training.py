@@ -23,7 +23,7 @@ from unet.data.splits import published_splits, split_of
 from unet.data.volume import Volume
 from unet.jobs.runners import local_handle
 from unet.losses import LOSSES
-from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in
+from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in, input_channels
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.training import estimate as estimate_module
 from unet.training import loop as training
@@ -37,7 +37,7 @@ from unet.training.config import (
     learning_rate_at,
     parameters,
 )
-from unet.training.devices import mixed_precision_policy
+from unet.training.devices import gpus, mixed_precision_policy
 from unet.training.estimate import estimate
 from unet.training.learner import Learner
 from unet.training.loop import TrainingError, train
@@ -147,7 +147,10 @@ def test_names_known_without_tensorflow_are_those_there_are():
 @pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("filters", [1, 3])
 def test_parameters_are_counted_without_building(architecture, filters):
-    assert parameters(filters, architecture) == ARCHITECTURES[architecture](filters, (32, 32, 3)).count_params()
+    assert (
+        parameters(filters, architecture)
+        == ARCHITECTURES[architecture](filters, (32, 32, input_channels(architecture))).count_params()
+    )
 
 
 @pytest.mark.parametrize(
@@ -619,6 +622,8 @@ def test_precision_follows_the_processor(monkeypatch, flags, policy_name):
 
 def test_precision_on_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {"device_name": "NVIDIA H100"})
+    assert gpus() == ["NVIDIA H100"]
     assert mixed_precision_policy() == "mixed_float16"
 
 

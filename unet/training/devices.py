@@ -5,15 +5,21 @@ import os
 from pathlib import Path
 
 import cv2
-import tensorflow as tf
+import keras
 
 STRATEGIES = ("one", "mirrored", "multi-worker")
 
 
 def mixed_precision_policy() -> str:
-    """Return the fastest safe policy here: float16 on a GPU, bfloat16 on a CPU that multiplies it, else float32."""
+    """Return the fastest safe policy here.
+
+    On a GPU float16 with TensorFlow, which scales the loss for it, and bfloat16 with JAX; on a CPU bfloat16 where it
+    multiplies that; else float32.
+    """
     if gpus():
-        return "mixed_float16"
+        return "mixed_bfloat16" if keras.backend.backend() == "jax" else "mixed_float16"
+    if keras.backend.backend() == "jax":
+        return "float32"
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -21,27 +27,44 @@ def mixed_precision_policy() -> str:
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
-def gpus() -> int:
-    """Return how many GPUs TensorFlow sees."""
-    return len(tf.config.list_physical_devices("GPU"))
+def gpus() -> list[str]:
+    """Return the names of the GPUs that the back-end sees."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.devices() if device.platform == "gpu"]
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [detail.get("device_name", "GPU") for detail in details]
 
 
 def limit_threads(count: int) -> None:
     """Compute with that many threads; must come before the first operation."""
+    cv2.setNumThreads(count)
+    if keras.backend.backend() == "jax":
+        return
+    import tensorflow as tf
+
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    cv2.setNumThreads(count)
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str):
     """Return how a batch is shared; must come before the first operation.
 
     Args:
         name: `one` device; `mirrored`, every GPU of this machine; `multi-worker`, the machines of `TF_CONFIG`.
 
     Raises:
-        ValueError: `multi-worker` without `TF_CONFIG`, or another name.
+        ValueError: `multi-worker` without `TF_CONFIG`, another name, or more than one device with JAX.
     """
+    if keras.backend.backend() == "jax":
+        if name != "one":
+            raise ValueError(f"--strategy {name} needs TensorFlow; with --backend jax a run computes on one device")
+        return None
+    import tensorflow as tf
+
     if name == "one":
         return tf.distribute.get_strategy()
     if name == "mirrored":

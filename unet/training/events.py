@@ -3,9 +3,14 @@
 import time
 from pathlib import Path
 
-import tensorflow as tf
+import keras
 
 SCALARS = ("loss", "validation_dice", "validation_dice_median", "moving_average", "learning_rate", "epoch_seconds")
+
+
+def event_file(folder: Path, first_epoch: int):
+    """Return an `EventFile`, or None where TensorFlow, which writes it, is not the back-end."""
+    return EventFile(folder, first_epoch) if keras.backend.backend() == "tensorflow" else None
 
 
 class EventFile:
@@ -13,16 +18,19 @@ class EventFile:
 
     def __init__(self, folder: Path, first_epoch: int):
         """Open a file; what earlier files hold from `first_epoch` on was cut off and is to be forgotten."""
+        import tensorflow as tf
+
+        self._event, self._summary = tf.compat.v1.Event, tf.compat.v1.Summary
         folder.mkdir(parents=True, exist_ok=True)
         self._file = tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{time.time_ns():020d}.run"))
-        self._write(tf.compat.v1.Event(file_version="brain.Event:2"))
+        self._write(self._event(file_version="brain.Event:2"))
         start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
-        self._write(tf.compat.v1.Event(session_log=start, step=first_epoch))
+        self._write(self._event(session_log=start, step=first_epoch))
 
     def add(self, row: dict) -> None:
         """Add a row of `metrics.csv` at its epoch."""
-        values = [tf.compat.v1.Summary.Value(tag=tag, simple_value=float(row[tag])) for tag in SCALARS]
-        self._write(tf.compat.v1.Event(step=int(row["epoch"]), summary=tf.compat.v1.Summary(value=values)))
+        values = [self._summary.Value(tag=tag, simple_value=float(row[tag])) for tag in SCALARS]
+        self._write(self._event(step=int(row["epoch"]), summary=self._summary(value=values)))
 
     def close(self) -> None:
         self._file.close()

@@ -1,7 +1,7 @@
-"""What learns: two copies of the network, an optimizer, and the three compiled functions that move them.
+"""Training with TensorFlow: two copies of the network, an optimizer, and the three compiled functions that move them.
 
-One copy learns, the other holds an exponential moving average (EMA) of its weights, which is steadier and is what
-gets judged and shipped. Every step goes through `strategy.run`; one device is simply the default strategy.
+One copy is trained, the other holds an exponential moving average (EMA) of its weights, which is steadier and is what
+is validated and shipped. Every step goes through `strategy.run`; one device is simply the default strategy.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from unet.losses import LOSSES
-from unet.model import ARCHITECTURES
+from unet.model import ARCHITECTURES, input_channels
 from unet.training.config import TrainingConfig
+from unet.training.state import average_decay, make_optimizer, pack, unpack
 from unet.weights.arrays import assign_arrays, variable_arrays
-
-EMA_DECAY = 0.999
-CLIP_NORM = 1.0
 
 
 class Learner:
@@ -35,25 +33,18 @@ class Learner:
         replicas = strategy.num_replicas_in_sync
         if config.batch_size % replicas:
             raise ValueError(f"{replicas} devices cannot share batches of {config.batch_size} slices evenly")
-        self.strategy = strategy
+        self.strategy, self.replicas = strategy, replicas
         self._rows = config.batch_size // replicas
         keras.utils.set_random_seed(config.seed)
         build = ARCHITECTURES[config.architecture]
         with strategy.scope():
-            model = build(config.filters, (None, None, 3))
+            model = build(config.filters, (None, None, input_channels(config.architecture)))
             if start:
                 assign_arrays(model.variables, start)
             self.network = keras.Model(model.input, model.get_layer("logits").output)
-            self.average = build(config.filters, (None, None, 3))
+            self.average = build(config.filters, (None, None, input_channels(config.architecture)))
             self.average.set_weights(model.get_weights())
-            # Keras adds up what the replicas hand in, here the same gradient from each; Adam divides by its size, so
-            # that factor goes away when epsilon grows with it
-            self.optimizer = keras.optimizers.AdamW(
-                config.learning_rate,
-                weight_decay=config.weight_decay,
-                global_clipnorm=CLIP_NORM,
-                epsilon=1e-7 * replicas,
-            )
+            self.optimizer = make_optimizer(config, replicas)
             if keras.config.dtype_policy().compute_dtype == "float16":  # bfloat16 has float32's range and needs none
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(self.network.trainable_variables)
@@ -82,7 +73,7 @@ class Learner:
     def _step(self, slices, masks):
         def replica_step(slices, masks):
             with tf.GradientTape() as tape:
-                loss = self._loss(masks, self.network(slices, training=True))
+                loss = self._loss(masks, self.network(slices, training=True), _sum_over_replicas)
                 scaled_loss = self.optimizer.scale_loss(loss)  # the loss itself, but for float16
             variables = self.network.trainable_variables
             gradients = tape.gradient(scaled_loss, variables)
@@ -97,7 +88,7 @@ class Learner:
 
     def update_average(self, steps_done: int) -> None:
         """Move the average towards the network; quickly at first, when there is little to average."""
-        self._update_average(tf.constant(min(EMA_DECAY, (1 + steps_done) / (10 + steps_done)), tf.float32))
+        self._update_average(tf.constant(average_decay(steps_done), tf.float32))
 
     @tf.function
     def _update_average(self, decay):
@@ -126,16 +117,20 @@ class Learner:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything that a resumed run needs."""
-        return {
-            **{f"network/{key}": value for key, value in variable_arrays(self.network.variables).items()},
-            **{f"average/{key}": value for key, value in variable_arrays(self.average.variables).items()},
-            **{f"optimizer/{i}": v.numpy() for i, v in enumerate(self.optimizer.variables)},
-        }
+        return pack(self.network, self.average, self.optimizer)
 
     def assign(self, arrays: dict[str, np.ndarray]) -> None:
         """Put back what `arrays` returned."""
-        for prefix, model in (("network/", self.network), ("average/", self.average)):
-            own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-            assign_arrays(model.variables, own)
-        for index, variable in enumerate(self.optimizer.variables):
-            variable.assign(arrays[f"optimizer/{index}"])
+        unpack(arrays, self.network, self.average, self.optimizer)
+
+    def average_arrays(self) -> dict[str, np.ndarray]:
+        """Return the averaged weights by variable path."""
+        return variable_arrays(self.average.variables)
+
+
+def _sum_over_replicas(counts):
+    """Return `counts` of the whole batch, whichever part of it is here."""
+    replica = tf.distribute.get_replica_context()
+    if replica and replica.num_replicas_in_sync > 1:
+        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, counts)
+    return counts

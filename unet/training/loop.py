@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from unet.context import context_slices, with_neighbours
 from unet.data.folds import check_fold
 from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
@@ -19,12 +20,11 @@ from unet.model import built_in
 from unet.preprocessing import normalise
 from unet.training.config import TrainingConfig
 from unet.training.devices import gpus, mixed_precision_policy
-from unet.training.events import EventFile
-from unet.training.learner import Learner
+from unet.training.events import event_file
 from unet.training.previews import predict_slices, preview_slices
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
 from unet.training.sampling import Example, SliceSampler
-from unet.weights.arrays import half_precision, load_arrays, save_arrays, variable_arrays
+from unet.weights.arrays import half_precision, load_arrays, save_arrays
 
 NORM_BATCHES = 200  # at most, for the average's batch-norm statistics: over 40 a score varies by 0.0016
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
@@ -53,7 +53,7 @@ def train(
     *,
     allow_overlap: bool = False,
     start: dict[str, np.ndarray] | None = None,
-    strategy: tf.distribute.Strategy | None = None,
+    strategy=None,
     precision: str | None = None,
 ) -> Path:
     """Train from scratch, from given weights or from the run folder's checkpoint; return the folder of the best.
@@ -69,7 +69,7 @@ def train(
         say: receives each line of the log.
         allow_overlap: let a patient be in both, for the overfit check.
         start: weights to begin with, by variable path.
-        strategy: how devices share a batch; by default one device takes all of it.
+        strategy: a `tf.distribute.Strategy`, how devices share a batch; by default one device takes all of it.
         precision: a Keras policy such as `float32`; by default the fastest safe one of the device.
 
     Raises:
@@ -83,8 +83,21 @@ def train(
     if resume:
         folder.check_patients(patient_ids(training), patient_ids(validation))
     with built_in(precision or mixed_precision_policy()), folder.recorded_end():
-        learner = Learner(config, strategy or tf.distribute.get_strategy(), start)
+        learner = make_learner(config, start, strategy)
         return _Run(config, training, validation, folder, learner, say).run(resume)
+
+
+def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy=None):
+    """Return the learner of Keras' back-end; errors as theirs."""
+    if keras.backend.backend() == "jax":
+        from unet.training.jax_learner import JaxLearner
+
+        return JaxLearner(config, start)
+    import tensorflow as tf
+
+    from unet.training.learner import Learner
+
+    return Learner(config, strategy or tf.distribute.get_strategy(), start)
 
 
 def norm_batches(steps: int) -> int:
@@ -124,7 +137,8 @@ class _Run:
     def __init__(self, config, training, validation, folder, learner, say):
         self.config, self.validation, self.folder, self.learner = config, validation, folder, learner
         self.training_patients = patient_ids(training)
-        self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation)
+        self.context = context_slices(config.architecture)
+        self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation, self.context)
         self.steps = max(1, (config.epoch_slices or len(self.sampler)) // config.batch_size)  # in an epoch
         self.progress = Progress()
         self._say = say
@@ -138,7 +152,7 @@ class _Run:
         else:
             self.folder.write_spec(self._spec())
         self.folder.previews.write_slices(preview_slices(self.validation))
-        self._events = EventFile(self.folder.events, self.progress.epoch + 1)
+        self._events = event_file(self.folder.events, self.progress.epoch + 1)
         already, compiled = self.progress.seconds, False
         while self._share_done() < 1:
             losses, epoch_started = [], time.monotonic()
@@ -160,7 +174,8 @@ class _Run:
                 if self._share_done() >= 1:  # slices or minutes may be over in the middle of an epoch
                     break
             self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
-        self._events.close()
+        if self._events:
+            self._events.close()
         return self.folder.best
 
     def _share_done(self) -> float:
@@ -220,8 +235,9 @@ class _Run:
             "seconds": f"{self.progress.seconds:.1f}",
         }
         self.folder.append_metrics(row, last=self._share_done() >= 1)
-        self._events.add(row)
-        predictions = predict_slices(self.validation, self.learner.predict, size)
+        if self._events:
+            self._events.add(row)
+        predictions = predict_slices(self.validation, self.learner.predict, size, self.context)
         self.folder.previews.write_epoch(self.progress.epoch, predictions, size)
         if mean > self.progress.best:
             self.progress.best = mean
@@ -250,11 +266,12 @@ class _Run:
         images = example.volume.images
         letterbox = Letterbox(*images.shape[1:3], size)
         slices = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, example.statistics)])
+        slices = with_neighbours(slices, self.context)
         parts = []
         for start in range(0, len(slices), VALIDATION_SLICES):
             self._heartbeat("judging")
             outputs = self.learner.predict(slices[start : start + VALIDATION_SLICES])
-            parts.append(outputs["probability"].numpy()[..., 0])
+            parts.append(np.asarray(outputs["probability"])[..., 0])
         return np.stack([letterbox.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(
             np.uint8
         )
@@ -268,12 +285,12 @@ class _Run:
             "parameters": self.learner.average.count_params(),
             "precision": keras.config.dtype_policy().name,
             "gpus": gpus(),
-            "replicas": self.learner.strategy.num_replicas_in_sync,
-            "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
+            "replicas": self.learner.replicas,
+            "versions": {name: version(name) for name in (keras.backend.backend(), "keras", "numpy")},
         }
 
     def _save_best(self, size: int, dice: float) -> None:
-        arrays = half_precision(variable_arrays(self.learner.average.variables))
+        arrays = half_precision(self.learner.average_arrays())
         config = {
             "architecture": self.config.architecture,
             "filters": self.config.filters,
