@@ -13,6 +13,7 @@ import pytest
 from unet.__main__ import main
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.slice_files import DataError
+from unet.data.splits import published_splits
 from unet.evaluation import evaluate as evaluation
 from unet.evaluation.evaluate import PatientScore
 
@@ -132,6 +133,17 @@ def test_evaluate_command_says_which_files_it_did_without(tmp_path, capsys, prot
     said = capsys.readouterr().err
     assert f"{TWO[0]}_14_mask.tif: not there; slice 14 is shown but not scored" in said
     assert f"{TWO[0]}_15.tif: 100 bytes that are no complete TIFF" in said
+
+
+@pytest.mark.parametrize("chosen", [[], ["--split", "test"]])
+def test_test_patients_are_not_scored_by_the_way(tmp_path, write_tiny_patient, capsys, chosen):
+    for patient_id in published_splits()["test"]:
+        write_tiny_patient(tmp_path, patient_id, (1,))
+    command = ["evaluate", "--data", str(tmp_path), *chosen]
+    assert main(command) == 1
+    assert "10 of these 10 patients are test patients" in capsys.readouterr().err
+    assert main([*command, "--open-test"]) == 0
+    assert "10 patients, every slice" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,33 @@ def test_release_of_something_that_is_no_run_is_a_plain_error(tmp_path, capsys):
     assert "No weights in" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")]) == 1
     assert "a.json cannot be used" in capsys.readouterr().err
+
+
+def test_release_counts_how_often_the_test_patients_were_opened(run_folder, tmp_path, monkeypatch):
+    folder = tmp_path / "mine"
+    ship._copy_run(run_folder, str(folder))
+    monkeypatch.setattr(ship, "Segmenter", lambda found, engine: SimpleNamespace(weights=found))
+    monkeypatch.setattr(ship.evaluation, "choose_patients", lambda *_: [])
+    scored = []
+
+    def evaluate_full(segmenter, patients, split, json_file, *_):
+        scored.append((split, json.loads((folder / "config.json").read_text()).get("test_openings")))
+        json_file.write_text(json.dumps(json.loads((WEIGHTS_FOLDER / "attention-unet-32" / "test.json").read_text())))
+
+    monkeypatch.setattr(ship, "evaluate_full", evaluate_full)
+    arguments = (str(folder), None, str(DEMO_FOLDER))
+    ship.release(*arguments, ["test", "validation"], "auto", [], choose=False)
+    assert scored == [("validation", None), ("test", 1)]
+    assert "| test patients | opened once under this name, at releases |" in (folder / "README.md").read_text()
+    ship.release(*arguments, ["validation"], "auto", [], choose=False)
+    ship._copy_run(run_folder, str(folder))  # a new network of the same name
+    ship.release(*arguments, ["test"], "auto", [], choose=False)
+    assert "| test patients | opened 2 times under this name, at releases |" in (folder / "README.md").read_text()
+
+
+def test_scores_from_before_they_were_counted_are_one_opening(run_folder, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "test.json").write_text("{}")
+    ship._copy_run(run_folder, str(folder))
+    assert json.loads((folder / "config.json").read_text())["test_openings"] == 1

@@ -29,6 +29,8 @@ def evaluate(args: argparse.Namespace) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
     chosen = evaluation.choose_patients(patients, args.patients, args.split)
+    if not args.open_test:
+        evaluation.keep_test_closed(chosen)
     segmenter = Segmenter(find_weights(args.weights), args.engine)
     if args.protocol == "full" or args.markdown:
         from unet.release.ship import evaluate_full
@@ -150,6 +152,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--data", help="folder with the patients; default: the one the app would find")
     command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
     command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
+    command.add_argument("--open-test", action="store_true", help="score test patients; a release does so by itself")
     command.add_argument("--json", type=_new_file, metavar="OUT", help="write the scores here")
     command.add_argument("--protocol", choices=["short", "full"], default="short", help="full: all that is published")
     command.add_argument("--markdown", type=_new_file, metavar="OUT.md", help="write the full protocol as a page")

@@ -13,7 +13,7 @@ import numpy as np
 
 from unet.data.patients import Patient, load_volume
 from unet.data.slice_files import DataError
-from unet.data.splits import published_splits
+from unet.data.splits import published_splits, split_of
 from unet.data.volume import Volume
 from unet.inference.segmenter import Segmenter
 from unet.metrics import bootstrap_interval, largest_component, volume_dice
@@ -127,6 +127,19 @@ def table(result: dict) -> str:
             f"95 % interval of the mean, {name.replace('_', ' ')}: {cell(low).strip()} to {cell(high).strip()}"
         )
     return "\n".join(lines)
+
+
+def keep_test_closed(patients: list[Patient]) -> None:
+    """Refuse the test patients: whoever looks at their score while choosing has no test left.
+
+    Raises:
+        DataError: one of them is in the list.
+    """
+    if opened := [patient for patient in patients if split_of(patient.patient_id) == "test"]:
+        raise DataError(
+            f"{len(opened)} of these {len(patients)} patients are test patients. They are opened at a release, which "
+            "counts it, and not to choose by. Choose others with --split or --patients, or add --open-test."
+        )
 
 
 def choose_patients(patients: list[Patient], patients_file: Path | None, split: str | None) -> list[Patient]:

@@ -104,6 +104,11 @@ def _made_by(report: dict) -> str:
     return ", ".join(words) + ".\n\n" if words else ""
 
 
+def _openings(times: int) -> str:
+    """How often the test patients were scored, in words; empty where nobody has counted."""
+    return f"opened {'once' if times == 1 else f'{times} times'} under this name, at releases" if times else ""
+
+
 def _facts(weights, config: dict) -> list[list[str]]:
     """What the card's first table says; what is not known has no line."""
     origin, tuning, int8 = config.get("origin", {}), config.get("tuning"), config.get("int8", {})
@@ -140,6 +145,7 @@ def _facts(weights, config: dict) -> list[list[str]]:
             f"`{origin['command']}`, commit {origin.get('commit', 'unknown')}" if "command" in origin else "",
         ],
         ["ran", ", ".join(processors)],
+        ["test patients", _openings(config.get("test_openings", 0))],
         ["chosen", f"epoch {config['epoch']}, the best on validation" if "epoch" in config else ""],
         [
             "8-bit",

@@ -113,7 +113,7 @@ def release(
 ) -> None:
     """Ship a run's best weights: copy them, tune, evaluate the splits by the full protocol, write the card.
 
-    The test patients are scored last, when nothing is left to choose.
+    The test patients are scored last, when nothing is left to choose; config.json counts how often.
 
     Args:
         run_folder: None to tune and evaluate anew what is in `weights/` already.
@@ -137,21 +137,44 @@ def release(
             patients = list_patients(DEMO_FOLDER)[0]
         else:
             patients = evaluation.choose_patients(list_patients(find_data_root(data))[0], None, split)
+        if split == "test":
+            _count_opening(folder)
         evaluate_full(segmenter, patients, split, folder / results.SPLITS[split], None, commit)
     write_card(weights_name, run_folder, notes)
 
 
+def _openings(folder: Path) -> int:
+    """Return how often the test patients were scored with weights of this folder, earlier ones included."""
+    config = folder / "config.json"
+    known = json.loads(config.read_text()) if config.exists() else {}
+    return known.get("test_openings", int((folder / results.SPLITS["test"]).exists()))
+
+
+def _count_opening(folder: Path) -> None:
+    """Count before the score is seen: an evaluation that is cut off has been looked at, too."""
+    config = folder / "config.json"
+    write_json(config, {**json.loads(config.read_text()), "test_openings": _openings(folder) + 1})
+
+
 def _copy_run(run_folder: Path, weights_name: str) -> None:
-    """Lay the best weights of a run and its curve into `weights/`; what belonged to others before goes."""
+    """Lay the best weights of a run and its curve into `weights/`; what belonged to others before goes.
+
+    How often the test patients were opened stays: the next network of a name is chosen by people who saw the last.
+    """
     best = find_weights((run_folder / "best").resolve())
     folder = weights_folder(weights_name)
     folder.mkdir(parents=True, exist_ok=True)
+    openings = _openings(folder)
     for name in (*results.SPLITS.values(), f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
         (folder / name).unlink(missing_ok=True)
     sources = [best.path, best.path.with_name("config.json"), run_folder / "metrics.csv", run_folder / "curve.png"]
     for source in sources:
         if source.exists():
             shutil.copyfile(source, folder / source.name)
+    if openings:
+        write_json(
+            folder / "config.json", json.loads((folder / "config.json").read_text()) | {"test_openings": openings}
+        )
 
 
 def _with_progress(steps, patients: list[Patient]):
