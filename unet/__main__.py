@@ -25,6 +25,12 @@ from unet.weights.network import DEFAULT_WEIGHTS, find_weights
 def evaluate(args: argparse.Namespace) -> None:
     from unet.evaluation import evaluate as evaluation
 
+    if args.out_of_fold:
+        from unet.release.ship import evaluate_out_of_fold
+
+        runs = args.out_of_fold.expanduser().resolve()
+        evaluate_out_of_fold(runs, args.weights, args.data, args.engine, args.json, args.markdown, args.keep)
+        return
     patients, problems = list_patients(find_data_root(args.data))
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -152,6 +158,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     command.add_argument("--data", help="folder with the patients; default: the one the app would find")
     command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
     command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
+    command.add_argument(
+        "--out-of-fold",
+        type=Path,
+        metavar="RUNS",
+        help="full protocol of a cross-validation: every patient by the network that has not seen it, by the threshold "
+        "and post-processing of --weights",
+    )
+    command.add_argument(
+        "--keep-probabilities", dest="keep", action="store_true", help="… and keep them in the runs, as uint8"
+    )
     command.add_argument("--open-test", action="store_true", help="score test patients; a release does so by itself")
     command.add_argument("--json", type=_new_file, metavar="OUT", help="write the scores here")
     command.add_argument("--protocol", choices=["short", "full"], default="short", help="full: all that is published")

@@ -138,13 +138,17 @@ def hausdorff_95(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float
     return float(max(np.percentile(np.concatenate(way), 95) for way in (there, back)))
 
 
-def bootstrap_interval(values: np.ndarray, level: float = 0.95, draws: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(
+    values: np.ndarray, level: float = 0.95, draws: int = 10_000, group: int | None = None
+) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean over patients; the same values give the same interval.
 
     Args:
         values: (patients,), one score each; nan is left out.
         level: coverage, in (0, 1).
         draws: resamples.
+        group: patients in a resample; None takes as many as there are. A smaller group gives the interval in which
+            the mean of so many new patients of this kind is to be expected.
 
     Source: Efron (1979), doi:10.1214/aos/1176344552.
 
@@ -156,6 +160,6 @@ def bootstrap_interval(values: np.ndarray, level: float = 0.95, draws: int = 10_
     if not len(values):
         return float("nan"), float("nan")
     rng = np.random.default_rng(0)
-    means = rng.choice(values, (draws, len(values))).mean(axis=1)
+    means = rng.choice(values, (draws, group or len(values))).mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

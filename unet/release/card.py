@@ -23,7 +23,12 @@ ATTRIBUTION = (
     "Mazurowski et al., Journal of Neuro-Oncology 133 (2017). The images are from TCGA-LGG on The Cancer Imaging "
     "Archive."
 )
-_TITLES = {"validation": "Validation", "test": "Test: the peer's ten", "phantoms": "Phantoms (synthetic, no person)"}
+_TITLES = {
+    "out-of-fold": "Out of fold: this recipe on every training and validation patient",
+    "validation": "Validation",
+    "test": "Test: the peer's ten",
+    "phantoms": "Phantoms (synthetic, no person)",
+}
 
 
 def complete_config(config: dict, run_folder: Path | None, notes: list[str]) -> dict:
@@ -73,7 +78,9 @@ def card(folder: Path) -> str:
     config = json.loads((folder / "config.json").read_text())
     arrays, _ = load_arrays(weights.path)
     parameters = sum(array.size for array in arrays.values())
-    found = results.shipped_reports(folder)
+    found, out_of_fold = results.shipped_reports(folder), results.out_of_fold_report(folder)
+    if out_of_fold:
+        found = {"out-of-fold": out_of_fold, **found}
     sections = [
         f"# {weights.name}",
         f"The Attention U-Net of `unet/model.py` with {weights.filters} filters, {parameters:,} parameters, trained to "

@@ -8,6 +8,7 @@ runs all of it; `tune`, `evaluate` and `card` are its parts.
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from unet.evaluation import evaluate as evaluation
 from unet.evaluation import protocol
 from unet.inference.segmenter import Segmenter
 from unet.release import card as cards
-from unet.release import tuning
+from unet.release import out_of_fold, tuning
 from unet.reports import markdown, results
 from unet.training.run_folder import code_version, command_line, write_json
 from unet.weights.arrays import WeightsError
@@ -42,19 +43,67 @@ def evaluate_full(
         DataError: a patient cannot be scored.
     """
     records, _ = read_clinical_table(patients[0].folder.parent / "data.csv")
-    measurements = []
-    for measurement in _with_progress(protocol.evaluate_full(segmenter, patients, records), patients):
-        measurements.append(measurement)
-        print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
-        for problem in measurement.problems:
-            print(problem, file=sys.stderr)
-    made_by = {
-        "split": split,
+    measurements = _collect(protocol.evaluate_full(segmenter, patients, records), patients)
+    made_by = {"split": split, **_origin(commit)}
+    report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
+    return _publish(report, json_file, page_file)
+
+
+def evaluate_out_of_fold(
+    runs: Path,
+    rule_name: str,
+    data: str | None,
+    engine: str,
+    json_file: Path | None,
+    page_file: Path | None,
+    keep: bool,
+) -> dict:
+    """Score every patient of the folds by the network that has not seen it; print, write and return the report.
+
+    Args:
+        runs: folder of `python -m unet cross-validate`.
+        rule_name: weights whose threshold and post-processing apply.
+        keep: keep each patient's probabilities in its fold's run folder.
+
+    Raises:
+        DataError, TrainingError, WeightsError: patients, runs or weights that cannot be used.
+    """
+    networks, rule = out_of_fold.fold_networks(runs), find_weights(rule_name)
+    groups = out_of_fold.patients_of_folds(list_patients(find_data_root(data))[0])
+    weights = out_of_fold.combined_weights(networks, f"{runs.name}, out of fold", rule)
+    measurements, engines = [], set()
+    for network, patients in zip(networks, groups, strict=True):
+        segmenter = Segmenter(out_of_fold.with_rule(network.weights, rule), engine)
+        engines.add(segmenter.engine_name)
+        measurements += _collect(out_of_fold.measure(segmenter, network, patients, keep), patients)
+    about = {"rule_of": rule.name, "folds": [network.about() for network in networks]}
+    made_by = {"split": "out of fold", "out_of_fold": about, **_origin()}
+    report = protocol.full_report(measurements, weights, ", ".join(sorted(engines)), made_by)
+    return _publish(report, json_file, page_file)
+
+
+def _origin(commit: str | None = None) -> dict:
+    """What a report says of the command that made it."""
+    return {
         "command": command_line("python -m unet"),
         "commit": commit or code_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    report = protocol.full_report(measurements, segmenter.weights, segmenter.engine_name, made_by)
+
+
+def _collect(steps: Iterator[protocol.Measurement | None], patients: list[Patient]) -> list[protocol.Measurement]:
+    """Return all measurements, printing each patient's as it is made."""
+    measurements = []
+    for measurement in _with_progress(steps, patients):
+        measurements.append(measurement)
+        print(f"{measurement.patient_id}  {measurement.dice['published']:.4f}", file=sys.stderr)
+        for problem in measurement.problems:
+            print(problem, file=sys.stderr)
+    return measurements
+
+
+def _publish(report: dict, json_file: Path | None, page_file: Path | None) -> dict:
+    """Print a report, write it where asked, and return it."""
     page = markdown.evaluation(report)
     print(page)
     if json_file:
@@ -165,7 +214,7 @@ def _copy_run(run_folder: Path, weights_name: str) -> None:
     folder = weights_folder(weights_name)
     folder.mkdir(parents=True, exist_ok=True)
     openings = _openings(folder)
-    for name in (*results.SPLITS.values(), f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
+    for name in (*results.SPLITS.values(), results.OUT_OF_FOLD, f"{INT8_NAME}.xml", f"{INT8_NAME}.bin"):
         (folder / name).unlink(missing_ok=True)
     sources = [best.path, best.path.with_name("config.json"), run_folder / "metrics.csv", run_folder / "curve.png"]
     for source in sources:

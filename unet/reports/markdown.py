@@ -33,7 +33,7 @@ def scores(report: dict) -> str:
         lines.append([ROWS[row], _number(s["mean"]), _number(s["median"]), _interval(s["ci95"])])
     count = sum(dice is not None for dice in results.dice_of(report, rows[0]).values())
     parts = [
-        f"{count} patients.",
+        f"{count} patients.{_out_of_fold(report)}",
         table(["volume Dice", "mean", "median", "95 % interval"], lines),
         _peer(report),
         "The five worst: "
@@ -52,6 +52,18 @@ def scores(report: dict) -> str:
             _groups(report),
         ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _out_of_fold(report: dict) -> str:
+    """What a report of cross-validation says beyond its table."""
+    if "out_of_fold" not in report.get("protocol", {}):
+        return ""
+    row = results.headline_row(report)
+    return (
+        " Each is scored by the network of five that was not trained on it, at the end of its training. "
+        f"{results.dice_below(report, row)} patients are below 0.5. The mean of {results.NEW_GROUP} new patients of "
+        f"this kind is to be expected in {_interval(results.interval_of_new_group(report, row))} (95 %, bootstrap)."
+    )
 
 
 def _peer(report: dict) -> str:

@@ -22,6 +22,8 @@ PEER = {
 }
 EXPERTS = 0.84  # Dice between expert readers on this kind of lesion, as the data set's authors cite it
 SIZES = ((0, 10_000, "small"), (10_000, 30_000, "medium"), (30_000, np.inf, "large"))  # thirds of the training patients
+NEW_GROUP = 12  # patients that somebody else may try the network on
+OUT_OF_FOLD = "out-of-fold.json"  # beside the weights whose recipe it measures
 SPLITS = {"validation": "validation.json", "test": "test.json", "phantoms": "phantoms.json"}
 
 Row = dict[str, object]
@@ -45,6 +47,11 @@ def read_report(path: Path) -> dict:
 def shipped_reports(folder: Path) -> dict[str, dict]:
     """Return the reports beside a set of weights by split; those that are not there are left out."""
     return {split: read_report(folder / name) for split, name in SPLITS.items() if (folder / name).exists()}
+
+
+def out_of_fold_report(folder: Path) -> dict | None:
+    """Return the report on networks of the same recipe that had not seen their patients, or None."""
+    return read_report(folder / OUT_OF_FOLD) if (folder / OUT_OF_FOLD).exists() else None
 
 
 def to_json(report: dict) -> str:
@@ -78,6 +85,17 @@ def dice_of(report: dict, row: str) -> dict[str, float | None]:
     if not is_full(report):
         return {patient_id: scores.get(row) for patient_id, scores in report["patients"].items()}
     return {patient_id: numbers["dice"][row] for patient_id, numbers in report["protocol"]["patients"].items()}
+
+
+def dice_below(report: dict, row: str, limit: float = 0.5) -> int:
+    """Return how many patients have a lower volume Dice."""
+    return sum(dice is not None and dice < limit for dice in dice_of(report, row).values())
+
+
+def interval_of_new_group(report: dict, row: str, count: int = NEW_GROUP) -> list[float | None]:
+    """Return the 95 % interval in which the mean of so many new patients of the same kind is to be expected."""
+    known = [dice for dice in dice_of(report, row).values() if dice is not None]
+    return [rounded(bound) for bound in bootstrap_interval(np.array(known), group=count)]
 
 
 def by_patient(report: dict, row: str) -> list[Row]:
