@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from unet.data.patients import DEMO_FOLDER
+from unet.paths import DEMO_FOLDER
 from views.explore.finder import pick_patient, show_badges
 from views.shared import page
 from views.shared.download import offer_download

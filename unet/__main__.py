@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 
 from unet.commands.predict import parse_formats
-from unet.data.patients import PROJECT_FOLDER, find_data_root, list_patients
+from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits
 from unet.export.formats import FORMAT_NAMES
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter, quick_precision
 from unet.jobs.runners import RunnerError
+from unet.paths import PROJECT_FOLDER
 from unet.scans.scan import IngestError
 from unet.training.run_folder import TrainingError
 from unet.weights.arrays import WeightsError

@@ -19,10 +19,11 @@ import numpy as np
 
 from unet.benchmark.engines import LOADERS, OPENVINO_FILE, in_own_process, seconds, write_networks
 from unet.benchmark.network import SEED, convolution_flop, synthetic_network, synthetic_slice
-from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.data.patients import list_patients, load_volume
 from unet.inference.engines import OpenVinoEngine
 from unet.inference.folding import fold_steps_up
 from unet.inference.segmenter import Segmenter
+from unet.paths import DEMO_FOLDER
 from unet.speed import available_cores
 from unet.weights.network import Weights, find_weights, shipped_names
 

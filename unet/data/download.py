@@ -23,8 +23,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unet.data.patients import PROJECT_FOLDER, find_data_root, list_patients
+from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
+from unet.paths import CODE_FOLDER, PROJECT_FOLDER
 
 HANDLE = "mateuszbuda/lgg-mri-segmentation"
 PAGE = f"https://www.kaggle.com/datasets/{HANDLE}"
@@ -138,7 +139,7 @@ def is_broken_archive(error: Exception) -> bool:
 
 def _download(cache: Path, folder: Path, progress: Callable[[float, str], None]) -> Path:
     """Run `_fetch` in its own process, report how its files grow, and return the folder of patients."""
-    environment = {**os.environ, "KAGGLEHUB_CACHE": str(cache), "PYTHONPATH": str(PROJECT_FOLDER)}
+    environment = {**os.environ, "KAGGLEHUB_CACHE": str(cache), "PYTHONPATH": str(CODE_FOLDER)}
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-m", "unet.data.download"]
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)

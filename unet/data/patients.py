@@ -21,9 +21,7 @@ import numpy as np
 
 from unet.data.slice_files import DataError, binary_mask, read_tiff
 from unet.data.volume import Volume, copies_of_flair
-
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
-DEMO_FOLDER = PROJECT_FOLDER / "demo" / "kaggle_3m"
+from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 
 
 @dataclass(frozen=True)

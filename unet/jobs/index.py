@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unet.data.patients import PROJECT_FOLDER
 from unet.jobs.request import JobError
 from unet.jobs.runners import oom_kills, runner_of
+from unet.paths import PROJECT_FOLDER
 from unet.training.run_folder import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED, RunFolder
 
 INTERRUPTED, STARTING, QUEUED = "interrupted", "starting", "queued"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from unet.data.patients import PROJECT_FOLDER
+from unet.paths import PROJECT_FOLDER
 from unet.training.config import TrainingConfig, augmentation_without
 
 ESTIMATE_SECONDS = 180

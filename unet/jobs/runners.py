@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from unet.data.patients import PROJECT_FOLDER
+from unet.paths import PROJECT_FOLDER
 
 COMMAND = (sys.executable, str(PROJECT_FOLDER / "train.py"))
 RAY_PORT = 8265  # of Ray's dashboard, which takes jobs

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from unet.data.clinical import read_clinical_table
-from unet.data.patients import DEMO_FOLDER, Patient, find_data_root, list_patients
+from unet.data.patients import Patient, find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.evaluation import evaluate as evaluation
 from unet.evaluation import protocol
 from unet.inference.segmenter import Segmenter
+from unet.paths import DEMO_FOLDER
 from unet.release import card as cards
 from unet.release import out_of_fold, tuning
 from unet.reports import markdown, results

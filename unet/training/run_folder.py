@@ -33,8 +33,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import PROJECT_FOLDER
 from unet.data.slice_files import DataError
+from unet.paths import PROJECT_FOLDER
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
 from unet.weights.arrays import WeightsError, file_sha256, half_precision, load_arrays, save_arrays

@@ -5,11 +5,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from unet.data.patients import PROJECT_FOLDER
+from unet.paths import WEIGHTS_FOLDER
 from unet.postprocessing import PLAIN, PostProcessing, read_post_processing
 from unet.weights.arrays import WeightsError, file_sha256
 
-WEIGHTS_FOLDER = PROJECT_FOLDER / "weights"
 DEFAULT_WEIGHTS = "attention-unet-32"
 INT8_NAME = "int8"
 

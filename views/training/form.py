@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from unet.data.patients import DEMO_FOLDER, PROJECT_FOLDER
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue
 from unet.jobs.request import JobError, Limits, Request, estimate
+from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 from unet.training.augmentation import NO_AUGMENTATION
 from views.training.presets import PRESETS
 from views.training.settings import recall_settings, show_settings, take_preset
