@@ -2,7 +2,7 @@
 
 The app's engine, OpenVINO, and what people would otherwise use: Keras, a plain PyTorch port that takes the Keras
 weights layer by layer, and ONNX Runtime on that port exported. Those beyond Keras and OpenVINO are extra requirements
-(requirements-benchmark.txt); the app uses none of them.
+(the extra `benchmark`); the app uses none of them.
 
 One network a file, so that new processes can load them: memory is that of a process with one engine in it.
 """
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from unet.data.patients import PROJECT_FOLDER
 from unet.inference.engines import OpenVinoEngine, export_openvino, output_names
+from unet.paths import CODE_FOLDER
 
 KERAS_FILE, OPENVINO_FILE, INT8_FILE = "model.keras", "model.xml", "int8.xml"
 PYTORCH_FILE, ONNX_FILE = "model.pt", "model.onnx"
@@ -160,7 +160,7 @@ def in_own_process(figures: str, folder: Path, *arguments):
         subprocess.CalledProcessError: the process failed.
     """
     command = [sys.executable, "-m", "unet.benchmark.engines", figures, str(folder), *map(str, arguments)]
-    done = subprocess.run(command, cwd=PROJECT_FOLDER, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=CODE_FOLDER, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
