@@ -461,7 +461,7 @@ def _pixel_bearing(folder: Path) -> list[Path]:
 def test_the_files_that_pydicom_ships_are_read_or_refused_in_words():
     data = importlib.util.find_spec("data_store")
     if data is None:
-        pytest.skip("pydicom-data is not installed: pip install -r requirements-dev.txt")
+        pytest.skip("pydicom-data is not installed: pip install -e .[dev]")
     folders = Path(pydicom.__file__).parent / "data" / "test_files", Path(data.origin).parent / "data"
     paths = [path for folder in folders for path in _pixel_bearing(folder)]
     read = 0

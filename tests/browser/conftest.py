@@ -17,7 +17,7 @@ def app_address():
 
 @pytest.fixture(scope="session")
 def browser():
-    pytest.importorskip("playwright", reason="Playwright is not installed: pip install -r requirements-dev.txt")
+    pytest.importorskip("playwright", reason="Playwright is not installed: pip install -e .[dev]")
     try:
         with running_browser() as chromium:
             yield chromium

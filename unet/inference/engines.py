@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from unet.data.patients import PROJECT_FOLDER
 from unet.inference.folding import fold_steps_up
+from unet.paths import CODE_FOLDER
 from unet.weights.arrays import assign_arrays, load_arrays
 from unet.weights.network import Weights
 
@@ -115,7 +116,12 @@ def output_names() -> list[str]:
 
 
 def load_keras_model(weights: Weights):
-    """Return the Keras model with its trained weights, in float32; imports TensorFlow."""
+    """Return the Keras model with its trained weights, in float32; imports TensorFlow.
+
+    Raises:
+        InferenceError: TensorFlow is not installed.
+    """
+    _require_tensorflow()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from unet.model import ARCHITECTURES, built_in
 
@@ -124,6 +130,15 @@ def load_keras_model(weights: Weights):
     arrays, _ = load_arrays(weights.path)
     assign_arrays(model.variables, arrays)
     return model
+
+
+def _require_tensorflow() -> None:
+    """Raise where TensorFlow is not installed: the shipped 8-bit network runs without it."""
+    if not all(find_spec(name) for name in ("tensorflow", "keras")):
+        raise InferenceError(
+            "the network in float is built with TensorFlow, which is not installed: "
+            "pip install 'brain-mri-attention-unet[train]'"
+        )
 
 
 def cache_folder() -> Path:
@@ -159,7 +174,7 @@ def openvino_model(weights: Weights) -> Path:
 
     Raises:
         ImportError: OpenVINO is not installed.
-        InferenceError: the conversion failed; the message ends with its last words.
+        InferenceError: TensorFlow is not installed, or the conversion failed; the message ends with its last words.
     """
     import openvino  # noqa: F401  fail before converting
 
@@ -167,12 +182,13 @@ def openvino_model(weights: Weights) -> Path:
     model_path = folder / "model.xml"
     if model_path.exists():
         return model_path
+    _require_tensorflow()
     folder.parent.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         arguments = str(weights.path.parent), str(workplace / "model.xml")
         command = [sys.executable, "-m", "unet.inference.engines", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)}
+        environment = {**os.environ, "PYTHONPATH": str(CODE_FOLDER)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise InferenceError(f"{weights.name} could not be converted for OpenVINO: {done.stderr[-500:]}")

@@ -4,7 +4,7 @@ NNCF measures the range of every activation on slices of training patients, roun
 and the mean volume Dice of the validation patients is compared before and after. Where the loss is above what is
 allowed NNCF takes layers back to float, worst first; what still loses too much is not written.
 
-    python -m unet quantise --data DIR --weights NAME       (needs requirements-benchmark.txt)
+    python -m unet quantise --data DIR --weights NAME       (needs the extra `benchmark`)
 """
 
 import json
