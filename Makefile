@@ -1,30 +1,74 @@
-# Two commands: `make app` starts the app, `make test` runs the tests. Both set everything up first.
+# `make app` starts the app, `make test` runs the tests; both set everything up first. CI calls the other targets too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# versions with hashes that the tests ran with; `make LOCKED=no …` takes the newest that pyproject.toml allows
+LOCKED ?= yes
 # half of the time the tests wait for a browser or a process; a file's tests share what they prepare
 TWO_AT_A_TIME := -n 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: app test lint clean
+.PHONY: app test quick lint types imports javascript audit lock wheel clean
 
 app: $(VENV)/app.stamp
 	$(BIN)/streamlit run streamlit_app.py
 
-test: $(VENV)/test.stamp
+test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
-lint: $(VENV)/test.stamp
+# the tests that take seconds, for each commit
+quick: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m quick
+
+lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-$(VENV)/app.stamp: requirements.txt
+types: $(VENV)/dev.stamp
+	$(BIN)/pyright
+
+# which package may import which: see [tool.importlinter] in pyproject.toml
+imports: $(VENV)/dev.stamp
+	$(BIN)/lint-imports
+
+# known holes in the locked versions; asks a public database
+audit: $(VENV)/dev.stamp
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install -q pip-audit
+	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
+	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock
+
+# the newest versions that pyproject.toml allows, for every system and Python; what is locked stays: delete it before
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+lock: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/$(LOCK) --extra app -o requirements.lock
+	$(BIN)/$(LOCK) --extra dev -c requirements.lock -o requirements-dev.lock
+
+wheel: $(VENV)/dev.stamp
+	$(BIN)/hatchling build -t wheel
+
+$(VENV)/python.stamp:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -r requirements.txt
 	touch $@
 
-$(VENV)/test.stamp: $(VENV)/app.stamp requirements-dev.txt
-	$(BIN)/python -m pip install -q -r requirements-dev.txt
+$(VENV)/app.stamp: $(VENV)/python.stamp pyproject.toml requirements.lock
+ifeq ($(LOCKED),yes)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+else
+	$(BIN)/python -m pip install -q -e .[app]
+endif
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml requirements-dev.lock
+ifeq ($(LOCKED),yes)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+else
+	$(BIN)/python -m pip install -q -e .[dev]
+endif
 	touch $@
 
 clean:
