@@ -17,7 +17,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}  # where the 
 # groups that code may import from; within `unet` an import of an optional group is inside a function or a module
 # that only training loads
 GROUPS = {
-    "unet": ("train", "benchmark", "ray"),
+    "unet": ("train", "gpu", "benchmark", "ray"),
     "train.py": ("train",),
     "streamlit_app.py": ("app",),
     "pages": ("app",),

@@ -14,9 +14,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from unet.data.patients import PROJECT_FOLDER
 from unet.jobs.index import read_run
 from unet.jobs.runners import COMMAND, RayRunner
+from unet.paths import PROJECT_FOLDER
 from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
 
 WAIT_SECONDS = 1.0
