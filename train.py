@@ -19,7 +19,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-from unet.data.folds import fold_patients
+from unet.data.folds import all_fold_patients, fold_patients
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.jobs import queue
@@ -38,7 +38,7 @@ from unet.training.sampling import load_examples, overfit_subset, split_patients
 from unet.weights.arrays import WeightsError, load_arrays
 from unet.weights.network import find_weights
 
-EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold
+EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold, --all-patients
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -47,6 +47,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--data", help="folder with the patients; default: the one the app would find")
     data.add_argument("--training-patients", type=int, metavar="N", help="learn from so many; default: all")
     data.add_argument("--validation-patients", type=int, metavar="N", help="judge by so many; default: all")
+    data.add_argument(
+        "--all-patients", action="store_true", help="train on all patients of the five folds, for a release"
+    )
     data.add_argument("--fold", type=int, metavar="K", help="validate on fold K of five (0 to 4), train on the others")
     data.add_argument("--overfit", type=int, metavar="N", help="check: learn N slices by heart, Dice above 0.95")
     data.add_argument("--overfit-patient", metavar="ID", help="learn one patient by heart")
@@ -100,6 +103,7 @@ def make_config(args: argparse.Namespace) -> TrainingConfig:
         epochs=args.epochs,
         minutes=args.minutes,
         fold=args.fold,
+        all_patients=args.all_patients,
         batch_size=args.batch_size,
         learning_rate=usual_learning_rate(filters) if args.learning_rate is None else args.learning_rate,
         weight_decay=args.weight_decay,
@@ -125,10 +129,13 @@ def choose_patients(args: argparse.Namespace) -> tuple[list, list]:
     for problem in problems:
         print(problem, file=sys.stderr)
     by_id = {patient.patient_id: patient for patient in patients}
-    if args.fold is not None and not args.resume:
+    if (args.fold is not None or args.all_patients) and not args.resume:
+        mode = "--all-patients" if args.all_patients else "--fold"
         if chosen := [name for name in EXCLUSIVE if getattr(args, name) is not None]:
-            raise ValueError(f"--fold and --{chosen[0].replace('_', '-')} both choose patients; leave one out")
-        return fold_patients(patients, args.fold)
+            raise ValueError(f"{mode} and --{chosen[0].replace('_', '-')} both choose patients; leave one out")
+        if args.all_patients and args.fold is not None:
+            raise ValueError("--fold leaves a fifth of the patients out and --all-patients none; leave one out")
+        return all_fold_patients(patients) if args.all_patients else fold_patients(patients, args.fold)
     if args.resume:
         spec = RunFolder(args.run_dir).read_spec()
         wanted = spec["training_patients"], spec["validation_patients"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import train as command_line
-from unet.data.folds import FOLDS, check_fold, fold_patients, make_folds, published_folds
+from unet.data.folds import FOLDS, all_fold_patients, check_fold, fold_patients, make_folds, published_folds
 from unet.data.patients import Patient
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits
@@ -129,3 +129,15 @@ def test_command_line_trains_on_the_other_four_folds(tmp_path, write_tiny_patien
     assert (given["config"].fold, given["config"].slices) == (3, 8)
     assert command_line.main([*words, "--training-patients", "2"]) == 1
     assert "--fold and --training-patients both choose patients; leave one out" in capsys.readouterr().err
+
+
+def test_a_release_trains_on_all_five_folds_and_no_test_patient():
+    training, validation = all_fold_patients(EVERYONE)
+    assert len(training) == 88 and len(validation) == 11
+    assert not {p.patient_id for p in training} & set(published_splits()["test"])
+
+
+def test_a_fold_may_not_choose_among_its_epochs():
+    assert TrainingConfig(epochs=1, fold=0).keeps_last
+    assert TrainingConfig(epochs=1, all_patients=True).keeps_last
+    assert not TrainingConfig(epochs=1).keeps_last

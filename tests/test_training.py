@@ -298,7 +298,7 @@ def short_and_exact():
     """float32, in which the same steps give the same bits, and fewer batches for batch normalisation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "mixed_precision_policy", lambda: "float32")
-        patch.setattr(training, "NORM_BATCHES", 6)
+        patch.setattr(training, "NORM_SLICES", 48)
         yield
 
 

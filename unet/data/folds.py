@@ -19,7 +19,7 @@ import numpy as np
 from unet.data.clinical import institution
 from unet.data.patients import Patient, find_data_root, list_patients, load_volume
 from unet.data.slice_files import DataError
-from unet.data.splits import published_splits
+from unet.data.splits import published_splits, split_of
 
 FOLDS = 5
 SEED = 2026
@@ -71,6 +71,20 @@ def check_number(fold: int) -> None:
     """
     if fold not in range(FOLDS):
         raise DataError(f"fold {fold}: expected a number from 0 to {FOLDS - 1}")
+
+
+def all_fold_patients(patients: list[Patient]) -> tuple[list[Patient], list[Patient]]:
+    """Return the patients of all folds, to train on, and the published validation patients, whom a curve shows.
+
+    Raises:
+        DataError: the folder has none of them.
+    """
+    ordered = sorted(patients, key=lambda patient: patient.patient_id)
+    training = [p for p in ordered if fold_of(p.patient_id) is not None]
+    validation = [p for p in training if split_of(p.patient_id) == "validation"]
+    if not validation:
+        raise DataError("training on all patients needs the data set; this folder has no validation patient of it")
+    return training, validation
 
 
 def check_fold(fold: int, training: list[str], validation: list[str]) -> None:

@@ -35,6 +35,7 @@ class TrainingConfig:
         architecture: one of `ARCHITECTURES`.
         from_weights: name of shipped weights or id of a run to start from; None starts from scratch.
         fold: of cross-validation (`unet.data.folds`), the one that validates; None trains on the published split.
+        all_patients: train on all five folds; whom the curve shows has been trained on too.
     """
 
     filters: int = 32
@@ -53,6 +54,7 @@ class TrainingConfig:
     from_weights: str | None = None
     slices: int | None = None
     fold: int | None = None
+    all_patients: bool = False
 
     def __post_init__(self):
         lengths = {"slices": self.slices, "epochs": self.epochs, "minutes": self.minutes}
@@ -71,6 +73,14 @@ class TrainingConfig:
                 f"batch size {self.batch_size}, learning rate {self.learning_rate}, filters {self.filters}, "
                 f"weight decay {self.weight_decay}; the first three must be above 0, the last not below"
             )
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last weights are kept, not those that validate best.
+
+        A fold is scored on the patients that validate it, so they must not choose among its epochs.
+        """
+        return self.fold is not None or self.all_patients
 
     def learning_rate_at(self, progress: float) -> float:
         """Return the learning rate at a share of the run in [0, 1]."""

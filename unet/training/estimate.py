@@ -48,7 +48,9 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
         started = time.monotonic()
         learner.predict(many)
         forward = (time.monotonic() - started) / VALIDATION_SLICES  # of one slice
-        epoch_seconds.append(steps * step + (norm_batches(steps) * config.batch_size + judged) * forward)
+        epoch_seconds.append(
+            steps * step + (norm_batches(steps, config.batch_size) * config.batch_size + judged) * forward
+        )
     preparing = time.monotonic() - began
     mean = float(np.mean(epoch_seconds))  # each size has an equal part of the run
     # whichever is over first ends the run, slices and minutes also within an epoch

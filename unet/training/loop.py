@@ -26,7 +26,7 @@ from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
 from unet.training.sampling import Example, SliceSampler
 from unet.weights.arrays import half_precision, load_arrays, save_arrays
 
-NORM_BATCHES = 200  # at most, for the average's batch-norm statistics: over 40 a score varies by 0.0016
+NORM_SLICES = 1600  # at most, for the average's batch-norm statistics: over 320 a score varies by 0.0016
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
 VALIDATION_SLICES = 16  # slices predicted at once
 HEARTBEAT_SECONDS = 1.0
@@ -77,7 +77,7 @@ def train(
             nothing to resume, other patients than before; `TrainingStopped` when someone asked for it.
         DataError: patients that do not fit the fold of the settings.
     """
-    _check(training, validation, allow_overlap, config.fold)
+    _check(training, validation, allow_overlap or config.all_patients, config.fold)
     folder = RunFolder(run_folder)
     folder.check_start(resume)
     if resume:
@@ -100,15 +100,15 @@ def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, st
     return Learner(config, strategy or tf.distribute.get_strategy(), start)
 
 
-def norm_batches(steps: int) -> int:
+def norm_batches(steps: int, batch_size: int = 8) -> int:
     """Return how many batches measure batch-norm statistics after an epoch of so many steps.
 
     As many, up to 40; in longer epochs half as many, which costs a seventh of the time.
 
-    >>> norm_batches(8), norm_batches(60), norm_batches(425)
-    (8, 40, 200)
+    >>> norm_batches(8), norm_batches(60), norm_batches(425), norm_batches(425, batch_size=16)
+    (8, 40, 200, 100)
     """
-    return min(NORM_BATCHES, max(6, min(steps, 40), steps // 2))
+    return min(max(6, NORM_SLICES // batch_size), max(6, min(steps, 40), steps // 2))
 
 
 def patient_ids(examples: list[Example]) -> list[str]:
@@ -239,9 +239,9 @@ class _Run:
             self._events.add(row)
         predictions = predict_slices(self.validation, self.learner.predict, size, self.context)
         self.folder.previews.write_epoch(self.progress.epoch, predictions, size)
-        if mean > self.progress.best:
-            self.progress.best = mean
+        if mean > self.progress.best or self.config.keeps_last:
             self._save_best(size, mean)
+        self.progress.best = max(mean, self.progress.best)
         save_arrays(self.folder.checkpoint, self.learner.arrays(), asdict(self.progress))
         self._log(
             f"epoch {row['epoch']:3d}  {size}²  loss {row['loss']}  validation volume Dice {mean:.4f} "
@@ -257,7 +257,7 @@ class _Run:
 
     def _norm_batches(self, size: int) -> Iterator[np.ndarray]:
         # other steps than the training ones, the same after each epoch and each resume
-        for number in range(norm_batches(self.steps)):
+        for number in range(norm_batches(self.steps, self.config.batch_size)):
             self._heartbeat("judging")
             yield self.sampler.batch(2**40 + number, size)[0]
 
