@@ -2,7 +2,11 @@
 
 from unet.weights.network import DEFAULT_WEIGHTS
 
-ARCHITECTURE_NAMES = {"attention-unet": "Attention U-Net", "unet": "U-Net without attention"}
+ARCHITECTURE_NAMES = {
+    "attention-unet": "Attention U-Net",
+    "unet": "U-Net without attention",
+    "attention-unet-context": "Attention U-Net with the neighbouring slices",
+}
 LOSS_LABELS = {
     "bce-dice": "Cross-entropy + Dice",
     "bce-both-dice": "Cross-entropy + Dice, of the batch and slice by slice",
