@@ -17,7 +17,7 @@ test: $(VENV)/dev.stamp
 
 # the tests that take seconds, for each commit
 quick: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest -m quick
+	$(BIN)/python -m pytest -m quick tests
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -31,11 +31,11 @@ imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 # known holes in the locked versions; asks a public database
-audit: $(VENV)/dev.stamp
-	$(PYTHON) -m venv $(VENV)/audit
-	$(VENV)/audit/bin/python -m pip install -q pip-audit
-	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
-	$(VENV)/audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install -q pip-audit
+	.venv-audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
+	.venv-audit/bin/pip-audit --require-hashes --disable-pip -r requirements-dev.lock
 
 # the newest versions that pyproject.toml allows, for every system and Python; what is locked stays: delete it before
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -72,4 +72,4 @@ endif
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-audit

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = [*sorted((PROJECT / "unet").rglob("*.py")), PROJECT / "train.py"]
 LIGHT = (

@@ -10,6 +10,8 @@ from unet.metrics import dice_score
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 
+pytestmark = pytest.mark.quick
+
 PLAIN = IntensityStatistics(*(np.full(3, value, np.float32) for value in (0, 255, 0, 100)))  # 200 becomes 2.0
 
 

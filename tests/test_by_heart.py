@@ -6,6 +6,8 @@ import pytest
 from unet.data.volume import Volume
 from unet.lessons.nearest_neighbour import describe, learn, scores
 
+pytestmark = pytest.mark.quick
+
 
 def volume(patient_id: str, left_edges: list[int], lesions: list[int], known: list[bool] | None = None) -> Volume:
     """Slices of 64 × 64 with a bright bar each, and a lesion of 8 × 8 each, from the columns given."""

@@ -7,6 +7,8 @@ import pytest
 
 from unet.evaluation.calibration import ErrorDetection, Reliability, area_under_curve
 
+pytestmark = pytest.mark.quick
+
 
 def test_perfect_calibration_has_no_error():
     curve = Reliability()

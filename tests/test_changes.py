@@ -7,6 +7,8 @@ from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.lessons.perturbation import Change, grown, half_as_wide, shifted
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 
+pytestmark = pytest.mark.quick
+
 IMAGE = np.random.default_rng(0).integers(0, 200, (32, 48, 3), np.uint8)
 STATISTICS = IntensityStatistics(
     np.float32([1, 2, 3]), np.float32([150, 160, 170]), np.float32([50, 60, 70]), np.float32([10, 20, 30])

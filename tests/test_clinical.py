@@ -4,6 +4,8 @@ import pytest
 
 from unet.data.clinical import ClinicalRecord, clinical_record, institution, read_clinical_table
 
+pytestmark = pytest.mark.quick
+
 HEADER = (
     "Patient;RNASeqCluster;MethylationCluster;miRNACluster;CNCluster;RPPACluster;OncosignCluster;COCCluster;"
     "histological_type;neoplasm_histologic_grade;tumor_tissue_site;laterality;tumor_location;gender;"

@@ -16,6 +16,8 @@ from unet.data.slice_files import DataError
 from unet.data.splits import published_splits, split_of
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 
+pytestmark = pytest.mark.quick
+
 PATIENT = "TCGA_XX_0001_20000101"
 
 

@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+pytestmark = pytest.mark.quick
+
 PROJECT = Path(__file__).resolve().parent.parent
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OWN = {"demo", "pages", "streamlit_app", "tests", "train", "unet", "views"}

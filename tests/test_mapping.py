@@ -10,6 +10,8 @@ from unet.scans.assemble import Channel, build_volume, fits, suggest, suggest_ma
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 
+pytestmark = pytest.mark.quick
+
 
 def scans_of(*files):
     scans, problems = read_files(list(files))

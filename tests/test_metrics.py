@@ -7,6 +7,8 @@ import pytest
 
 from unet.metrics import bootstrap_interval, dice_score, iou_score, largest_component, precision, recall, volume_dice
 
+pytestmark = pytest.mark.quick
+
 NAN = math.nan
 SCORES = dice_score, iou_score, precision, recall
 

@@ -6,6 +6,8 @@ import pytest
 
 from unet import overlay
 
+pytestmark = pytest.mark.quick
+
 BLACK = np.zeros((6, 6, 3), np.uint8)
 
 

@@ -16,6 +16,8 @@ from unet.postprocessing import PostProcessing
 from unet.weights.network import find_weights
 from views.viewer.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts
 
+pytestmark = pytest.mark.quick
+
 
 def unpacked(parcel: bytes) -> tuple[dict, dict[str, np.ndarray]]:
     start = 4 + int.from_bytes(parcel[:4], "little")

@@ -6,6 +6,8 @@ import pytest
 from unet.metrics import largest_component
 from unet.postprocessing import COMPONENT_RULES, PLAIN, PostProcessing, read_post_processing
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def probability():

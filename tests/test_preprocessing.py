@@ -8,6 +8,8 @@ from unet.letterbox import Letterbox
 from unet.metrics import dice_score
 from unet.preprocessing import head_mask, intensity_statistics, normalise
 
+pytestmark = pytest.mark.quick
+
 
 def disk(size: int, radius: float) -> np.ndarray:
     y, x = np.mgrid[:size, :size] - (size - 1) / 2

@@ -8,6 +8,8 @@ import pytest
 
 from unet.scans.scan import IngestError, Placement, Room, Scan, finished, nearest_axes, orient, place, usable_affine
 
+pytestmark = pytest.mark.quick
+
 
 def scan_of(array, affine, slice_axis=2, **changes) -> Scan:
     voxels, geometry = orient(array[..., None], affine, slice_axis)
