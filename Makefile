@@ -30,6 +30,15 @@ types: $(VENV)/dev.stamp
 imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
+# types (JSDoc) and unit tests of the viewer in the browser; needs Node.js 20 and npm
+javascript: node_modules/.package-lock.json
+	npx tsc -p .
+	node --test tests/javascript/*.test.mjs
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	touch $@
+
 # known holes in the locked versions; asks a public database
 audit:
 	$(PYTHON) -m venv .venv-audit
@@ -72,4 +81,4 @@ endif
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-audit
+	rm -rf $(VENV) .venv-audit node_modules

@@ -2,9 +2,17 @@
 // The same as `unet/postprocessing.py`: voxels that share a face, an edge or a corner belong together.
 
 class LesionFilter {
-  /** rule: { components, min_voxels }.  probability: the bits of halves, (slices, rows, columns). */
+  /**
+   * @param {Uint16Array} probability the bits of halves
+   * @param {Triple} shape
+   * @param {Rule} rule
+   */
   constructor(probability, [slices, rows, columns], rule) {
-    Object.assign(this, { probability, slices, rows, columns, rule });
+    this.probability = probability;
+    this.slices = slices;
+    this.rows = rows;
+    this.columns = columns;
+    this.rule = rule;
     const lowest = halfBits(1 / STEPS);
     let count = 0;
     for (const bits of probability) if (bits >= lowest) count += 1;
@@ -13,11 +21,15 @@ class LesionFilter {
     this.mask = new Uint8Array(probability.length);
   }
 
+  /** @param {Rule} rule */
   static isNeeded(rule) {
     return rule.components !== "all" || rule.min_voxels > 1;
   }
 
-  /** The mask at a threshold, in {0, 1}; the same array every time. */
+  /**
+   * The mask at a threshold, in {0, 1}; the same array every time.
+   * @param {number} threshold
+   */
   at(threshold) {
     const limit = halfBits(threshold);
     if (limit === this.limit) return this.mask;
@@ -46,6 +58,11 @@ class LesionFilter {
     return found;
   }
 
+  /**
+   * Add the neighbours of a voxel that are lesion too.
+   * @param {number} v
+   * @param {number[]} voxels
+   */
   spread(v, voxels) {
     const { mask, slices, rows, columns } = this;
     const x = v % columns, y = Math.floor(v / columns) % rows, z = Math.floor(v / (rows * columns));
@@ -61,9 +78,14 @@ class LesionFilter {
     }
   }
 
-  /** The lesion that the rule keeps; of equal ones the first. */
+  /**
+   * The lesion that the rule keeps; of equal ones the first.
+   * @param {number[][]} lesions
+   */
   best(lesions) {
+    /** @param {number[]} voxels */
     const sum = (voxels) => voxels.reduce((total, v) => total + HALF_VALUES[this.probability[v]], 0);
+    /** @type {(voxels: number[]) => number} */
     const value = {
       largest: (voxels) => voxels.length,
       "largest by summed probability": sum,

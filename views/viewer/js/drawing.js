@@ -2,7 +2,13 @@
 
 const AXIAL = "axial", CORONAL = "coronal", SAGITTAL = "sagittal";
 
-/** How to walk through a volume so that a plane comes out row by row; the cuts through the slices have the last one on top. */
+/**
+ * How to walk through a volume so that a plane comes out row by row; the cuts through the slices have the last one on top.
+ * @param {Triple} shape
+ * @param {Plane} plane
+ * @param {number} at
+ * @returns {Walk}
+ */
 function planeWalk(shape, plane, at) {
   const [slices, rows, columns] = shape;
   const slice = rows * columns;
@@ -15,7 +21,12 @@ function planeWalk(shape, plane, at) {
   return { rows, columns, start: at * slice, down: columns, right: 1 };
 }
 
-/** Grey values 0 to 255 for every raw value, linear between the window's ends. For the eye only. */
+/**
+ * Grey values 0 to 255 for every raw value, linear between the window's ends. For the eye only.
+ * @param {Window_} window
+ * @param {number} levels
+ * @param {Unit} unit
+ */
 function greyTable(window, levels, unit) {
   const [low, high] = window;
   const span = Math.fround(Math.max(high - low, 1e-6));
@@ -27,25 +38,34 @@ function greyTable(window, levels, unit) {
   return table;
 }
 
-/** A picture value under a colour: one table for each of red, green and blue. */
+/**
+ * A picture value under a colour: one table for each of red, green and blue.
+ * @param {Rgb} colour
+ * @param {number} opacity
+ */
 function blendTables(colour, opacity) {
   return colour.map((value) => Uint8Array.from({ length: 256 }, (_, grey) => grey * (1 - opacity) + value * opacity + 0.5));
 }
 
+/** @param {number} value from 0 to 1 */
 const toByte = (value) => Math.fround(Math.fround(value * 255) + 0.5);
 const PROBABILITY_BYTES = Uint8Array.from(HALF_VALUES, toByte);
 
 /** Draws planes of a study; keeps its arrays, as a new one for every frame would keep the collector busy. */
 class Painter {
+  /** @param {Palette} palette */
   constructor(palette) {
     this.palette = palette;
+    /** @type {Map<string, Uint8Array>} */
     this.tables = new Map();
   }
 
   /**
-   * Paint one plane.
-   * look: { channel: 0, 1, 2 or "RGB", windows, overlay, outline, opacity, threshold, model: { id, cells } }
-   * Returns ImageData on the plane's own grid.
+   * Paint one plane, on its own grid.
+   * @param {Study} study
+   * @param {Plane} plane
+   * @param {number} at
+   * @param {Look} look
    */
   paint(study, plane, at, look) {
     const walk = planeWalk(study.shape, plane, at);
@@ -63,6 +83,11 @@ class Painter {
     return this.image;
   }
 
+  /**
+   * @param {Study} study
+   * @param {Walk} walk
+   * @param {Look} look
+   */
   paintPicture(study, walk, look) {
     const levels = study.images.BYTES_PER_ELEMENT === 1 ? 256 : 65536;
     const channels = look.channel === "RGB" ? [0, 1, 2] : Array(3).fill(look.channel);
@@ -81,6 +106,11 @@ class Painter {
     }
   }
 
+  /**
+   * @param {Window_} window
+   * @param {number} levels
+   * @param {Unit} unit
+   */
   table(window, levels, unit) {
     const key = `${window} ${levels} ${unit.scale} ${unit.offset}`;
     if (!this.tables.has(key)) {
@@ -90,9 +120,16 @@ class Painter {
     return this.tables.get(key);
   }
 
-  /** Masks: which of up to three colours each pixel gets, then the colours. */
+  /**
+   * Masks: which of up to three colours each pixel gets, then the colours.
+   * @param {Study} study
+   * @param {Walk} walk
+   * @param {Look} look
+   * @param {Model} [model]
+   */
   paintClasses(study, walk, look, model) {
     const { classes } = this;
+    /** @type {Rgb[]} */
     const colours = {
       Predicted: [this.palette.predicted],
       Expected: [this.palette.expected],
@@ -126,6 +163,12 @@ class Painter {
     }
   }
 
+  /**
+   * @param {Study} study
+   * @param {Walk} walk
+   * @param {Look} look
+   * @param {Model} model
+   */
   paintAttention(study, walk, look, model) {
     const level = Number(look.overlay.at(-1)) - 1;
     const { side, values } = model.attention[level];
@@ -138,7 +181,12 @@ class Painter {
     });
   }
 
-  /** A map of values over the whole plane, on the fixed scale from 0 to 1. */
+  /**
+   * A map of values over the whole plane, on the fixed scale from 0 to 1.
+   * @param {Walk} walk
+   * @param {Look} look
+   * @param {(voxel: number) => number} byteAt
+   */
   paintValues(walk, look, byteAt) {
     const out = this.image.data;
     const { scale } = this.palette;
@@ -152,7 +200,13 @@ class Painter {
   }
 }
 
-/** Whether a pixel of a class touches, side or corner, another class or the rim. */
+/**
+ * Whether a pixel of a class touches, side or corner, another class or the rim.
+ * @param {ArrayLike<number>} classes
+ * @param {number} i
+ * @param {number} columns
+ * @param {number} rows
+ */
 function isEdge(classes, i, columns, rows) {
   const own = classes[i];
   const column = i % columns;
@@ -164,7 +218,10 @@ function isEdge(classes, i, columns, rows) {
   return false;
 }
 
-/** Put pixels on a canvas of their own size. */
+/**
+ * Put pixels on a canvas of their own size.
+ * @param {ImageData} image
+ */
 function onCanvas(image, canvas = document.createElement("canvas")) {
   if (canvas.width !== image.width || canvas.height !== image.height) {
     canvas.width = image.width;

@@ -6,15 +6,20 @@ const WHEEL_PER_SLICE = 40; // a notch of a wheel is 100 or more, a trackpad sen
 
 class Pane {
   /**
-   * viewer: owns the state and answers to `moveTo`, `windowBy`, `hover`, …
-   * figure: element with a canvas and a caption.
-   * plane: AXIAL, CORONAL or SAGITTAL.  camera: { zoom, x, y }, shared by linked panes; x and y from 0 to 1.
+   * @param {PaneOwner} viewer owns the state and answers to `moveTo`, `windowBy`, `hover`, …
+   * @param {HTMLElement} figure has a canvas and a caption
+   * @param {Plane} plane
+   * @param {Camera} camera
    */
   constructor(viewer, figure, plane, camera) {
-    Object.assign(this, { viewer, figure, plane, camera });
+    this.viewer = viewer;
+    this.figure = figure;
+    this.plane = plane;
+    this.camera = camera;
     this.canvas = figure.querySelector("canvas");
     this.painter = new Painter(viewer.data.palette);
     this.native = document.createElement("canvas");
+    /** @type {Map<number, PointerEvent>} */
     this.pointers = new Map();
     this.wheeled = 0;
     this.listen();
@@ -22,6 +27,11 @@ class Pane {
 
   // --- drawing
 
+  /**
+   * @param {Look} look
+   * @param {number} at
+   * @param {{crosshair?: Point, marks?: Marks}} over
+   */
   draw(look, at, { crosshair, marks }) {
     const { study, data } = this.viewer;
     this.resize();
@@ -68,7 +78,10 @@ class Pane {
     this.top = height / 2 - this.camera.y * this.image.height * this.stepY;
   }
 
-  /** How wide and how high an image pixel is, in millimetres if they are known. */
+  /**
+   * How wide and how high an image pixel is, in millimetres if they are known.
+   * @returns {Point}
+   */
   pixelSize() {
     const [slice, row, column] = this.viewer.spacing;
     if (this.plane === CORONAL) return [column, slice];
@@ -76,6 +89,10 @@ class Pane {
     return [column, row];
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Point} at
+   */
   drawCrosshair(context, [x, y]) {
     context.strokeStyle = "rgba(255, 255, 255, 0.55)";
     context.lineWidth = this.ratio;
@@ -88,6 +105,10 @@ class Pane {
     context.stroke();
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Marks} marks
+   */
   drawMarks(context, { drawn, measure, spacing, colour }) {
     context.lineWidth = 2 * this.ratio;
     context.strokeStyle = context.fillStyle = `rgb(${colour})`;
@@ -102,7 +123,12 @@ class Pane {
     context.fillText(distanceText(measure, spacing), to[0] + 8 * this.ratio, to[1]);
   }
 
-  /** The visitor's mask, as it is scored: its area faint, its edge in full. */
+  /**
+   * The visitor's mask, as it is scored: its area faint, its edge in full.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Uint8Array} drawn
+   * @param {Rgb} colour
+   */
   drawMask(context, drawn, colour) {
     const { width, height } = this.image;
     const image = new ImageData(width, height);
@@ -114,13 +140,21 @@ class Pane {
     context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
-  /** What lies beyond the left, right, top and bottom edge; in cuts through the slices the last slice is on top. */
+  /**
+   * What lies beyond the left, right, top and bottom edge; in cuts through the slices the last slice is on top.
+   * @param {{edges: [string, string, string, string], slice_ends: [string, string]}} data
+   * @returns {[string, string, string, string]}
+   */
   letters({ edges: [left, right, top, bottom], slice_ends: [first, last] }) {
     if (this.plane === CORONAL) return [left, right, last, first];
     if (this.plane === SAGITTAL) return [top, bottom, last, first];
     return [left, right, top, bottom];
   }
 
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {[string, string, string, string]} letters
+   */
   drawLetters(context, [left, right, top, bottom]) {
     const { width, height } = this.canvas;
     const margin = 12 * this.ratio;
@@ -135,11 +169,19 @@ class Pane {
     context.textAlign = "start";
   }
 
+  /**
+   * @param {Point} point of the picture
+   * @returns {Point} of the canvas
+   */
   toScreen([x, y]) {
     return [this.left + x * this.stepX, this.top + y * this.stepY];
   }
 
-  /** Image coordinates of a pointer event. */
+  /**
+   * Image coordinates of a pointer event.
+   * @param {{clientX: number, clientY: number}} event
+   * @returns {Point}
+   */
   toImage(event) {
     const box = this.canvas.getBoundingClientRect();
     const x = (event.clientX - box.left) * (this.canvas.width / box.width);
@@ -147,7 +189,11 @@ class Pane {
     return [(x - this.left) / this.stepX, (y - this.top) / this.stepY];
   }
 
-  /** The voxel (z, y, x) under a point of this plane, or undefined outside the picture. */
+  /**
+   * The voxel (z, y, x) under a point of this plane, or undefined outside the picture.
+   * @param {Point} point
+   * @returns {Triple | undefined}
+   */
   toVoxel([x, y]) {
     const column = Math.floor(x), row = Math.floor(y);
     if (!this.image || column < 0 || row < 0 || column >= this.image.width || row >= this.image.height) return undefined;
@@ -225,6 +271,7 @@ class Pane {
     this.viewer.hover(this.toVoxel(point));
     if (!before) return;
     event.preventDefault();
+    /** @type {Point} */
     const moved = [event.clientX - before.clientX, event.clientY - before.clientY];
     const pinch = this.action === "pinch" && this.pointers.size === 2 ? this.spread() : undefined;
     this.pointers.set(event.pointerId, event);
@@ -236,7 +283,7 @@ class Pane {
     else if (this.action === "scroll") this.scroll(moved[1]);
     else if (pinch) {
       this.zoomAt(event, this.spread() / pinch);
-      this.pan(moved.map((value) => value / 2));
+      this.pan([moved[0] / 2, moved[1] / 2]);
     }
   }
 
@@ -259,13 +306,18 @@ class Pane {
     return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
   }
 
+  /** @param {Point} moved in CSS pixels */
   pan([x, y]) {
     this.camera.x -= (x * this.ratio) / (this.stepX * this.image.width);
     this.camera.y -= (y * this.ratio) / (this.stepY * this.image.height);
     this.keepInSight();
   }
 
-  /** Zoom so that what is under the pointer stays there. */
+  /**
+   * Zoom so that what is under the pointer stays there.
+   * @param {{clientX: number, clientY: number}} event
+   * @param {number} factor
+   */
   zoomAt(event, factor) {
     const zoom = Math.min(MAX_ZOOM, Math.max(1, this.camera.zoom * factor));
     const [x, y] = this.toImage(event).map((value, i) => value / (i ? this.image.height : this.image.width));

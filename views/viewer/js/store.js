@@ -7,7 +7,10 @@
 const STEPS = 100; // thresholds 0.01, 0.02 … 0.99
 const MAX_STUDIES = 3; // kept in the browser, up to 40 MB each
 
-/** The bits of a number in [2⁻¹⁴, 1] as IEEE half precision, to nearest, ties to even: NumPy's `np.float16(x)`. */
+/**
+ * The bits of a number in [2⁻¹⁴, 1] as IEEE half precision, to nearest, ties to even: NumPy's `np.float16(x)`.
+ * @param {number} x
+ */
 function halfBits(x) {
   const exponent = Math.floor(Math.log2(x));
   const fraction = (x / 2 ** exponent - 1) * 1024;
@@ -29,20 +32,35 @@ for (let step = 1; step < STEPS; step++) STEPS_REACHED.fill(step, halfBits(step 
 
 /** One volume: pictures, expected mask, and a prediction for each network. Slices count from 0. */
 class Study {
+  /** @param {string} id */
   constructor(id) {
     this.id = id;
+    /** @type {Triple | null} */
     this.shape = null;
+    /** @type {Map<string, Model>} */
     this.models = new Map();
+    /** @type {Set<() => void>} */
     this.listeners = new Set();
+    /** @type {boolean[] | undefined} */
+    this.volumeArrived = undefined;
+    /** @type {Pixels | undefined} three channels of each voxel */
+    this.images = undefined;
+    /** @type {Uint8Array | undefined} */
+    this.expected = undefined;
   }
 
-  /** Some slices of the volume; `shape` (slices, rows, columns) is known from when it is whole. */
+  /**
+   * Some slices of the volume; `shape` is known from when it is whole.
+   * @param {Header} header
+   * @param {Record<string, Pixels>} arrays `images`, and `expected` with a bit for each pixel
+   */
   addVolume(header, arrays) {
     const { first, end, shape } = header;
     const [slices, rows, columns] = shape;
     const size = rows * columns;
     this.volumeArrived ??= new Array(slices).fill(false);
-    this.images ??= new arrays.images.constructor(slices * size * 3);
+    const Stored = arrays.images.BYTES_PER_ELEMENT === 1 ? Uint8Array : Uint16Array;
+    this.images ??= new Stored(slices * size * 3);
     this.expected ??= new Uint8Array(slices * size);
     this.images.set(arrays.images, first * size * 3);
     for (let i = 0; i < (end - first) * size; i++) {
@@ -58,15 +76,23 @@ class Study {
     for (const model of this.models.values()) this.indexReady(model);
   }
 
-  /** Forget what other networks said. */
+  /**
+   * Forget what other networks said.
+   * @param {Set<string>} ids
+   */
   keepModels(ids) {
     for (const id of this.models.keys()) if (!ids.has(id)) this.models.delete(id);
   }
 
+  /** @param {Header} header */
   has({ kind, model, first }) {
     return kind === "volume" ? Boolean(this.volumeArrived?.[first]) : Boolean(this.models.get(model)?.arrived[first]);
   }
 
+  /**
+   * @param {Header} header
+   * @param {Record<string, Pixels>} arrays
+   */
   addPrediction(header, arrays) {
     const { model: id, first, end, shape } = header;
     const [slices, rows, columns] = shape;
@@ -88,7 +114,10 @@ class Study {
     this.indexReady(model);
   }
 
-  /** Count, once for each slice, what every threshold would give: dragging the threshold then only adds up. */
+  /**
+   * Count, once for each slice, what every threshold would give: dragging the threshold then only adds up.
+   * @param {Model} model
+   */
   indexReady(model) {
     if (!this.shape) return;
     const [slices, rows, columns] = this.shape;
@@ -109,7 +138,11 @@ class Study {
     }
   }
 
-  /** Pixels of a mask on slice `z`, or of it and another one. */
+  /**
+   * Pixels of a mask on slice `z`, or of it and another one.
+   * @param {Uint8Array} mask
+   * @param {number} z
+   */
   sum(mask, z, other = mask) {
     const size = this.shape[1] * this.shape[2];
     let total = 0;
@@ -120,6 +153,8 @@ class Study {
   /**
    * The mask after the weights' own rule, as soon as every slice is there; undefined where there is no such rule, or
    * only one slice, which cannot tell how large a lesion is.
+   * @param {string} modelId
+   * @param {number} threshold
    */
   filtered(modelId, threshold) {
     const model = this.models.get(modelId);
@@ -128,7 +163,13 @@ class Study {
     return model.filter.at(threshold);
   }
 
-  /** Pixels of the predicted mask, the expected mask and both, on slice `z`; undefined until they are known. */
+  /**
+   * Pixels of the predicted mask, the expected mask and both, on slice `z`; undefined until they are known.
+   * @param {string} modelId
+   * @param {number} z
+   * @param {number} threshold
+   * @returns {Counts | undefined}
+   */
   counts(modelId, z, threshold) {
     const model = this.models.get(modelId);
     if (!model?.indexed[z]) return undefined;
@@ -138,7 +179,12 @@ class Study {
     return { predicted: model.predicted[at], expected: this.expectedArea[z], both: model.correct[at] };
   }
 
-  /** The predicted mask of a slice in {0, 1}. */
+  /**
+   * The predicted mask of a slice in {0, 1}.
+   * @param {string} modelId
+   * @param {number} z
+   * @param {number} threshold
+   */
   predicted(modelId, z, threshold) {
     const size = this.shape[1] * this.shape[2];
     const mask = this.filtered(modelId, threshold);
@@ -148,6 +194,12 @@ class Study {
     return Uint8Array.from(probability.subarray(z * size, (z + 1) * size), (bits) => (bits >= limit ? 1 : 0));
   }
 
+  /**
+   * @param {Model} model
+   * @param {Uint8Array} mask
+   * @param {number} z
+   * @param {number} threshold
+   */
   countMask(model, mask, z, threshold) {
     if (model.counted?.threshold !== threshold) model.counted = { threshold, slices: [] };
     return (model.counted.slices[z] ??= {
@@ -157,7 +209,11 @@ class Study {
     });
   }
 
-  /** The same over all slices that were outlined by an expert; undefined until every slice is known. */
+  /**
+   * The same over all slices that were outlined by an expert; undefined until every slice is known.
+   * @param {string} modelId
+   * @param {number} threshold
+   */
   totals(modelId, threshold) {
     const total = { predicted: 0, expected: 0, both: 0, everywhere: 0, scored: this.hasMask?.some(Boolean) };
     for (let z = 0; z < (this.shape?.[0] ?? 1); z++) {
@@ -169,14 +225,19 @@ class Study {
     return total;
   }
 
+  /** @param {string} modelId */
   arrived(modelId) {
     return this.models.get(modelId)?.arrived.filter(Boolean).length ?? 0;
   }
 }
 
+/** @type {Map<string, Study>} */
 const studies = (globalThis.brainMriStudies ??= new Map());
 
-/** The study of that id; the least recently used ones are forgotten. */
+/**
+ * The study of that id; the least recently used ones are forgotten.
+ * @param {string} id
+ */
 function studyOf(id) {
   const study = studies.get(id) ?? new Study(id);
   studies.delete(id);
@@ -187,18 +248,27 @@ function studyOf(id) {
 
 const ARRAY_TYPES = { uint8: Uint8Array, uint16: Uint16Array };
 
-/** Inflate a parcel's arrays, by name. */
+/**
+ * Inflate a parcel's arrays, by name.
+ * @param {Header} header
+ * @param {BufferSource} deflated
+ */
 async function unpack(header, deflated) {
   const inflated = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
   const payload = await new Response(inflated).arrayBuffer();
+  /** @type {Record<string, Pixels>} */
   const arrays = {};
   for (const { name, type, offset, length } of header.arrays) arrays[name] = new ARRAY_TYPES[type](payload, offset, length);
   return arrays;
 }
 
-/** Put a parcel where it belongs and tell whoever looks at that volume. */
+/**
+ * Put a parcel where it belongs and tell whoever looks at that volume.
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ */
 async function receive(bytes) {
   const start = 4 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  /** @type {Header} */
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, start)));
   const study = studyOf(header.volume);
   if (study.has(header)) return; // a rerun sends again what the browser already knows

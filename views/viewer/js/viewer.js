@@ -10,10 +10,13 @@ class Viewer {
   constructor(root) {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
+    /** @type {State} */
     this.state = { ...DEFAULTS, tool: "move", radius: 4, smooth: true, hidden: false, epoch: Infinity };
     this.linked = new URLSearchParams(location.search);
     this.outline = new Outline();
+    /** @type {Record<Plane, Partial<Camera>>} filled by `reset` */
     this.cameras = { [AXIAL]: {}, [CORONAL]: {}, [SAGITTAL]: {} };
+    /** @type {Plane} */
     this.plane = AXIAL; // that the keys move through
     this.restMilliseconds = REST_MILLISECONDS;
     this.frames = 0; // drawn so far, for whoever wants to measure
@@ -24,7 +27,11 @@ class Viewer {
     });
   }
 
-  /** Take what Python says of the volume; called again whenever that, or the theme, changes. */
+  /**
+   * Take what Python says of the volume; called again whenever that, or the theme, changes.
+   * @param {Description} data
+   * @param {(view: object) => void} tell
+   */
   update(data, tell) {
     const another = data.volume !== this.data?.volume;
     const elsewhere = data.start && JSON.stringify(data.start) !== JSON.stringify(this.data?.start);
@@ -63,7 +70,9 @@ class Viewer {
 
   build() {
     const figures = [...this.root.querySelectorAll(".pane")];
-    this.panes = [AXIAL, AXIAL, CORONAL, SAGITTAL].map((plane, i) => new Pane(this, figures[i], plane, this.cameras[plane]));
+    /** @type {Plane[]} */
+    const planes = [AXIAL, AXIAL, CORONAL, SAGITTAL];
+    this.panes = planes.map((plane, i) => new Pane(this, figures[i], plane, /** @type {Camera} */ (this.cameras[plane])));
     this.maps = new Maps(this);
     buildControls(this);
     const strip = this.find(".strip");
@@ -258,9 +267,13 @@ class Viewer {
     this.changed();
   }
 
+  /**
+   * @param {"begin" | "extend" | "end"} what
+   * @param {Point} [point]
+   */
   drawOutline(what, point) {
     const { state, outline, position } = this;
-    if (what === "begin") outline.begin(position[0], state.tool, state.radius, point);
+    if (what === "begin") outline.begin(position[0], /** @type {Stroke["kind"]} */ (state.tool), state.radius, point);
     if (what === "extend") outline.extend(point);
     this.changed();
   }
@@ -395,6 +408,7 @@ class Viewer {
       colour: data.palette.yours,
     };
     const slices = data.shape[0];
+    /** @type {Record<Plane, Point>} */
     const crosshairs = { [AXIAL]: [x, y], [CORONAL]: [x, slices - 1 - z], [SAGITTAL]: [y, slices - 1 - z] };
     const pair = state.layout === "two" ? PAIRS[this.pair] : [{}, {}];
     this.panes.forEach((pane, i) => {
@@ -460,7 +474,7 @@ class Viewer {
   /** Keep the address such that it opens this view; what stands at its default is left out. */
   writeLink() {
     const url = new URL(location.href);
-    if (!this.follows) url.searchParams.set("slice", this.position[0] + 1);
+    if (!this.follows) url.searchParams.set("slice", String(this.position[0] + 1));
     const standing = { ...DEFAULTS, threshold: this.data.threshold };
     for (const [name, usual] of Object.entries(standing)) {
       if (this.state[name] === usual) url.searchParams.delete(name);
