@@ -81,6 +81,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
     run.add_argument("--backend", choices=["tensorflow", "jax"], help="what computes; default: TensorFlow")
     run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
+    run.add_argument(
+        "--batch-workers", type=int, metavar="N", help="processes that make batches; default: 1, up to 8 beside a GPU"
+    )
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
     run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
@@ -212,6 +215,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             judge = learn if args.overfit_patient else load_examples(judge)
         options = {"allow_overlap": bool(args.overfit or args.overfit_patient), "start": start, "strategy": strategy}
+        options["batch_workers"] = args.batch_workers
         best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
         print(f"best weights: {best}")
 

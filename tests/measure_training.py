@@ -5,6 +5,7 @@ python -m tests.measure_training latency              live inference, idle and b
 python -m tests.measure_training overfit              seconds until the preset's training Dice passes 0.9
 python -m tests.measure_training augmentation         both curves of the preset pair, and a picture of them
 python -m tests.measure_training throughput           train.py's step against a plain Keras fit in float32
+python -m tests.measure_training batches --size 160   slices a second made by one thread and by several processes
 python -m tests.measure_training restart              the page after its server was killed, in Chromium
 """
 
@@ -207,6 +208,40 @@ def throughput(args) -> None:
     print(f"train.py (augmentation and average included) {ours:.1f}, {ours / fit:.2f} ×")
 
 
+def batches(args) -> None:
+    """Compare how many slices a second one thread and several processes make, without a network, in turns."""
+    from contextlib import ExitStack
+
+    from unet.training.augmentation import Augmentation
+    from unet.training.batches import make_batches
+    from unet.training.sampling import SliceSampler, load_examples
+
+    examples = load_examples(list_patients(find_data_root())[0][:20])
+    sampler = SliceSampler(examples, 8, 0, Augmentation())
+    with ExitStack() as stack:
+        makers = {n: stack.enter_context(make_batches(examples, sampler, n, args.size)) for n in (1, args.workers)}
+
+        def rate(workers: int, steps: range) -> float:
+            started = time.perf_counter()
+            for make_rows in makers[workers].of(steps, args.size):
+                make_rows(range(8))
+            return 8 * len(steps) / (time.perf_counter() - started)
+
+        rounds = []
+        for number in range(args.count + 1):
+            steps = range(40 * number, 40 * number + 40)
+            one, several = rate(1, steps), rate(args.workers, steps)
+            if number:  # in the first one the processes still start
+                rounds.append((one, several))
+                print(f"{one:5.0f} and {several:5.0f} slices/s, {several / one:.2f} ×", flush=True)
+    ratios = [several / one for one, several in rounds]
+    print(
+        f"{args.size}²: one thread {statistics.median(one for one, _ in rounds):.0f} slices/s, {args.workers} workers "
+    )
+    print(f"{statistics.median(several for _, several in rounds):.0f}; ratio {statistics.median(ratios):.2f} ×, ")
+    print(f"from {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds")
+
+
 def restart(args) -> None:
     """Kill the server during a run and see how soon the page of a new one shows it."""
     from views.benchmark import running_browser, running_server, wait_until_healthy
@@ -234,10 +269,13 @@ def restart(args) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "latency", "overfit", "augmentation", "throughput", "restart"])
+    parser.add_argument(
+        "what", choices=["kills", "latency", "overfit", "augmentation", "throughput", "batches", "restart"]
+    )
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--filters", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--picture", type=Path, default=Path(tempfile.gettempdir()) / "augmentation.png")
     args = parser.parse_args()

@@ -50,6 +50,14 @@ def limit_threads(count: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def usual_batch_workers() -> int:
+    """Return how many processes should make batches: one a core, up to eight, beside a GPU that would wait for them.
+
+    Without a GPU the network needs the cores itself, and one thread is enough.
+    """
+    return max(1, min(8, (os.cpu_count() or 2) - 1)) if gpus() else 1
+
+
 def make_strategy(name: str):
     """Return how a batch is shared; must come before the first operation.
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,9 @@ from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
 from unet.model import built_in
 from unet.preprocessing import normalise
+from unet.training.batches import OwnBatches, WorkerBatches, make_batches
 from unet.training.config import TrainingConfig
-from unet.training.devices import gpus, mixed_precision_policy
+from unet.training.devices import gpus, mixed_precision_policy, usual_batch_workers
 from unet.training.events import event_file
 from unet.training.previews import predict_slices, preview_slices
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
@@ -55,6 +57,7 @@ def train(
     start: dict[str, np.ndarray] | None = None,
     strategy=None,
     precision: str | None = None,
+    batch_workers: int | None = None,
 ) -> Path:
     """Train from scratch, from given weights or from the run folder's checkpoint; return the folder of the best.
 
@@ -71,10 +74,13 @@ def train(
         start: weights to begin with, by variable path.
         strategy: a `tf.distribute.Strategy`, how devices share a batch; by default one device takes all of it.
         precision: a Keras policy such as `float32`; by default the fastest safe one of the device.
+        batch_workers: processes that make batches; for 1 a thread of this one does. The batches are the same. By
+            default as many as the device is worth.
 
     Raises:
         TrainingError: nothing to learn from, a patient in both lists, loss not finite, masks that are all empty,
-            nothing to resume, other patients than before; `TrainingStopped` when someone asked for it.
+            nothing to resume, other patients than before, too little memory for the workers to share;
+            `TrainingStopped` when someone asked for it.
         DataError: patients that do not fit the fold of the settings.
     """
     _check(training, validation, allow_overlap or config.all_patients, config.fold)
@@ -84,7 +90,7 @@ def train(
         folder.check_patients(patient_ids(training), patient_ids(validation))
     with built_in(precision or mixed_precision_policy()), folder.recorded_end():
         learner = make_learner(config, start, strategy)
-        return _Run(config, training, validation, folder, learner, say).run(resume)
+        return _Run(config, training, validation, folder, learner, say, batch_workers).run(resume)
 
 
 def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy=None):
@@ -134,11 +140,12 @@ def _check(training: list[Example], validation: list[Example], allow_overlap: bo
 class _Run:
     """A learner, its examples and where it stands."""
 
-    def __init__(self, config, training, validation, folder, learner, say):
+    def __init__(self, config, training, validation, folder, learner, say, batch_workers):
         self.config, self.validation, self.folder, self.learner = config, validation, folder, learner
         self.training_patients = patient_ids(training)
         self.context = context_slices(config.architecture)
         self.sampler = SliceSampler(training, config.batch_size, config.seed, config.augmentation, self.context)
+        self._training, self._batch_workers = training, batch_workers
         self.steps = max(1, (config.epoch_slices or len(self.sampler)) // config.batch_size)  # in an epoch
         self.progress = Progress()
         self._say = say
@@ -153,30 +160,49 @@ class _Run:
             self.folder.write_spec(self._spec())
         self.folder.previews.write_slices(preview_slices(self.validation))
         self._events = event_file(self.folder.events, self.progress.epoch + 1)
+        with self._make_batches() as self.batches:
+            self._run_epochs()
+        return self.folder.best
+
+    def _make_batches(self) -> OwnBatches | WorkerBatches:
+        """Return who makes the batches; where nobody asked for workers, one thread has to do without shared memory."""
+        workers, largest = self._batch_workers or usual_batch_workers(), max(self.config.sizes)
+        try:
+            return make_batches(self._training, self.sampler, workers, largest)
+        except TrainingError as error:
+            if self._batch_workers:
+                raise
+            self._log(f"{error} One thread makes the batches.")
+            return make_batches(self._training, self.sampler, 1, largest)
+
+    def _run_epochs(self) -> None:
         already, compiled = self.progress.seconds, False
         while self._share_done() < 1:
             losses, epoch_started = [], time.monotonic()
             size = self._size()
-            for slices, masks in self._batches(size):
-                learning_rate = self.config.learning_rate_at(self._share_done())
-                losses.append(self.learner.step(slices, masks, learning_rate))
-                if not math.isfinite(losses[-1]):
-                    raise TrainingError(
-                        f"the loss became {losses[-1]} at step {self.progress.step}; lower the learning rate"
-                    )
-                self.progress.step += 1
-                self.learner.update_average(self.progress.step)
-                if not compiled:  # seconds that are no training: the clock starts, or goes on, here
-                    self._started, compiled = time.monotonic() - already, True
-                    epoch_started = time.monotonic()
-                self.progress.seconds = time.monotonic() - self._started
-                self._heartbeat("training")
-                if self._share_done() >= 1:  # slices or minutes may be over in the middle of an epoch
-                    break
+            with closing(self._batches(size)) as batches:
+                for slices, masks in batches:
+                    learning_rate = self.config.learning_rate_at(self._share_done())
+                    losses.append(self._step(slices, masks, learning_rate))
+                    if not compiled:  # seconds that are no training: the clock starts, or goes on, here
+                        self._started, compiled = time.monotonic() - already, True
+                        epoch_started = time.monotonic()
+                    self.progress.seconds = time.monotonic() - self._started
+                    self._heartbeat("training")
+                    if self._share_done() >= 1:  # slices or minutes may be over in the middle of an epoch
+                        break
             self._end_epoch(size, float(np.mean(losses)), learning_rate, time.monotonic() - epoch_started)
         if self._events:
             self._events.close()
-        return self.folder.best
+
+    def _step(self, slices, masks, learning_rate: float) -> float:
+        """Learn from one batch and return its loss."""
+        loss = self.learner.step(slices, masks, learning_rate)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} at step {self.progress.step}; lower the learning rate")
+        self.progress.step += 1
+        self.learner.update_average(self.progress.step)
+        return loss
 
     def _share_done(self) -> float:
         """Share of the run that is behind us, in [0, 1], by slices, epochs or time, whichever is further."""
@@ -194,17 +220,18 @@ class _Run:
 
     def _batches(self, size: int) -> Iterator[tuple]:
         """Yield one epoch's batches, the next one being made while the network works."""
-        first = self.progress.step
+        steps = range(self.progress.step, self.progress.step + self.steps)
 
-        def make(step: int):
-            return self.learner.share(lambda rows: self.sampler.batch(step, size, rows))
+        with closing(self.batches.of(steps, size)) as batches, ThreadPoolExecutor(1) as pool:
 
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(make, first)
-            for step in range(first, first + self.steps):
+            def make():
+                return self.learner.share(next(batches))
+
+            coming = pool.submit(make)
+            for step in steps:
                 batch = coming.result()
-                if step + 1 < first + self.steps:
-                    coming = pool.submit(make, step + 1)
+                if step + 1 < steps.stop:
+                    coming = pool.submit(make)
                 yield batch
 
     def _end_epoch(self, size: int, loss: float, learning_rate: float, seconds: float) -> None:
@@ -257,9 +284,11 @@ class _Run:
 
     def _norm_batches(self, size: int) -> Iterator[np.ndarray]:
         # other steps than the training ones, the same after each epoch and each resume
-        for number in range(norm_batches(self.steps, self.config.batch_size)):
-            self._heartbeat("judging")
-            yield self.sampler.batch(2**40 + number, size)[0]
+        steps = range(2**40, 2**40 + norm_batches(self.steps, self.config.batch_size))
+        with closing(self.batches.of(steps, size)) as batches:
+            for make_rows in batches:
+                self._heartbeat("judging")
+                yield make_rows(range(self.config.batch_size))[0]
 
     def _predict_volume(self, example: Example, size: int) -> np.ndarray:
         """Return the mask of a volume at threshold 0.5 on its native grid."""

@@ -44,6 +44,8 @@ class SliceSampler:
         Raises:
             DataError: there is none.
         """
+        # what makes another sampler of the same examples draw the same
+        self.settings = {"batch_size": batch_size, "seed": seed, "augmentation": augmentation, "context": context}
         self._examples, self._batch_size = examples, batch_size
         self._seed, self._augmentation, self._context = seed, augmentation, context
         self._slices = []
