@@ -46,6 +46,7 @@ class SliceSampler:
         """
         # what makes another sampler of the same examples draw the same
         self.settings = {"batch_size": batch_size, "seed": seed, "augmentation": augmentation, "context": context}
+        self.channels = 3 * (1 + 2 * context)
         self._examples, self._batch_size = examples, batch_size
         self._seed, self._augmentation, self._context = seed, augmentation, context
         self._slices = []
@@ -63,9 +64,16 @@ class SliceSampler:
     def batch(self, step: int, size: int, rows: range | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return slices (B, size, size, channels) and masks (B, size, size, 1), float32; all rows, or only some."""
         rows = range(self._batch_size) if rows is None else rows
-        drawn = [self._draw(np.random.default_rng((self._seed, step, row)), size) for row in rows]
-        slices, masks = zip(*drawn, strict=True)
-        return np.stack(slices), np.stack(masks)[..., np.newaxis]
+        slices = np.empty((len(rows), size, size, self.channels), np.float32)
+        masks = np.empty((len(rows), size, size, 1), np.float32)
+        self.fill(slices, masks, step, rows)
+        return slices, masks
+
+    def fill(self, slices: np.ndarray, masks: np.ndarray, step: int, rows: range) -> None:
+        """Write rows of a batch into arrays of the shapes that `batch` returns."""
+        for place, row in enumerate(rows):
+            rng = np.random.default_rng((self._seed, step, row))
+            slices[place], masks[place, ..., 0] = self._draw(rng, slices.shape[1])
 
     def _draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         while True:
