@@ -16,7 +16,7 @@ from unet.release import card, out_of_fold, ship
 from unet.reports import markdown, results
 from unet.training.config import TrainingConfig
 from unet.training.run_folder import RunFolder, write_json
-from unet.weights.arrays import load_arrays, save_arrays
+from unet.weights.arrays import load_arrays
 from unet.weights.network import find_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")  # the passes of each patient agree
@@ -25,7 +25,7 @@ CONFIG = TrainingConfig(filters=3, sizes=(16, 32), slices=8)
 
 @pytest.fixture
 def runs(tmp_path):
-    """Five finished runs, whose average weights hold the number of their fold; `best` has other weights."""
+    """Five finished runs of one epoch, whose weights hold the number of their fold."""
     for fold, own in enumerate(published_folds()):
         run = RunFolder(tmp_path / "runs" / f"fold-{fold}")
         run.path.mkdir(parents=True)
@@ -33,8 +33,9 @@ def runs(tmp_path):
         spec = {"config": asdict(replace(CONFIG, fold=fold))}
         write_json(run.path / "spec.json", {**spec, "training_patients": others, "validation_patients": list(own)})
         run.write_status({"state": "finished"})
-        arrays = {"average/a": np.full(2, fold, np.float32), "network/a": np.full(2, 99, np.float32)}
-        save_arrays(run.checkpoint, arrays, {"epoch": 7})
+        run.metrics.write_text("epoch,loss\n1,0.5\n")
+        about = {"architecture": "attention-unet", "filters": 3, "size": 32, "threshold": 0.5, "epoch": 1}
+        run.write_best({"a": np.full(2, fold, np.float32)}, about)
     return tmp_path / "runs"
 
 
@@ -93,7 +94,7 @@ def test_every_patient_is_scored_once_by_the_network_that_has_not_seen_it(report
 def test_report_says_which_networks_and_whose_rule(report, runs):
     about = report[0]["protocol"]["out_of_fold"]
     assert about["rule_of"] == "attention-unet-32"
-    digests = [find_weights(runs / f"fold-{fold}" / "last").sha256 for fold in range(FOLDS)]
+    digests = [find_weights(runs / f"fold-{fold}" / "best").sha256 for fold in range(FOLDS)]
     assert about["folds"] == [
         {"fold": fold, "sha256": digest, "patients": len(published_folds()[fold])}
         for fold, digest in enumerate(digests)
@@ -102,11 +103,12 @@ def test_report_says_which_networks_and_whose_rule(report, runs):
     assert list(report[0]["protocol"]["rows"]) == list(ROWS)
 
 
-def test_the_end_of_a_run_is_scored_and_not_its_best_epoch(report, runs):
-    last = find_weights(runs / "fold-3" / "last")
-    assert load_arrays(last.path)[0]["a"].tolist() == [3, 3]
-    config = json.loads((last.path.parent / "config.json").read_text())
-    assert (config["fold"], config["epoch"], config["size"], config["filters"]) == (3, 7, 32, 3)
+def test_an_epoch_that_the_scored_patients_have_chosen_is_refused(runs, data, capsys):
+    with (runs / "fold-3" / "metrics.csv").open("a") as file:
+        file.write("2,0.4\n")
+    assert main(["evaluate", "--out-of-fold", str(runs), "--data", str(data)]) == 1
+    said = capsys.readouterr().err
+    assert "fold-3 holds the weights of epoch 1 of 2, which the patients to be scored have chosen" in said
 
 
 def test_probabilities_are_kept_where_asked(report, runs):
@@ -129,21 +131,12 @@ def test_twelve_new_patients_scatter_more_than_eighty_eight(report):
     assert f"is to be expected in {lower:.3f} to {higher:.3f} (95 %, bootstrap)" in report[1]
 
 
-def test_card_begins_its_scores_with_the_report(report, tmp_path):
-    folder = tmp_path / "weights"
-    save_arrays_of_best(folder)
+def test_card_begins_its_scores_with_the_report(report, runs):
+    folder = runs / "fold-0" / "best"
     (folder / results.OUT_OF_FOLD).write_text(results.to_json(report[0]))
     text = card.card(folder)
     assert "### Out of fold: this recipe on every training and validation patient" in text
     assert markdown.scores(report[0]) in text
-
-
-def save_arrays_of_best(folder):
-    run = RunFolder(folder.parent / "some")
-    run.path.mkdir()
-    about = {"architecture": "attention-unet", "filters": 3, "size": 32, "threshold": 0.5, "epoch": 1}
-    run.write_best({"a": np.zeros(2, np.float32)}, about)
-    run.best.rename(folder)
 
 
 def spec_of(runs, fold):

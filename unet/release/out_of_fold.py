@@ -4,6 +4,7 @@ The network of a fold is the one at the end of its run. The best epoch would hav
 that are scored here, and a score chosen as the highest of many is too high.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -53,10 +54,26 @@ def fold_networks(run_dir: Path) -> list[FoldNetwork]:
             raise TrainingError(f"{folder.path} validates on fold {config.fold}, its name says {fold}")
         check_fold(fold, spec["training_patients"], spec["validation_patients"])
         recipes.add(replace(config, fold=None))
-        networks.append(FoldNetwork(fold, find_weights(folder.write_last()), folder))
+        weights = find_weights(folder.best.resolve())
+        _check_last(folder, weights)
+        networks.append(FoldNetwork(fold, weights, folder))
     if len(recipes) > 1:
         raise TrainingError(f"the folds in {run_dir} were trained with {len(recipes)} different settings; expected one")
     return networks
+
+
+def _check_last(folder: RunFolder, weights: Weights) -> None:
+    """Refuse the weights of an epoch that the fold's own patients have chosen.
+
+    Raises:
+        TrainingError: they are not those of the last epoch.
+    """
+    epoch, last = json.loads(weights.path.with_name("config.json").read_text())["epoch"], len(folder.read_metrics())
+    if epoch != last:
+        raise TrainingError(
+            f"{folder.path} holds the weights of epoch {epoch} of {last}, which the patients to be scored have chosen; "
+            "train the fold anew"
+        )
 
 
 def with_rule(weights: Weights, rule: Weights) -> Weights:

@@ -8,8 +8,7 @@
     preview/                 the same validation slices, predicted after each epoch: `unet.training.previews`
     events/                  the numbers again, for TensorBoard
     checkpoint.npz           everything a resumed run needs
-    best/                    the epoch with the best validation score, as weights the app can load
-    last/                    the end of a fold's run, likewise: `unet.release.out_of_fold`
+    best/                    the epoch with the best validation score, of a fold the last one, as weights to load
     stop                     there when someone asked the run to stop
 
 What is replaced is written beside its place and moved over it, so that a reader never sees half a file.
@@ -37,7 +36,7 @@ from unet.data.slice_files import DataError
 from unet.paths import PROJECT_FOLDER
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
-from unet.weights.arrays import WeightsError, file_sha256, half_precision, load_arrays, save_arrays
+from unet.weights.arrays import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
 ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
@@ -186,28 +185,6 @@ class RunFolder:
         weights = self.best / "weights.npz"
         _, config = load_arrays(weights)
         write_json(self.best / "config.json", {**config, "sha256": file_sha256(weights)})
-
-    def write_last(self) -> Path:
-        """Write the averaged weights at the checkpoint, which no score has chosen, and return their folder.
-
-        Raises:
-            TrainingError, WeightsError: there is no run, or no checkpoint.
-        """
-        config, (arrays, progress) = read_config(self.path), load_arrays(self.checkpoint)
-        last = self.path / "last"
-        last.mkdir(exist_ok=True)
-        own = {name.removeprefix("average/"): array for name, array in arrays.items() if name.startswith("average/")}
-        about = {
-            "architecture": config.architecture,
-            "filters": config.filters,
-            "size": config.sizes[-1],
-            "threshold": 0.5,
-            "epoch": progress["epoch"],
-            **({} if config.fold is None else {"fold": config.fold}),
-        }
-        save_arrays(last / "weights.npz", half_precision(own), about)
-        write_json(last / "config.json", {**about, "sha256": file_sha256(last / "weights.npz")})
-        return last.resolve()
 
     def write_status(self, status: dict) -> None:
         """Write where the run stands, with the time as heartbeat."""
