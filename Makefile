@@ -24,7 +24,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/dev.stamp
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # which package may import which: see [tool.importlinter] in pyproject.toml
 imports: $(VENV)/dev.stamp

@@ -111,7 +111,7 @@ def head_position(rng: np.random.Generator, phantom: Phantom) -> np.ndarray:
     for axis in range(3):  # gentle over the head, livelier over a gyrus
         position[axis] += 3.0 * smooth_noise(rng, 60) + 1.5 * smooth_noise(rng, 20)
     for lesion in phantom.lesions:  # mass effect: tissue gives way, outwards from the centre
-        offset = position - np.reshape(np.float32(lesion.centre), (3, 1, 1, 1))
+        offset = position - np.reshape(np.array(lesion.centre, np.float32), (3, 1, 1, 1))
         distance = np.sqrt((offset**2).sum(0)) / np.float32(np.mean(lesion.radius))
         position -= 0.12 * offset * np.exp(-((distance / 1.4) ** 2))
     return position

@@ -220,19 +220,19 @@ def _odd_pictures() -> dict:
     alpha = np.dstack([colour, image])
     frames = [Image.fromarray(slice_image(seed=seed)) for seed in range(3)]
     grey = {"photometric": "minisblack"}
-    signal = np.float32(slice_image())
+    signal = slice_image().astype(np.float32)
     bad, infinite = signal.copy(), signal.copy()
     bad[3, 3], infinite[5, 5] = np.nan, np.inf
     return {
-        "1x1_png": (READ, [("a.png", png_bytes(np.uint8([[7]])))]),
+        "1x1_png": (READ, [("a.png", png_bytes(np.array([[7]], np.uint8)))]),
         "1x10000_png": (READ, [("a.png", png_bytes(np.zeros((1, 10000), np.uint8)))]),
         "10000x1_png": (READ, [("a.png", png_bytes(np.zeros((10000, 1), np.uint8)))]),
         "constant_png": (READ, [("a.png", png_bytes(np.full((64, 64), 9, np.uint8)))]),
         "palette_png": (READ, [("a.png", saved(Image.fromarray(colour).quantize(16), "PNG"))]),
         "alpha_png": (READ, [("a.png", png_bytes(alpha))]),
         "grey_alpha_png": (READ, [("a.png", saved(Image.fromarray(np.dstack([image, image]), "LA"), "PNG"))]),
-        "16_bit_png": (READ, [("a.png", png_bytes(np.uint16(image) * 200))]),
-        "16_bit_colour_png": (READ, [("a.png", png_bytes(np.uint16(colour) * 200))]),
+        "16_bit_png": (READ, [("a.png", png_bytes(image.astype(np.uint16) * 200))]),
+        "16_bit_colour_png": (READ, [("a.png", png_bytes(colour.astype(np.uint16) * 200))]),
         "1_bit_png": (READ, [("a.png", saved(Image.fromarray(image > 0), "PNG"))]),
         "animated_png": (READ, [("a.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:]))]),
         "cmyk_jpeg": (READ, [("a.jpg", saved(Image.fromarray(colour).convert("CMYK"), "JPEG"))]),
@@ -246,10 +246,10 @@ def _odd_pictures() -> dict:
         "float_tiff_with_inf": (READ, [("a.tif", tiff_bytes(infinite))]),
         "float_tiff_of_nan": (REFUSED, [("a.tif", tiff_bytes(np.full((64, 64), np.nan, np.float32)))]),
         "complex_tiff": (READ, [("a.tif", tiff_bytes(signal.astype(np.complex64)))]),
-        "float64_tiff_overflow": (EITHER, [("a.tif", tiff_bytes(np.float64(signal) * 1e300))]),
-        "tiled_tiff": (READ, [("a.tif", tiff_bytes(np.uint16(image), tile=(16, 16)))]),
+        "float64_tiff_overflow": (EITHER, [("a.tif", tiff_bytes(signal.astype(np.float64) * 1e300))]),
+        "tiled_tiff": (READ, [("a.tif", tiff_bytes(image.astype(np.uint16), tile=(16, 16)))]),
         "big_tiff": (READ, [("a.tif", tiff_bytes(image, bigtiff=True))]),
-        "big_endian_tiff": (READ, [("a.tif", tiff_bytes(np.uint16(image), byteorder=">"))]),
+        "big_endian_tiff": (READ, [("a.tif", tiff_bytes(image.astype(np.uint16), byteorder=">"))]),
         "tiff_of_2000_pages": (READ, [("a.tif", tiff_bytes(np.zeros((2000, 4, 4), np.uint8), metadata=None))]),
         "tiff_of_5_channels": (READ, [("a.tif", tiff_bytes(np.zeros((64, 64, 5), np.uint8), **grey))]),
     }
@@ -278,7 +278,7 @@ def _odd_dicom() -> dict:
     bare = whole[144 + int.from_bytes(whole[140:144], "little") :]
     series = dicom_series(stack()[..., 1])
     other = dicom_series(stack()[..., 0], "ax T1", "9.9.9")
-    frames = dicom_slice(image, NumberOfFrames=4, PixelData=np.uint16(stack(4)[..., 0]).tobytes())
+    frames = dicom_slice(image, NumberOfFrames=4, PixelData=stack(4)[..., 0].astype(np.uint16).tobytes())
     jpeg = dicom_slice(image)
     jpeg.file_meta.TransferSyntaxUID = JPEG2000Lossless
     jpeg.PixelData = encapsulate([np.random.default_rng(2).bytes(5000)])
@@ -317,7 +317,7 @@ def _odd_dicom() -> dict:
 
 
 def _odd_nifti() -> dict:
-    signal = np.float32(stack()[..., 0]).transpose(2, 1, 0)
+    signal = stack()[..., 0].astype(np.float32).transpose(2, 1, 0)
     bad = signal.copy()
     bad[0, 0, 0], bad[1, 0, 0] = np.nan, -np.inf
     slope = bytearray(nifti_bytes(signal))

@@ -91,7 +91,7 @@ def test_no_augmentation_is_what_evaluation_does(size, height, width):
         slice(letterbox.left + 1, letterbox.left + letterbox.scaled[1] - 1),
     )
     np.testing.assert_allclose(slice_[inside], expected[inside], atol=1e-3)
-    assert dice_score(laid, letterbox.forward(np.float32(mask)) >= 0.5) > 0.99
+    assert dice_score(laid, letterbox.forward(mask.astype(np.float32)) >= 0.5) > 0.99
 
 
 def test_flip_mirrors_left_and_right():
@@ -220,7 +220,10 @@ def test_bias_leaves_air_as_dark_as_the_contrast_made_it(contrast, air):
 def test_missing_sequences_are_flair_to_the_last_bit_as_in_the_data_set():
     image, mask = noisy_head()
     statistics = IntensityStatistics(
-        np.float32([0, 0, 0]), np.float32([200, 255, 180]), np.float32([90, 60, 40]), np.float32([50, 40, 30])
+        np.array([0, 0, 0], np.float32),
+        np.array([200, 255, 180], np.float32),
+        np.array([90, 60, 40], np.float32),
+        np.array([50, 40, 30], np.float32),
     )
     settings = replace(Augmentation(), missing=1, own_statistics=0)
     for seed in range(20):

@@ -11,7 +11,10 @@ pytestmark = pytest.mark.quick
 
 IMAGE = np.random.default_rng(0).integers(0, 200, (32, 48, 3), np.uint8)
 STATISTICS = IntensityStatistics(
-    np.float32([1, 2, 3]), np.float32([150, 160, 170]), np.float32([50, 60, 70]), np.float32([10, 20, 30])
+    np.array([1, 2, 3], np.float32),
+    np.array([150, 160, 170], np.float32),
+    np.array([50, 60, 70], np.float32),
+    np.array([10, 20, 30], np.float32),
 )
 
 
@@ -44,7 +47,7 @@ def test_a_copied_sequence_is_normalised_like_its_source():
 
 
 def test_brightness_and_contrast():
-    pixel = np.float32([[[50, 80, 70]]])
+    pixel = np.array([[[50, 80, 70]]], np.float32)
     assert Change(brightness=2).image(pixel, STATISTICS)[0].tolist() == [[[100, 160, 140]]]
     assert Change(contrast=2).image(pixel, STATISTICS)[0].tolist() == [[[50, 100, 70]]]
 

@@ -106,7 +106,7 @@ def test_a_dicom_mask_as_nifti_lies_where_the_dicom_does():
 
 
 def test_a_picture_without_geometry_gives_a_nifti_that_claims_none():
-    image = np.uint16(slice_image()) + np.uint16(slice_image() > 120) * 1000
+    image = slice_image().astype(np.uint16) + (slice_image() > 120).astype(np.uint16) * 1000
     result = bright(*upload(("a.tif", tiff_bytes(image))))
     back = nibabel.Nifti1Image.from_bytes(gzip.decompress(to_nifti(result)))
     assert (int(back.header["qform_code"]), int(back.header["sform_code"])) == (0, 0)

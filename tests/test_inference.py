@@ -143,7 +143,7 @@ def test_a_slice_that_is_not_finite_is_refused(network):
 def test_attention_lies_over_its_slice(segmentation):
     values = segmentation.attention_over_slice(4, 14)
     assert values.shape == (256, 256)
-    coarse = np.float32(segmentation.attention[3][14])
+    coarse = segmentation.attention[3][14].astype(np.float32)
     cell = 256 / coarse.shape[0]
     middle = int(cell * 2.5)
     assert values[middle, middle] == pytest.approx(coarse[2, 2], abs=1e-3)
@@ -246,7 +246,9 @@ def test_several_slices_at_once_give_the_same(weights, network, phantom, segment
     together = running.result()
     either = (together.probability >= 0.5) | (segmentation.probability >= 0.5)
     assert ((together.probability >= 0.5) == (segmentation.probability >= 0.5))[either].mean() > 0.999
-    assert np.abs(np.float32(together.probability) - segmentation.probability).max() < 0.1  # bfloat16, added up anew
+    assert (
+        np.abs(together.probability.astype(np.float32) - segmentation.probability).max() < 0.1
+    )  # bfloat16, added up anew
 
 
 def test_turns_are_taken_in_the_order_of_asking():

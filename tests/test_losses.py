@@ -13,7 +13,7 @@ SURE, LN3 = 40.0, math.log(3)  # sigmoid(ln 3) = 3/4
 
 def pixels(*values) -> tf.Tensor:
     """One slice a row: (B, 1, W, 1)."""
-    return tf.constant(np.float32(np.atleast_2d(values))[:, np.newaxis, :, np.newaxis])
+    return tf.constant(np.atleast_2d(values).astype(np.float32)[:, np.newaxis, :, np.newaxis])
 
 
 EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))

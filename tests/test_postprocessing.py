@@ -50,7 +50,7 @@ def test_largest_is_the_metric_s_largest():
     rng = np.random.default_rng(0)
     values = rng.random((5, 12, 12)).astype(np.float16)
     np.testing.assert_array_equal(
-        PostProcessing("largest").mask(values, 0.85), largest_component(np.uint8(values >= np.float16(0.85)))
+        PostProcessing("largest").mask(values, 0.85), largest_component((values >= np.float16(0.85)).astype(np.uint8))
     )
 
 

@@ -26,7 +26,7 @@ def head_in_air(noise: float) -> np.ndarray:
     rng = np.random.default_rng(1)  # the same head whatever the air
     volume[:, INSIDE] = rng.normal(100, 15, (3, INSIDE.sum(), 3))
     volume[:, 50:66, 66:82, 1] += 90
-    return np.uint8(np.clip(volume, 0, 255))
+    return np.clip(volume, 0, 255).astype(np.uint8)
 
 
 # --- normalise
@@ -34,7 +34,7 @@ def head_in_air(noise: float) -> np.ndarray:
 
 @pytest.mark.parametrize("gain, offset", [(1, 0), (0.25, 0), (40, 3)])
 def test_head_has_mean_zero_and_deviation_one_whatever_the_unit(gain, offset):
-    volume = np.float32(head_in_air(4)) * gain + offset
+    volume = head_in_air(4).astype(np.float32) * gain + offset
     normalised = normalise(volume)
     assert normalised.dtype == np.float32 and normalised.shape == (3, 128, 128, 3)
     inside = normalised[head_mask(volume)]
@@ -113,7 +113,7 @@ def test_given_statistics_are_used_for_a_slice():
 
 
 def test_normalise_does_not_change_its_input():
-    volume = np.float32(head_in_air(4))
+    volume = head_in_air(4).astype(np.float32)
     before = volume.copy()
     statistics = intensity_statistics(volume)
     normalise(volume)
@@ -211,8 +211,8 @@ def test_border_repeats_the_darkest_value_of_each_channel():
     image = np.full((32, 64, 3), (5.0, 6.0, 7.0), np.float32)
     image[3, 3] = -1, 2, -3
     laid = Letterbox(32, 64, 64).forward(image)
-    np.testing.assert_array_equal(laid[:16], np.broadcast_to(np.float32([-1, 2, -3]), (16, 64, 3)))
-    np.testing.assert_array_equal(laid[48:], np.broadcast_to(np.float32([-1, 2, -3]), (16, 64, 3)))
+    np.testing.assert_array_equal(laid[:16], np.broadcast_to(np.array([-1, 2, -3], np.float32), (16, 64, 3)))
+    np.testing.assert_array_equal(laid[48:], np.broadcast_to(np.array([-1, 2, -3], np.float32), (16, 64, 3)))
     np.testing.assert_array_equal(laid[16:48], image)
 
 

@@ -104,7 +104,7 @@ def test_a_long_run_leaves_what_is_kept_and_a_resumed_one_forgets_the_rest(tmp_p
 
 def test_what_does_not_compress_still_fits_what_a_run_may_need(tmp_path):
     rng = np.random.default_rng(0)
-    noise = {"probability": np.float16(rng.random((SLICES, 256, 256)))}
+    noise = {"probability": rng.random((SLICES, 256, 256)).astype(np.float16)}
     for level in (1, 2, 3, 4):
         noise[f"attention_{level}"] = rng.integers(0, 256, (SLICES, 256 >> level, 256 >> level), np.uint8)
     previews = Previews(tmp_path / "preview")

@@ -33,7 +33,7 @@ class Painter:
         assert flip_averaging is False
         number = int(image.max())
         mirrored = image[0, 0, 0] == 0  # the black corner lies on the right, unless mirrored
-        probability = np.float32(self.by_number(number, mirrored))
+        probability = self.by_number(number, mirrored).astype(np.float32)
         return SimpleNamespace(probability=probability[:, ::-1] if mirrored else probability)
 
 

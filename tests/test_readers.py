@@ -187,7 +187,7 @@ def test_a_tiff_of_one_bit_is_read():
 
 
 def test_white_is_zero_is_inverted():
-    scan = read_one(("a.tif", tiff_bytes(np.uint8(RAMP % 200), photometric="miniswhite")))
+    scan = read_one(("a.tif", tiff_bytes((RAMP % 200).astype(np.uint8), photometric="miniswhite")))
     assert scan.voxels[0, 0, :3, 0].tolist() == [199, 198, 197]
 
 
@@ -526,7 +526,7 @@ def test_nifti_scaling_and_gzip():
     image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(4, 5, 3), AXIAL)
     image.header.set_slope_inter(2, 10)
     content = bytearray(image.to_bytes())
-    content[112:120] = np.float32([2, 10]).tobytes()
+    content[112:120] = np.array([2, 10], np.float32).tobytes()
     scan = read_one(("a.nii.gz", gzip.compress(bytes(content))))
     assert sorted(scan.voxels.ravel())[:2] == [10, 12]
 

@@ -67,7 +67,7 @@ def head(patient_id: str, seed: int) -> Example:
     mask = np.zeros((4, 32, 32), np.uint8)
     row, column = rng.integers(6, 16, 2)
     mask[1:3, row : row + 8, column : column + 8] = 1
-    images[mask == 1] += np.uint8([0, 120, 20])
+    images[mask == 1] += np.array([0, 120, 20], np.uint8)
     volume = Volume(patient_id, images, mask, np.ones(4, bool), np.arange(1, 5))
     return Example(volume, intensity_statistics(images))
 
@@ -607,7 +607,7 @@ def test_run_starts_from_given_weights(tmp_path, eagerly, monkeypatch, whole_run
     start, _ = load_arrays(find_weights(whole_run / "best").path)
     train(replace(TINY, epochs=1), LEARN, JUDGE, tmp_path / "run", say=quiet, start=start)
     arrays, _ = load_arrays(tmp_path / "run" / "checkpoint.npz")
-    np.testing.assert_array_equal(arrays["network/logits/kernel"], np.float32(start["logits/kernel"]))
+    np.testing.assert_array_equal(arrays["network/logits/kernel"], start["logits/kernel"].astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_mask_moves_with_its_slice():
 
     image = np.zeros((64, 64, 3), np.uint8)
     image[20:40, 5:20] = 200
-    mask = np.uint8(image[..., 1] > 0)
+    mask = (image[..., 1] > 0).astype(np.uint8)
     statistics = intensity_statistics(image[np.newaxis])
     plain, mirrored = (draw(image, mask, statistics, only(name), 1, 1) for name in ("noise", "flip"))
     outline = [np.argwhere((picture != picture[..., :1]).any(axis=-1))[:, 1].mean() for picture in (plain, mirrored)]

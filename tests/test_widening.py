@@ -46,7 +46,7 @@ def test_copies_differ_after_a_step():
     learner = Learner(TrainingConfig(filters=4, epochs=1, batch_size=2), tf.distribute.get_strategy(), start)
     kernel = learner.network.get_layer("encoder_1_conv_1").kernel
     np.testing.assert_array_equal(kernel[..., 0::2], kernel[..., 1::2])
-    learner.step(SLICES, np.float32(SLICES[..., :1] > 1), 1e-3)
+    learner.step(SLICES, (SLICES[..., :1] > 1).astype(np.float32), 1e-3)
     assert np.abs(kernel[..., 0::2] - kernel[..., 1::2]).max() > 1e-4
 
 

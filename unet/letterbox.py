@@ -61,7 +61,7 @@ class Letterbox:
 
         def along(length: int, scaled: int, start: int) -> np.ndarray:
             centres = (np.arange(length) + 0.5) * scaled / length + start
-            return np.int64(centres * side / self.size)
+            return (centres * side / self.size).astype(np.int64)
 
         return along(self.height, self.scaled[0], self.top), along(self.width, self.scaled[1], self.left)
 

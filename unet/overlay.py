@@ -29,7 +29,7 @@ def display_window(volume: np.ndarray, percentile: float = 99.8) -> tuple[float,
 def to_display(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     """Map grey values to uint8, linear between the window's ends. For the eye only, never the network's input."""
     low, high = window
-    return np.uint8(np.clip((np.float32(image) - low) / max(high - low, 1e-6), 0, 1) * 255 + 0.5)
+    return (np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def draw_mask(
@@ -50,13 +50,13 @@ def draw_mask(
     where = (mask_edge(mask) if outline else mask).astype(bool)
     result = picture.copy()
     blend = picture[where] * (1 - opacity) + np.array(colour) * opacity
-    result[where] = np.uint8(blend + 0.5)
+    result[where] = (blend + 0.5).astype(np.uint8)
     return result
 
 
 def mask_edge(mask: np.ndarray) -> np.ndarray:
     """Return the pixels of a mask that touch its outside, as uint8 in {0, 1}; the picture's rim counts as outside."""
-    mask = np.uint8(mask > 0)
+    mask = (mask > 0).astype(np.uint8)
     inner = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return mask - inner
 
@@ -81,13 +81,13 @@ def draw_errors(
 
 def colour_map(values: np.ndarray) -> np.ndarray:
     """Map (height, width) in [0, 1] to RGB on a fixed scale, viridis: 0 dark blue, 1 yellow."""
-    grey = np.uint8(np.clip(values, 0, 1) * 255 + 0.5)
+    grey = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(grey, cv2.COLORMAP_VIRIDIS)[..., ::-1])
 
 
 def draw_values(picture: np.ndarray, values: np.ndarray, opacity: float = 0.6) -> np.ndarray:
     """Lay a map of values in [0, 1], a probability or an attention map, over a picture."""
-    return np.uint8(picture * (1 - opacity) + colour_map(values) * opacity + 0.5)
+    return (picture * (1 - opacity) + colour_map(values) * opacity + 0.5).astype(np.uint8)
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

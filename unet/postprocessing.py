@@ -69,7 +69,7 @@ class PostProcessing:
         numbers = np.arange(1, found + 1)
         kept = numbers[np.bincount(labels.ravel())[1:] >= self.min_voxels]
         if self.components != "all" and len(kept):
-            values = _KEPT_BY[self.components](labels, np.float32(probability[box]), kept)
+            values = _KEPT_BY[self.components](labels, probability[box].astype(np.float32), kept)
             kept = kept[[np.argmax(values)]]
         mask[box] = np.isin(labels, kept)
         return mask

@@ -41,11 +41,11 @@ def head_mask(volume: np.ndarray) -> np.ndarray:
     Source: Otsu (1979), doi:10.1109/TSMC.1979.4310076.
     """
     sigma = volume.shape[2] / 128  # two pixels at 256
-    smooth = np.stack([cv2.GaussianBlur(np.float32(image), (0, 0), sigma) for image in volume[..., FLAIR]])
+    smooth = np.stack([cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma) for image in volume[..., FLAIR]])
     low, high = float(smooth.min()), float(np.percentile(smooth, 99))
     if not high > low:
         return np.zeros(smooth.shape, bool)
-    grey = np.uint8(np.clip((smooth - low) / (high - low), 0, 1) * 255)
+    grey = (np.clip((smooth - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     threshold, _ = cv2.threshold(grey.reshape(len(grey), -1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return grey > 0.6 * threshold
 
@@ -65,7 +65,7 @@ def brain_mask(volume: np.ndarray) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))
     brain = np.zeros(volume.shape[:3], np.uint8)
     for head, inside in zip(head_mask(volume), brain, strict=True):
-        contours, _ = cv2.findContours(np.uint8(head), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(head.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         if contours:
             cv2.drawContours(inside, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
             inside[:] = cv2.erode(inside, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0)
@@ -89,7 +89,7 @@ def intensity_statistics(volume: np.ndarray) -> IntensityStatistics:
         raise ValueError("the volume holds NaN or infinite values; replace them before normalising")
     head = head_mask(volume)
     voxels = volume[head] if head.mean() >= MIN_HEAD_SHARE else volume.reshape(-1, 3)
-    voxels = np.float32(voxels)
+    voxels = voxels.astype(np.float32)
     low, high = np.percentile(voxels, CLIP_PERCENTILES, axis=0).astype(np.float32)
     clipped = np.clip(voxels, low, high)
     std = np.maximum(clipped.std(axis=0), MIN_RELATIVE_STD * (high - low))
@@ -106,4 +106,4 @@ def normalise(volume: np.ndarray, statistics: IntensityStatistics | None = None)
         float32, same shape, 0 ± 1 over the head and within ±5 everywhere; a constant channel is 0.
     """
     s = statistics or intensity_statistics(volume)
-    return np.clip((np.clip(np.float32(volume), s.low, s.high) - s.mean) / s.std, -Z_LIMIT, Z_LIMIT)
+    return np.clip((np.clip(volume.astype(np.float32), s.low, s.high) - s.mean) / s.std, -Z_LIMIT, Z_LIMIT)

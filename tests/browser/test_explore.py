@@ -132,7 +132,7 @@ def test_what_a_link_names_is_drawn_as_numpy_draws_it(page, app_address, second,
     expected = {
         "expected": overlay.draw_mask(rgb, volume.expected_mask[13], overlay.EXPECTED_COLOUR, 0.8),
         "pre-contrast": overlay.grey_to_rgb(pre),
-        "probability": overlay.draw_values(flair_of(volume, 13), np.float32(segmentation.probability[13]), 0.6),
+        "probability": overlay.draw_values(flair_of(volume, 13), segmentation.probability[13].astype(np.float32), 0.6),
     }[draw]
     assert np.abs(native_pixels(page).astype(int) - expected).max() <= 1
 
@@ -347,8 +347,8 @@ def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address
 
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     noise = np.random.default_rng(4).random((6, 20, 20)).astype(np.float32)
-    blobs = np.float16(cv2.GaussianBlur(noise.transpose(1, 2, 0), (0, 0), 1.2).transpose(2, 0, 1))
-    blobs = np.float16((blobs - blobs.min()) / (blobs.max() - blobs.min()))
+    blobs = cv2.GaussianBlur(noise.transpose(1, 2, 0), (0, 0), 1.2).transpose(2, 0, 1).astype(np.float16)
+    blobs = ((blobs - blobs.min()) / (blobs.max() - blobs.min())).astype(np.float16)
     rule = {"components": components, "min_voxels": min_voxels}
     found = probe(
         page,

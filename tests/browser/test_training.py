@@ -54,7 +54,7 @@ def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
     slices, first = previews.read_slices(), previews.read_epoch(1, side=256)
     grey = overlay.to_display(slices.images[1, ..., FLAIR], overlay.display_window(slices.images[1, ..., FLAIR]))
     # the viewer's window is that of all slices, so a grey value or two may be cut off
-    drawn = overlay.draw_values(overlay.grey_to_rgb(grey), np.float32(first.probability[1]), 0.45)
+    drawn = overlay.draw_values(overlay.grey_to_rgb(grey), first.probability[1].astype(np.float32), 0.45)
     assert np.abs(native_pixels(page).astype(int) - drawn).max() <= 3
     assert (native_pixels(page) != last).any()
     page.get_by_role("button", name="Use in Explore").click()

@@ -23,7 +23,7 @@ def synthetic_slice(size: int) -> tuple[np.ndarray, np.ndarray]:
     radius = size * np.sqrt(LESION_SHARE / np.pi)
     rows, columns = np.ogrid[:size, :size]
     lesion = np.hypot(rows - 0.4 * size, columns - 0.6 * size) < radius
-    return np.float32(noise + 4 * lesion[..., np.newaxis])[np.newaxis], lesion
+    return (noise + 4 * lesion[..., np.newaxis]).astype(np.float32)[np.newaxis], lesion
 
 
 def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):

@@ -33,4 +33,4 @@ def binary_mask(grey: np.ndarray) -> np.ndarray:
     >>> binary_mask(np.array([0, 100, 255])), binary_mask(np.array([0, 1]))
     (array([0, 0, 1], dtype=uint8), array([0, 1], dtype=uint8))
     """
-    return np.uint8(grey > (127 if grey.max(initial=0) > 127 else 0))
+    return (grey > (127 if grey.max(initial=0) > 127 else 0)).astype(np.uint8)

@@ -24,7 +24,7 @@ class Reliability:
 
     def add(self, probability: np.ndarray, expected: np.ndarray) -> None:
         """Count pixels: probability in [0, 1] and expected mask in {0, 1}, both of any one shape."""
-        values = np.float64(probability).ravel()
+        values = probability.astype(np.float64).ravel()
         bins = np.minimum(BINS - 1, (values * BINS).astype(int))
         self.pixels += np.bincount(bins, minlength=BINS)
         self.probability += np.bincount(bins, values, minlength=BINS)
@@ -85,9 +85,9 @@ class ErrorDetection:
         candidate = np.maximum(direct, mirrored) >= CANDIDATE
         self.wrong_elsewhere += int((wrong & ~candidate).sum())
         side = np.where(used >= threshold, 1 - threshold, threshold)  # distance from the threshold to 1 or to 0
-        closeness = 1 - np.abs(np.float32(used) - threshold) / side
+        closeness = 1 - np.abs(used.astype(np.float32) - threshold) / side
         for histogram, values in (
-            (self.disagreement, np.abs(np.float32(direct) - np.float32(mirrored))),
+            (self.disagreement, np.abs(direct.astype(np.float32) - mirrored.astype(np.float32))),
             (self.closeness, closeness),
         ):
             levels = np.minimum(LEVELS - 1, (np.clip(values[candidate], 0, 1) * LEVELS).astype(int))

@@ -45,7 +45,7 @@ def evaluate(segmenter: Segmenter, patients: list[Patient]) -> Iterator[PatientS
         volume = load_scorable(patient)
         statistics = intensity_statistics(volume.images)
         probability = np.stack([network_probability(segmenter, image, statistics) for image in volume.images])
-        predicted = PLAIN.mask(np.float16(probability), THRESHOLD)
+        predicted = PLAIN.mask(probability.astype(np.float16), THRESHOLD)
         yield PatientScore(
             patient.patient_id,
             volume_dice(predicted, volume.expected_mask, volume.has_mask),

@@ -140,7 +140,7 @@ def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measure
 
 def _disagreement(passes: Passes, scored: np.ndarray) -> float:
     """By how much of the predicted volume the two passes differ: Σ |direct − mirrored| over their mean Σ."""
-    direct, mirrored = np.float32(passes.direct[scored]), np.float32(passes.mirrored[scored])
+    direct, mirrored = passes.direct[scored].astype(np.float32), passes.mirrored[scored].astype(np.float32)
     total = float((direct + mirrored).sum() / 2)
     return float(np.abs(direct - mirrored).sum()) / total if total else float("nan")
 

@@ -71,9 +71,9 @@ def _folded(features, up_kernel, bias, skip, kernel):
     )
     if bias.any():
         height, width = (2 * side.get_length() for side in list(features.get_partial_shape())[2:])
-        constant = ops.constant(np.float32(folded_bias(bias.ravel(), below)))
+        constant = ops.constant(folded_bias(bias.ravel(), below).astype(np.float32))
         for axis, side in ((2, height), (3, width)):  # first and last row stay, the one between is repeated
-            constant = ops.gather(constant, np.int64([0, *[1] * (side - 2), 2]), np.int64(axis))
+            constant = ops.gather(constant, np.array([0, *[1] * (side - 2), 2], np.int64), np.int64(axis))
         from_below = ops.add(from_below, constant)
     from_skip = ops.convolution(skip, ops.constant(beside), [1, 1], [1, 1], [1, 1], [1, 1])
     return ops.add(from_skip, from_below)

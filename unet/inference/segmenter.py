@@ -81,7 +81,7 @@ class Segmentation:
             level: 1 (finest) to 4 (coarsest).
             slice_index: counted from 0.
         """
-        attention_map = np.float32(self.attention[level - 1][slice_index])
+        attention_map = self.attention[level - 1][slice_index].astype(np.float32)
         rows, columns = self.letterbox.cells(len(attention_map))  # each value as a square, as the network upsamples it
         return attention_map[np.ix_(rows, columns)]
 

@@ -75,7 +75,9 @@ def describe(images: np.ndarray) -> np.ndarray:
     >>> bool(np.isclose(*(row @ row for row in describe(slices))))
     True
     """
-    small = np.stack([cv2.resize(np.float32(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images])
+    small = np.stack(
+        [cv2.resize(image.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in images]
+    )
     channels = small.reshape(len(small), -1, 3)
     channels = channels - channels.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(channels, axis=1, keepdims=True)

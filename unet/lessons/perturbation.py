@@ -41,7 +41,7 @@ class Change:
             image: (height, width, 3) in any unit; not changed.
             statistics: of the volume the slice is from.
         """
-        image, s = np.float32(image), statistics
+        image, s = image.astype(np.float32), statistics
         if self.copied:
             channel, source = self.copied
             image = image.copy()
@@ -66,7 +66,7 @@ class Change:
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
         """Return a mask, (height, width) in {0, 1}, moved along with the slice, as uint8."""
-        return self._moved(np.uint8(mask), cv2.INTER_NEAREST, 0)
+        return self._moved(mask.astype(np.uint8), cv2.INTER_NEAREST, 0)
 
     def _moved(self, picture: np.ndarray, interpolation: int, border) -> np.ndarray:
         if self.mirrored:
@@ -110,7 +110,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 def half_as_wide(mask: np.ndarray) -> np.ndarray:
     """Return a mask, (height, width), shrunk to half its width and height, in the middle of as large a picture."""
     height, width = mask.shape
-    small = cv2.resize(np.float32(mask), (width // 2, height // 2), interpolation=cv2.INTER_AREA) >= 0.5
+    small = cv2.resize(mask.astype(np.float32), (width // 2, height // 2), interpolation=cv2.INTER_AREA) >= 0.5
     result = np.zeros_like(mask)
     result[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = small
     return result

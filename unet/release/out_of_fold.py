@@ -130,4 +130,4 @@ def probability_file(network: FoldNetwork, patient_id: str) -> Path:
 
 def _keep(file: Path, probability: np.ndarray) -> None:
     file.parent.mkdir(exist_ok=True)
-    np.savez_compressed(file, probability=np.rint(np.float32(probability) * 255).astype(np.uint8))
+    np.savez_compressed(file, probability=np.rint(probability.astype(np.float32) * 255).astype(np.uint8))

@@ -102,7 +102,7 @@ def measure(images: np.ndarray) -> dict[str, float]:
     count = len(images)
     middle = np.arange(count // 6, count - count // 6)
     chosen = middle[np.unique(np.linspace(0, len(middle) - 1, min(MAX_SLICES, len(middle))).round().astype(int))]
-    images = np.float32(images[chosen])
+    images = images[chosen].astype(np.float32)
     head = head_mask(images)
     share = float(head.mean())
     if share < MIN_HEAD_SHARE:

@@ -108,4 +108,4 @@ def as_in_the_data_set(scan: Scan, formats: tuple[str, ...]) -> np.ndarray:
     if scan.bit_depth not in (1, 8) or channels not in (1, 3):
         raise DataError(f"{channels} channels of {scan.bit_depth} bits; expected one or three of 8")
     picture = scan.voxels[0] * (255 if scan.bit_depth == 1 else 1)
-    return np.uint8(np.broadcast_to(picture, (height, width, 3)))
+    return np.broadcast_to(picture, (height, width, 3)).astype(np.uint8)

@@ -89,9 +89,9 @@ def augment(
         copies = [POST_CONTRAST, PRE_CONTRAST] if rng.random() < 0.6 else [POST_CONTRAST]
     matrix = _random_affine(stack.shape[1:3], size, settings, rng)
     where = _sources(matrix, size, settings.elastic, rng)
-    moved_mask = cv2.remap(np.float32(mask), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    moved_mask = cv2.remap(mask.astype(np.float32), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     # intensities are z-scores by now; a gain acts on what the scanner measured, counted from its zero
-    zero = np.float32(contrast) * -statistics.mean / statistics.std
+    zero = contrast.astype(np.float32) * -statistics.mean / statistics.std
     gain = _random_gain(size, settings.bias, rng) if settings.bias else None
     blur = size * rng.uniform(0, settings.blur) if settings.blur else 0
     noise = rng.uniform(0, settings.noise) if settings.noise else 0
@@ -108,7 +108,7 @@ def augment(
         picture[..., copies] = picture[..., [FLAIR]]  # at the end: the data set's copies are the same to the last bit
         pictures.append(picture)
     slices = np.concatenate(pictures, axis=-1) if len(pictures) > 1 else pictures[0]
-    return np.clip(slices, -Z_LIMIT, Z_LIMIT, out=slices), np.float32(moved_mask >= 0.5)
+    return np.clip(slices, -Z_LIMIT, Z_LIMIT, out=slices), (moved_mask >= 0.5).astype(np.float32)
 
 
 def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> np.ndarray:
@@ -132,14 +132,14 @@ def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray, contr
     """
     span = np.maximum(s.high - s.low, np.finfo(np.float32).tiny)
     unit = (np.clip(np.arange(256, dtype=np.float32)[:, np.newaxis], s.low, s.high) - s.low) / span
-    table = (s.low + span * unit ** np.float32(gamma) - s.mean) / s.std * np.float32(contrast)
+    table = (s.low + span * unit ** gamma.astype(np.float32) - s.mean) / s.std * contrast.astype(np.float32)
     return cv2.LUT(image, table.astype(np.float32).reshape(1, 256, 3))
 
 
 def _random_gain(size: int, bias: float, rng: np.random.Generator) -> np.ndarray:
     """Draw a smooth gain per channel, (size, size, 3): the same pattern in each, in its own strength."""
     pattern = cv2.resize(rng.standard_normal((3, 3), np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.exp(pattern[..., np.newaxis] * np.float32(rng.uniform(0, bias, 3)))
+    return np.exp(pattern[..., np.newaxis] * rng.uniform(0, bias, 3).astype(np.float32))
 
 
 def _sources(matrix: np.ndarray, size: int, elastic: float, rng: np.random.Generator) -> np.ndarray:

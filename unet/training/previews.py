@@ -58,10 +58,10 @@ def preview_slices(validation: list[Example]) -> PreviewSlices:
     for example, index in chosen:
         letterbox = Letterbox(*example.volume.images.shape[1:3], side)
         images.append(letterbox.forward(example.volume.images[index]))
-        masks.append(letterbox.forward(np.float32(example.volume.expected_mask[index])) >= 0.5)
+        masks.append(letterbox.forward(example.volume.expected_mask[index].astype(np.float32)) >= 0.5)
     return PreviewSlices(
         np.stack(images),
-        np.uint8(masks),
+        np.array(masks, np.uint8),
         [example.volume.patient_id for example, _ in chosen],
         [index + 1 for _, index in chosen],
     )
@@ -82,13 +82,15 @@ def predict_slices(validation: list[Example], predict: Callable, size: int, cont
         letterbox = Letterbox(*images.shape[1:3], size)
         stack = [letterbox.forward(slice_) for slice_ in normalise(images[places], example.statistics)]
         squares.append(np.concatenate(stack, axis=-1))
-    outputs = {name: np.float32(output)[..., 0] for name, output in predict(np.stack(squares)).items()}
+    outputs = {name: np.asarray(output, np.float32)[..., 0] for name, output in predict(np.stack(squares)).items()}
     probability = outputs["probability"]
     if size > MAX_SIDE:
         probability = np.stack([Letterbox(MAX_SIDE, MAX_SIDE, size).inverse(square) for square in probability])
-    levels = {f"attention_{level}": np.uint8(outputs[f"attention_{level}"] * 255 + 0.5) for level in ATTENTION_LEVELS}
+    levels = {
+        f"attention_{level}": (outputs[f"attention_{level}"] * 255 + 0.5).astype(np.uint8) for level in ATTENTION_LEVELS
+    }
     # three decimals, as the viewer shows them: the noise below does not compress
-    return {"probability": np.float16(np.round(probability, 3)), **levels}
+    return {"probability": np.round(probability, 3).astype(np.float16), **levels}
 
 
 class Previews:
@@ -143,10 +145,10 @@ class Previews:
         """
         arrays, meta = load_arrays(self.epoch(epoch))
         letterbox = Letterbox(side, side, meta["size"])
-        stored = np.float32(arrays["probability"])
+        stored = arrays["probability"].astype(np.float32)
         own = Letterbox(side, side, stored.shape[-1])
-        probability = np.float16(np.round([np.clip(own.inverse(square), 0, 1) for square in stored], 3))
-        attention = tuple(np.float32(arrays[f"attention_{level}"]) / 255 for level in ATTENTION_LEVELS)
+        probability = np.round([np.clip(own.inverse(square), 0, 1) for square in stored], 3).astype(np.float16)
+        attention = tuple(arrays[f"attention_{level}"].astype(np.float32) / 255 for level in ATTENTION_LEVELS)
         return Segmentation(probability, attention, letterbox, f"epoch {epoch}", 0.0)
 
     def forget_after(self, epoch: int) -> None:

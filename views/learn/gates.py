@@ -42,7 +42,10 @@ def gate_of(features: Features, level: int, lesson: Lesson) -> Gate:
         share = cv2.resize(region, attention_map.shape[::-1], interpolation=cv2.INTER_AREA)  # of each cell
         if share.sum() > 0:
             averages[name] = float((attention_map * share).sum() / share.sum())
-    maps = (np.float16(np.clip(values, 0, 1)) for values in (before / scale, attention_map, before * upsampled / scale))
+    maps = (
+        np.clip(values, 0, 1).astype(np.float16)
+        for values in (before / scale, attention_map, before * upsampled / scale)
+    )
     return Gate(*maps, scale, averages)
 
 
@@ -57,7 +60,7 @@ def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
         "rest of the head": head & ~lesion & ~edge,
         "around the head": ~head & ~lesion & ~edge,
     }
-    return {name: lesson.letterbox.forward(np.float32(region)) for name, region in regions.items()}
+    return {name: lesson.letterbox.forward(region.astype(np.float32)) for name, region in regions.items()}
 
 
 def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
@@ -76,7 +79,7 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
     for gate, level in zip(gates, reversed(ATTENTION_LEVELS), strict=True):
         left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
         left.image(
-            strip([np.float32(values) for values in (gate.before, gate.map, gate.after)], lesson.weights.size),
+            strip([values.astype(np.float32) for values in (gate.before, gate.map, gate.after)], lesson.weights.size),
             width="stretch",
             output_format="PNG",
             alt=f"Level {level}: before the gate, the gate, after the gate",

@@ -71,7 +71,7 @@ def _inside(key: str, _lesson: Lesson) -> Inside:
 def _block(features: np.ndarray, count: int) -> Block:
     chosen = most_varied(features, count)
     scale = float(np.percentile(features[..., chosen], BRIGHTEST)) or 1.0
-    maps = np.float16(np.clip(np.moveaxis(features[..., chosen], -1, 0) / scale, 0, 1))
+    maps = np.clip(np.moveaxis(features[..., chosen], -1, 0) / scale, 0, 1).astype(np.float16)
     return Block(len(features), features.shape[-1], tuple(int(c) + 1 for c in chosen), maps, scale)
 
 
@@ -118,7 +118,7 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
             alt=f"The slice with a box of {side} × {side} pixels: what one value of this level depends on",
         )
         right.image(
-            strip(list(np.float32(block.maps)), lesson.weights.size),
+            strip(list(block.maps.astype(np.float32)), lesson.weights.size),
             width="stretch",
             output_format="PNG",
             alt=f"{name}: channels {', '.join(map(str, block.shown))}",
@@ -134,7 +134,7 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
 def _middle(lesson: Lesson) -> tuple[int, int]:
     """The middle of the lesion, or of the head, or of the picture: row and column on the network's grid."""
     for mask in (lesson.predicted(lesson.weights.threshold), lesson.head):
-        rows, columns = np.nonzero(lesson.letterbox.forward(np.float32(mask)) >= 0.5)
+        rows, columns = np.nonzero(lesson.letterbox.forward(mask.astype(np.float32)) >= 0.5)
         if len(rows):
             return int(rows.mean()), int(columns.mean())
     return lesson.weights.size // 2, lesson.weights.size // 2
@@ -156,7 +156,7 @@ def show_up(lesson: Lesson, inside: Inside) -> None:
     """Show the channel that varies most at each level of the way up."""
     left, right = st.columns([2, 1], gap="medium", vertical_alignment="center")
     left.image(
-        strip([np.float32(block.maps[0]) for block in inside.up], lesson.weights.size),
+        strip([block.maps[0].astype(np.float32) for block in inside.up], lesson.weights.size),
         width="stretch",
         output_format="PNG",
         alt="Feature maps on the way up, the channel that varies most of each level",

@@ -205,4 +205,4 @@ def _show_outcome(lesson: Lesson, change: Change, threshold: float, title: str) 
 def _looks_again(key: str, change: Change, _lesson: Lesson) -> np.ndarray:
     """Return the probability for the changed slice, (height, width) float16; visitors take turns at the network."""
     image, statistics = change.image(_lesson.image, _lesson.statistics)
-    return np.float16(_lesson.segmenter.predict(image, statistics).probability)
+    return _lesson.segmenter.predict(image, statistics).probability.astype(np.float16)

@@ -28,7 +28,7 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
     begin_section("mask")
     if inside:
         show_up(lesson, inside)
-    probability = np.float32(lesson.segmentation.probability[0])
+    probability = lesson.segmentation.probability[0].astype(np.float32)
     left, middle, right = st.columns(3, gap="medium")
     with left:
         st.image(

@@ -93,7 +93,7 @@ def draw(image, mask, statistics, settings: Augmentation, seed: int, channel: in
     """
     slice_, moved = augment(image, mask, statistics, SIDE, settings, np.random.default_rng(seed))
     picture = overlay.grey_to_rgb(overlay.to_display(slice_[..., channel], (-2.0, 4.0)))
-    return overlay.draw_mask(picture, np.uint8(moved), overlay.EXPECTED_COLOUR, opacity=1.0, outline=True)
+    return overlay.draw_mask(picture, moved.astype(np.uint8), overlay.EXPECTED_COLOUR, opacity=1.0, outline=True)
 
 
 def _grid(tiles: list[tuple[str, str, np.ndarray]]) -> None:

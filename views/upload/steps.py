@@ -133,7 +133,7 @@ def thumbnails(scan: Scan) -> np.ndarray:
     chosen = np.unique(np.linspace(0, count - 1, min(STRIP_SLICES, count)).round().astype(int))
     colour = scan.voxels.shape[3] == 3
     step = max(1, min(height, width) // (4 * STRIP_SIDE))  # of a big picture a part will do, and saves memory
-    values = np.float32(scan.voxels[chosen, ::step, ::step, : 3 if colour else 1])
+    values = scan.voxels[chosen, ::step, ::step, : 3 if colour else 1].astype(np.float32)
     window = scan.window or tuple(np.percentile(values, [0.5, 99.5]))
     pictures = [
         cv2.resize(overlay.to_display(one, window), (shown, STRIP_SIDE), interpolation=cv2.INTER_AREA) for one in values

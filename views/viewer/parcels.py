@@ -68,7 +68,7 @@ def _stored(images: np.ndarray, slices: slice) -> tuple[np.ndarray, list[dict]]:
         return images[slices], [{"scale": 1, "offset": 0}] * 3
     low = images.min(axis=(0, 1, 2)).astype(float)
     scale = np.maximum((images.max(axis=(0, 1, 2)) - low) / 65535, 1e-12)
-    stored = np.uint16(np.round((images[slices] - low) / scale))
+    stored = np.round((images[slices] - low) / scale).astype(np.uint16)
     return stored, [{"scale": float(s), "offset": float(o)} for s, o in zip(scale, low, strict=True)]
 
 
@@ -108,4 +108,4 @@ def segmentation_parcel(part: Segmentation, first: int, slices: int, volume_id: 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:
     """Return [0, 1] as the 256 steps of the colour scale, as `overlay.colour_map` rounds them."""
-    return np.uint8(np.float32(values) * 255 + 0.5)
+    return (values.astype(np.float32) * 255 + 0.5).astype(np.uint8)

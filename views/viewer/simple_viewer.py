@@ -187,7 +187,7 @@ def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity
     if shown == ERRORS and volume.has_mask[index]:
         return overlay.draw_errors(picture, predicted[index], volume.expected_mask[index], opacity, outline)
     if shown == PROBABILITY:
-        return overlay.draw_values(picture, np.float32(segmentation.probability[index]), opacity)
+        return overlay.draw_values(picture, segmentation.probability[index].astype(np.float32), opacity)
     if shown.startswith("Attention"):
         return overlay.draw_values(picture, segmentation.attention_over_slice(int(shown[-1]), index), opacity)
     return picture
@@ -345,7 +345,7 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
             st.markdown(f"**Attention {level}** · {side} × {side}")
             st.caption(LEVEL_MEANINGS[level])
     with columns[-1]:
-        probability = np.float32(segmentation.probability[index])
+        probability = segmentation.probability[index].astype(np.float32)
         st.image(
             overlay.draw_values(picture, probability, MAP_OPACITY),
             width="stretch",

@@ -112,7 +112,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         array = np.abs(array)
     with np.errstate(all="ignore"):
         voxels = _scaled(array, header, notes)
-    zooms = np.abs(np.float64(header["pixdim"][1:4]))
+    zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
     file_affine, zooms, known = _affine(header, zooms, notes)
     slice_axis = _slice_axis(file_affine, zooms)
     geometry: dict
@@ -155,7 +155,7 @@ def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | N
     affine = None
     if oriented:
         with suppress(ValueError):  # a quaternion longer than 1
-            affine = np.float64(header.get_best_affine())
+            affine = header.get_best_affine().astype(np.float64)
         if affine is None or not usable_affine(affine):
             notes.append("The header's orientation is impossible and was left out.")
             return None, zooms, False

@@ -106,7 +106,7 @@ def _smaller(picture: np.ndarray, is_mask: bool, notes: list[str]) -> np.ndarray
     scale = MAX_SIDE / max(height, width)
     shape = round(height * scale), round(width * scale)
     if picture.dtype not in (np.uint8, np.uint16, np.float32):  # what OpenCV averages
-        picture = np.float32(picture)
+        picture = picture.astype(np.float32)
     way = cv2.INTER_NEAREST_EXACT if is_mask else cv2.INTER_AREA
     notes.append(
         f"Scaled down from {width} × {height} to {shape[1]} × {shape[0]} pixels, which the sizes count. Masks are "

@@ -64,7 +64,7 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         stack = np.abs(stack)
     if inverted:
         notes.append("Stored with white as 0; inverted, so that bright is bright.")
-        stack = np.float32(stack) if bright else -np.float32(stack)
+        stack = stack.astype(np.float32) if bright else -stack.astype(np.float32)
         stack -= stack.min()  # the largest value becomes 0, whoever inverted
     if orientation in _UPRIGHT:
         notes.append("Turned upright, as the orientation tag asks.")
