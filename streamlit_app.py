@@ -1,6 +1,6 @@
 """Router: which pages there are. Start with `streamlit run streamlit_app.py`.
 
-The server imports this file once and finds `app`, Streamlit with the limits of uploads before it. Then, for each
+The server imports this file once and finds `app`, Streamlit with the checks of `views/server` before it. Then, for each
 visit, Streamlit runs the file as `__main__` and gets the pages.
 """
 
@@ -10,10 +10,11 @@ from importlib import import_module
 import streamlit as st
 
 if __name__ != "__main__":
-    from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
-    from views.limits import UploadLimits
+    from views.server.closed_visits import closed_visits_freed
+    from views.server.settings import ServerSettings
+    from views.server.stack import limit_connections, middleware
     from views.shared.memory import give_back_large_blocks
 
     give_back_large_blocks()
@@ -22,7 +23,9 @@ if __name__ != "__main__":
     # what every page needs is imported while the first visitor's browser still loads Streamlit itself
     early = "unet.jobs.queue", "pandas"
     threading.Thread(target=lambda: [import_module(name) for name in early], daemon=True).start()
-    app = st.App(__file__, middleware=[Middleware(UploadLimits)])
+    settings = ServerSettings.from_environment()
+    limit_connections(settings)
+    app = st.App(__file__, middleware=middleware(settings), lifespan=closed_visits_freed)
 else:
     st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page
     st.navigation(

@@ -18,7 +18,7 @@ from unet.scans.scan import IngestError, Scan
 
 MAX_SIDE = 1024  # pixels; the data set has 256
 MAX_FILE = 8 * 2**20  # bytes
-MAX_FILES = 5000  # what the server lets in, `views.limits`
+MAX_FILES = 5000  # what the server lets in, `views.server.uploads`
 # shorter than what the child cuts off, so that a name comes back as it went
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,59})_([0-9]{1,4})(_mask)?\.tiff?", re.IGNORECASE | re.ASCII)
 

@@ -1,0 +1,46 @@
+"""What kind of file is accepted, decided by its first bytes."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from unet.scans.formats.signatures import FORMATS, START, sniff
+from views.server.refusals import RefusedError
+from views.server.uploads import MULTIPART_BYTES, upload_ids
+
+
+class FileTypes:
+    """ASGI middleware: refuses an upload that begins like no file that the app reads."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if upload_ids(scope) is None or scope["method"] not in ("PUT", "POST"):
+            await self._app(scope, receive, send)
+            return
+        started: bytes | None = b""
+
+        async def judged() -> Message:
+            nonlocal started
+            message = await receive()
+            if started is not None and message["type"] == "http.request":
+                started = _judge(started + message.get("body", b""), final=not message.get("more_body", False))
+            return message
+
+        await self._app(scope, judged, send)
+
+
+def _judge(started: bytes, final: bool) -> bytes | None:
+    """Return the bytes to wait with, or None once the file is known.
+
+    Raises:
+        RefusedError: the body holds something else before the file, or the file begins like none that the app reads.
+    """
+    head, found, content = started.partition(b"\r\n\r\n")
+    if (found and b"filename=" not in head.lower()) or (not found and len(started) > MULTIPART_BYTES):
+        raise RefusedError(400, "A file was expected.")
+    if not final and (not found or len(content) < START):
+        return started
+    # the `.img` half of a NIfTI pair begins with pixels, so its name has to do
+    if found and sniff(content) is None and b".img" not in head.lower():
+        raise RefusedError(415, f"Begins with none of the marks of {FORMATS}.")
+    return None

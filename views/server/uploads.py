@@ -1,0 +1,103 @@
+"""What the server holds of uploads, decided while the bytes arrive.
+
+Streamlit has a limit for one file, and none for a visit or for the server. The bytes that count are those in
+Streamlit's file manager, which is asked each time, and those of bodies that are still on their way.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+
+from unet.scans.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
+from views.server.refusals import RefusedError
+
+MAX_FILES = 5_000  # a visit; a long DICOM series has some hundred
+AT_ONCE = 6  # bodies a visit, as many as a browser sends; the others wait
+MULTIPART_BYTES = 64 << 10  # that may come around a file
+_ROUTE = re.compile(r".*/_stcore/upload_file/([^/]+)/([^/]+)/?$")
+
+
+def upload_ids(scope: Scope) -> tuple[str, str] | None:
+    """Return the ids of the session and the file where a request is for Streamlit's upload route, else None."""
+    match = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
+    return None if match is None else (match[1], match[2])
+
+
+def streamlit_files() -> MemoryUploadedFileManager:
+    """Return the file manager of the running server."""
+    from streamlit import runtime
+
+    return runtime.get_instance().uploaded_file_mgr  # type: ignore[return-value]
+
+
+class UploadLimits:
+    """ASGI middleware: limits for a file, a visit and the whole server.
+
+    Args:
+        files: gives Streamlit's file manager.
+        server_bytes: limit for all visits together.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        files: Callable[[], MemoryUploadedFileManager] = streamlit_files,
+        server_bytes: int = 2 << 30,
+    ):
+        self._app, self._files, self._server_bytes = app, files, server_bytes
+        self._arriving: dict[tuple[str, str], int] = {}  # bytes so far, by session and file
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = upload_ids(scope)
+        if key is None or scope["method"] not in ("PUT", "POST"):
+            await self._app(scope, receive, send)
+            return
+        if key in self._arriving:
+            raise RefusedError(409, "This file is being uploaded already.")
+        self._arriving[key] = 0
+        turn = self._turns.setdefault(key[0], asyncio.Semaphore(AT_ONCE))
+        try:
+            async with turn:
+                length = Headers(scope=scope).get("content-length", "")
+                self._check(key, int(length) if length.isdecimal() else 0)
+
+                async def counted() -> Message:
+                    message = await receive()
+                    self._arriving[key] += len(message.get("body", b""))
+                    self._check(key, 0)
+                    return message
+
+                async def watched(message: Message) -> None:
+                    if message["type"] == "http.response.start":
+                        self._arriving[key] = 0  # an accepted file is in the manager now
+                    await send(message)
+
+                await self._app(scope, counted, watched)
+        finally:
+            del self._arriving[key]
+
+    def _check(self, key: tuple[str, str], coming: int) -> None:
+        """Raise RefusedError where a limit is passed, with `coming` more bytes than have arrived."""
+        session, manager = key[0], self._files()
+        held = list(manager.file_storage.get(session, {}).values())
+        arriving = [size for (one, _), size in self._arriving.items() if one == session]
+        if len(held) + len(arriving) > MAX_FILES:
+            raise RefusedError(413, f"At most {MAX_FILES:,} files a visit.")
+        visit_bytes = sum(len(file.data) for file in held) + sum(arriving) + coming
+        if self._arriving[key] + coming > MAX_FILE_BYTES + MULTIPART_BYTES or (
+            visit_bytes > MAX_UPLOAD_BYTES + MULTIPART_BYTES
+        ):
+            raise RefusedError(413, f"At most {MAX_FILE_BYTES >> 20} MB a file, {MAX_UPLOAD_BYTES >> 20} MB a visit.")
+        if held_bytes(manager) + sum(self._arriving.values()) + coming > self._server_bytes:
+            raise RefusedError(503, "The server holds as many uploads as it can; please try again in a minute.")
+
+
+def held_bytes(manager: MemoryUploadedFileManager) -> int:
+    """Return the bytes of all files that Streamlit holds."""
+    return sum(stat.byte_length for stats in manager.get_stats().values() for stat in stats)
