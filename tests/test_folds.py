@@ -18,7 +18,7 @@ from unet.preprocessing import intensity_statistics
 from unet.training import loop
 from unet.training.config import TrainingConfig
 from unet.training.loop import TrainingError, train
-from unet.training.sampling import Example
+from unet.training.sampling import Example, patient_ids
 
 EIGHTY_EIGHT = sorted(published_splits()["train"] + published_splits()["validation"])
 EVERYONE = [
@@ -117,7 +117,7 @@ def test_command_line_trains_on_the_other_four_folds(tmp_path, write_tiny_patien
     given = {}
 
     def fake_train(config, learn, judge, run_folder, resume, **options):
-        given.update(config=config, learn=loop.patient_ids(learn), judge=loop.patient_ids(judge))
+        given.update(config=config, learn=patient_ids(learn), judge=patient_ids(judge))
         return run_folder / "best"
 
     monkeypatch.setattr(loop, "train", fake_train)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from unet.model import built_in
 from unet.training.config import TrainingConfig
-from unet.training.loop import make_learner
+from unet.training.devices import make_learner
 from unet.weights.arrays import load_arrays, save_arrays
 start_file, end_file, architecture, channels = sys.argv[1:]
 start = load_arrays(Path(start_file))[0] if Path(start_file).exists() else None

@@ -27,6 +27,7 @@ from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in, input_ch
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.training import estimate as estimate_module
 from unet.training import loop as training
+from unet.training import validation
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 from unet.training.config import ARCHITECTURES as NETWORKS
 from unet.training.config import (
@@ -298,7 +299,7 @@ def short_and_exact():
     """float32, in which the same steps give the same bits, and fewer batches for batch normalisation."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "mixed_precision_policy", lambda: "float32")
-        patch.setattr(training, "NORM_SLICES", 48)
+        patch.setattr(validation, "NORM_SLICES", 48)
         yield
 
 
@@ -473,7 +474,7 @@ def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path
 
 
 def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, eagerly, monkeypatch, policy):
-    monkeypatch.setattr(training._Run, "_predict_volume", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
+    monkeypatch.setattr(training._Run, "_mask", lambda self, example, size: np.zeros((4, 32, 32), np.uint8))
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: 0.5)
     monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
     monkeypatch.setattr(training, "EMPTY_STEPS", 10)

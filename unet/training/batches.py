@@ -9,11 +9,13 @@ import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from unet.preprocessing import IntensityStatistics
 from unet.training.run_folder import TrainingError
 from unet.training.sampling import Example, SliceSampler
 
+Batch = TypeVar("Batch")
 MakeRows = Callable[[range], tuple[np.ndarray, np.ndarray]]  # slices and masks of some rows of a batch
 
 KEPT_BYTES = 16_000_000
@@ -158,6 +161,20 @@ class _Stored:
     statistics: IntensityStatistics
     offset: int
     shape: tuple[int, ...]
+
+
+def ahead(source: Iterator[MakeRows], use: Callable[[MakeRows], Batch]) -> Iterator[Batch]:
+    """Yield what `use` makes of each, the next one in a thread while the caller works with this one."""
+
+    def make() -> Batch | None:
+        make_rows = next(source, None)
+        return None if make_rows is None else use(make_rows)
+
+    with closing(source), ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make)
+        while (made := coming.result()) is not None:
+            coming = pool.submit(make)
+            yield made
 
 
 def make_batches(

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import cv2
 import keras
+import numpy as np
+
+from unet.training.config import TrainingConfig
 
 STRATEGIES = ("one", "mirrored", "multi-worker")
 
@@ -89,3 +92,16 @@ def worker_index() -> int:
     """Return this machine's place in `TF_CONFIG`; 0 is the one that writes the run folder, and a single machine."""
     task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
     return 0 if task.get("type") == "chief" else int(task.get("index", 0))
+
+
+def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy=None):
+    """Return the learner of Keras' back-end; arguments and errors as theirs."""
+    if keras.backend.backend() == "jax":
+        from unet.training.jax_learner import JaxLearner
+
+        return JaxLearner(config, start)
+    import tensorflow as tf
+
+    from unet.training.learner import Learner
+
+    return Learner(config, strategy or tf.distribute.get_strategy(), start)

@@ -13,8 +13,8 @@ from unet.model import built_in
 from unet.training.config import TrainingConfig
 from unet.training.devices import mixed_precision_policy
 from unet.training.learner import Learner
-from unet.training.loop import VALIDATION_SLICES, norm_batches
 from unet.training.sampling import SliceSampler, load_examples
+from unet.training.validation import VALIDATION_SLICES, norm_batches
 
 TIMED_STEPS = 2
 

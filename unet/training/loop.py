@@ -4,7 +4,6 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,24 +12,20 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from unet.context import context_slices, with_neighbours
-from unet.data.folds import check_fold
-from unet.letterbox import Letterbox
+from unet.context import context_slices
 from unet.metrics import volume_dice
 from unet.model import built_in
-from unet.preprocessing import normalise
-from unet.training.batches import OwnBatches, WorkerBatches, make_batches
+from unet.training.batches import OwnBatches, WorkerBatches, ahead, make_batches
 from unet.training.config import TrainingConfig
-from unet.training.devices import gpus, mixed_precision_policy, usual_batch_workers
+from unet.training.devices import gpus, make_learner, mixed_precision_policy, usual_batch_workers
 from unet.training.events import event_file
 from unet.training.previews import predict_slices, preview_slices
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
-from unet.training.sampling import Example, SliceSampler
+from unet.training.sampling import Example, SliceSampler, patient_ids
+from unet.training.validation import check_examples, check_same_patients, norm_batches, predict_volume
 from unet.weights.arrays import half_precision, load_arrays, save_arrays
 
-NORM_SLICES = 1600  # at most, for the average's batch-norm statistics: over 320 a score varies by 0.0016
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
-VALIDATION_SLICES = 16  # slices predicted at once
 HEARTBEAT_SECONDS = 1.0
 
 
@@ -83,58 +78,14 @@ def train(
             `TrainingStopped` when someone asked for it.
         DataError: patients that do not fit the fold of the settings.
     """
-    _check(training, validation, allow_overlap or config.all_patients, config.fold)
+    check_examples(training, validation, allow_overlap or config.all_patients, config.fold)
     folder = RunFolder(run_folder)
     folder.check_start(resume)
     if resume:
-        folder.check_patients(patient_ids(training), patient_ids(validation))
+        check_same_patients(folder, training, validation)
     with built_in(precision or mixed_precision_policy()), folder.recorded_end():
         learner = make_learner(config, start, strategy)
         return _Run(config, training, validation, folder, learner, say, batch_workers).run(resume)
-
-
-def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy=None):
-    """Return the learner of Keras' back-end; errors as theirs."""
-    if keras.backend.backend() == "jax":
-        from unet.training.jax_learner import JaxLearner
-
-        return JaxLearner(config, start)
-    import tensorflow as tf
-
-    from unet.training.learner import Learner
-
-    return Learner(config, strategy or tf.distribute.get_strategy(), start)
-
-
-def norm_batches(steps: int, batch_size: int = 8) -> int:
-    """Return how many batches measure batch-norm statistics after an epoch of so many steps.
-
-    As many, up to 40; in longer epochs half as many, which costs a seventh of the time.
-
-    >>> norm_batches(8), norm_batches(60), norm_batches(425), norm_batches(425, batch_size=16)
-    (8, 40, 200, 100)
-    """
-    return min(max(6, NORM_SLICES // batch_size), max(6, min(steps, 40), steps // 2))
-
-
-def patient_ids(examples: list[Example]) -> list[str]:
-    """Return whose the examples are, in alphabetical order."""
-    return sorted(example.volume.patient_id for example in examples)
-
-
-def _check(training: list[Example], validation: list[Example], allow_overlap: bool, fold: int | None) -> None:
-    if not training or not validation:
-        raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
-    if not any(example.volume.expected_mask.any() for example in validation):
-        raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
-    both = set(patient_ids(training)) & set(patient_ids(validation))
-    if both and not allow_overlap:
-        raise TrainingError(
-            f"{len(both)} patients are in training and validation, the first is {min(both)}: scores would show what "
-            "was learnt by heart. Take them out of one."
-        )
-    if fold is not None:
-        check_fold(fold, patient_ids(training), patient_ids(validation))
 
 
 class _Run:
@@ -221,25 +172,14 @@ class _Run:
     def _batches(self, size: int) -> Iterator[tuple]:
         """Yield one epoch's batches, the next one being made while the network works."""
         steps = range(self.progress.step, self.progress.step + self.steps)
-
-        with closing(self.batches.of(steps, size)) as batches, ThreadPoolExecutor(1) as pool:
-
-            def make():
-                return self.learner.share(next(batches))
-
-            coming = pool.submit(make)
-            for step in steps:
-                batch = coming.result()
-                if step + 1 < steps.stop:
-                    coming = pool.submit(make)
-                yield batch
+        return ahead(self.batches.of(steps, size), self.learner.share)
 
     def _end_epoch(self, size: int, loss: float, learning_rate: float, seconds: float) -> None:
         """Judge the averaged weights, write the row, the previews, the checkpoint and maybe the best weights."""
         self.progress.epoch += 1
         began = time.monotonic()
         self.learner.reestimate_norms(self._norm_batches(size))
-        masks = [self._predict_volume(example, size) for example in self.validation]
+        masks = [self._mask(example, size) for example in self.validation]
         volumes = [example.volume for example in self.validation]
         dice = [volume_dice(mask, v.expected_mask, v.has_mask) for mask, v in zip(masks, volumes, strict=True)]
         mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
@@ -290,20 +230,8 @@ class _Run:
                 self._heartbeat("judging")
                 yield make_rows(range(self.config.batch_size))[0]
 
-    def _predict_volume(self, example: Example, size: int) -> np.ndarray:
-        """Return the mask of a volume at threshold 0.5 on its native grid."""
-        images = example.volume.images
-        letterbox = Letterbox(*images.shape[1:3], size)
-        slices = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, example.statistics)])
-        slices = with_neighbours(slices, self.context)
-        parts = []
-        for start in range(0, len(slices), VALIDATION_SLICES):
-            self._heartbeat("judging")
-            outputs = self.learner.predict(slices[start : start + VALIDATION_SLICES])
-            parts.append(np.asarray(outputs["probability"])[..., 0])
-        return np.stack([letterbox.inverse(probability) >= 0.5 for probability in np.concatenate(parts)]).astype(
-            np.uint8
-        )
+    def _mask(self, example: Example, size: int) -> np.ndarray:
+        return predict_volume(example, size, self.context, self.learner.predict, lambda: self._heartbeat("judging"))
 
     def _spec(self) -> dict:
         return {

@@ -107,20 +107,6 @@ class RunFolder:
             (self.path / leftover).unlink(missing_ok=True)
         self.previews.forget_after(0)
 
-    def check_patients(self, training: list[str], validation: list[str]) -> None:
-        """Refuse to resume the run with other patients than it began with.
-
-        Raises:
-            TrainingError: the lists differ from those of `spec.json`, in more than their order.
-        """
-        spec = self.read_spec()
-        for name, ids in (("training", training), ("validation", validation)):
-            if other := sorted(set(ids) ^ set(spec[f"{name}_patients"])):
-                raise TrainingError(
-                    f"{self.path} cannot be resumed with other {name} patients: {other[0]} and {len(other) - 1} more "
-                    "differ from its spec.json. Resume it with the same patients, or choose another folder."
-                )
-
     def write_spec(self, spec: dict) -> None:
         """Write the settings, with what made the run: command, commit, machine, time."""
         self.path.mkdir(parents=True, exist_ok=True)

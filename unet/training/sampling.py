@@ -133,6 +133,11 @@ def load_examples(patients: list[Patient]) -> list[Example]:
     return [Example(volume, intensity_statistics(volume.images)) for volume in volumes]
 
 
+def patient_ids(examples: list[Example]) -> list[str]:
+    """Return whose the examples are, in alphabetical order."""
+    return sorted(example.volume.patient_id for example in examples)
+
+
 def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
     """Keep that many slices with lesion, of as many patients: a network that cannot learn these has a bug.
 
