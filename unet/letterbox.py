@@ -22,6 +22,16 @@ class Letterbox:
     width: int
     size: int
 
+    @classmethod
+    def of(cls, shape: tuple[int, ...], size: int) -> "Letterbox":
+        """Return the letterbox of an array of shape (height, width, …).
+
+        >>> Letterbox.of((100, 200, 3), size=64)
+        Letterbox(height=100, width=200, size=64)
+        """
+        height, width = shape[:2]
+        return cls(height, width, size)
+
     @property
     def scaled(self) -> tuple[int, int]:
         """(height, width) in pixels inside the square."""

@@ -5,6 +5,7 @@ The rule is chosen on validation patients by `python -m unet tune`; the app, `ev
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -88,7 +89,7 @@ class PostProcessing:
 PLAIN = PostProcessing()
 
 
-def read_post_processing(value: object) -> PostProcessing:
+def read_post_processing(value: Any) -> PostProcessing:
     """Return the rule of a config's `post_processing`; none stands for `PLAIN`, as in weights before there was a rule.
 
     Raises:

@@ -47,7 +47,7 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
     except ImportError as error:
         left_out["openvino_int8"] = str(error)
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         port = torch_network(model)
         batch = (torch.from_numpy(np.ascontiguousarray(slices.transpose(0, 3, 1, 2))),)
@@ -56,7 +56,7 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
     except ImportError as error:
         return left_out | {engine: str(error) for engine in ("pytorch", "pytorch_bfloat16", "onnxruntime")}
     try:
-        import onnxruntime  # noqa: F401  what could not be run need not be written
+        import onnxruntime  # noqa: F401  # pyright: ignore[reportMissingImports]  what cannot run is not written
 
         names = {"input_names": ["slices"], "output_names": output_names()}
         torch.onnx.export(port, batch, str(folder / ONNX_FILE), dynamo=False, **names)
@@ -66,7 +66,7 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
 
 
 def _write_int8(slices: np.ndarray, folder: Path) -> None:
-    import nncf
+    import nncf  # pyright: ignore[reportMissingImports]
     import openvino
 
     model = openvino.Core().read_model(folder / OPENVINO_FILE)
@@ -74,20 +74,25 @@ def _write_int8(slices: np.ndarray, folder: Path) -> None:
     openvino.save_model(quantised, folder / INT8_FILE)
 
 
-def keras_predict(folder: Path) -> Run:
-    """Keras as everyone writes it."""
+def _keras_model(folder: Path):
     import keras
 
     model = keras.saving.load_model(folder / KERAS_FILE)
+    assert isinstance(model, keras.Model)
+    return model
+
+
+def keras_predict(folder: Path) -> Run:
+    """Keras as everyone writes it."""
+    model = _keras_model(folder)
     return lambda slices: _in_order(model.predict(slices, verbose=0))
 
 
 def tf_function(folder: Path) -> Run:
     """The Keras network as one traced function, without what `predict` does around it."""
-    import keras
     import tensorflow as tf
 
-    model = keras.saving.load_model(folder / KERAS_FILE)
+    model = _keras_model(folder)
     forward = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
     return lambda slices: _in_order({name: value.numpy() for name, value in forward(slices).items()})
 
@@ -107,7 +112,7 @@ def openvino_int8(folder: Path) -> Run:
 
 def pytorch(folder: Path, bfloat16: bool = False) -> Run:
     """The port, channels last, a slice at a time."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     network = torch.jit.load(folder / PYTORCH_FILE).to(memory_format=torch.channels_last)
 
@@ -126,7 +131,7 @@ def pytorch_bfloat16(folder: Path) -> Run:
 
 def onnxruntime(folder: Path) -> Run:
     """The port as ONNX, a slice at a time."""
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession  # pyright: ignore[reportMissingImports]
 
     session = InferenceSession(folder / ONNX_FILE, providers=["CPUExecutionProvider"])
 
@@ -210,9 +215,9 @@ def torch_network(model):
     Raises:
         ImportError: PyTorch is not installed.
     """
-    import torch
-    from torch import nn
-    from torch.nn import functional
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
+    from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
     from unet.model import LEVELS  # here, as it brings TensorFlow, whose memory only its own engines should show
 

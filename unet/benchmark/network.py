@@ -61,6 +61,7 @@ def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
     gram = weighted.T @ design
     gram += 1e-3 * np.trace(gram) / len(gram) * np.eye(len(gram))  # ridge: large weights would magnify rounding
     target = LESION_LOGIT * sign
+    solution = np.zeros(filters + 1)
     for _ in range(FIT_STEPS):
         solution = np.linalg.solve(gram, weighted.T @ target)
         target = sign * np.maximum(LESION_LOGIT, sign * (design @ solution))

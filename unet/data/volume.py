@@ -62,7 +62,7 @@ class Volume:
         """SHA-256 of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
         digest = hashlib.sha256(repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry)).encode())
         for array in (self.slice_numbers, self.has_mask, self.expected_mask, self.images):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
 

@@ -5,9 +5,11 @@ This is the short form; `unet.evaluation.protocol` measures everything that is p
 """
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -105,9 +107,10 @@ def summary(values: list[float]) -> dict:
     }
 
 
-def rounded(value: float) -> float | None:
+def rounded(value: SupportsFloat) -> float | None:
     """Return a number for JSON, which has no nan: a score that could not be measured is null."""
-    return round(float(value), 5) if np.isfinite(value) else None
+    number = float(value)
+    return round(number, 5) if math.isfinite(number) else None
 
 
 def table(result: dict) -> str:
@@ -162,7 +165,7 @@ def choose_patients(patients: list[Patient], patients_file: Path | None, split: 
     if isinstance(wanted, dict):
         if not split and not patients_file:
             return patients
-        if split not in wanted:
+        if split is None or split not in wanted:
             raise DataError(f"--split {split}: expected one of {', '.join(map(str, wanted))}")
         wanted = wanted[split]
     if not isinstance(wanted, list | tuple) or not wanted or not all(isinstance(one, str) for one in wanted):

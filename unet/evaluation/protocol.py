@@ -90,7 +90,7 @@ def run_network(segmenter: Segmenter, patients: list[Patient]) -> Iterator[Passe
             both[:, index] = pair
             averaged[index] = (pair[0] + pair[1]) / 2
             yield None
-        yield Passes(volume, *both, averaged)
+        yield Passes(volume, both[0], both[1], averaged)
 
 
 def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measurement:
@@ -118,7 +118,7 @@ def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measure
     reliability, detection = Reliability(), ErrorDetection()
     reliability.add(probability[head], expected[head])
     detection.add(
-        *(array[head] for array in (passes.direct, passes.mirrored, probability, published, expected)), threshold
+        passes.direct[head], passes.mirrored[head], probability[head], published[head], expected[head], threshold
     )
     numbers = {
         "institution": institution(volume.patient_id),
@@ -201,5 +201,7 @@ def evaluate_full(
 ) -> Iterator[Measurement | None]:
     """Yield None after each slice, and a patient's measurement at its end; errors as `run_network`."""
     for passes in run_network(segmenter, patients):
-        record = clinical_record(records, passes.volume.patient_id) if passes else None
-        yield measure(passes, segmenter.weights, record) if passes else None
+        if passes is None:
+            yield None
+        else:
+            yield measure(passes, segmenter.weights, clinical_record(records, passes.volume.patient_id))

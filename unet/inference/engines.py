@@ -86,13 +86,14 @@ class OpenVinoEngine:
         self.slice_shape = tuple(side.get_length() for side in list(model.input().partial_shape)[1:])
         quantised = any(operation.get_type_name() == "FakeQuantize" for operation in model.get_ops())
         fold_steps_up(model)  # finds none in int8, which has roundings in between
-        self._requests = {}
+        self._requests, precisions = {}, set()
         for count in {1, self.batch}:
             model.reshape([count, *self.slice_shape])
             compiled = core.compile_model(model, "CPU", settings)
             self._requests[count] = compiled.create_infer_request()
-        precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-        named = "int8" if quantised else precision.replace("f32", "float32").replace("bf16", "bfloat16")
+            precisions.add(str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()))
+        (ran_in,) = precisions  # the same for every number of slices
+        named = "int8" if quantised else ran_in.replace("f32", "float32").replace("bf16", "bfloat16")
         self.name = f"OpenVINO {named}"
 
     def run(self, slices: np.ndarray) -> list[np.ndarray]:

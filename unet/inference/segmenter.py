@@ -144,18 +144,18 @@ class Segmenter:
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
         self.weights = weights
         self._turns = Turns()
-        self._engine = None
+        self._engine = self._load(engine, precision)
+
+    def _load(self, engine: str, precision: str | None) -> OpenVinoEngine | KerasEngine:
         if engine != "keras":
             try:
                 cache = writable_cache_folder()
                 path, precision = self._openvino(precision)
-                setting = fastest_setting(path, precision, cache)
-                self._engine = OpenVinoEngine(path, precision, setting)
+                return OpenVinoEngine(path, precision, fastest_setting(path, precision, cache))
             except ImportError:
                 if engine == "openvino":
                     raise InferenceError("OpenVINO is not installed: pip install openvino") from None
-        if self._engine is None:
-            self._engine = KerasEngine(weights)
+        return KerasEngine(self.weights)
 
     def _openvino(self, precision: str | None) -> tuple[Path, str | None]:
         """Return which converted network to run, and the precision to force."""
@@ -224,7 +224,7 @@ class Segmenter:
 
     def letterbox(self, slice_shape: tuple[int, ...]) -> Letterbox:
         """Return how a slice of that (height, width, …) is laid into the network's square."""
-        return Letterbox(*slice_shape[:2], self.weights.size)
+        return Letterbox.of(slice_shape, self.weights.size)
 
 
 def _averaged(prediction: SlicePrediction, mirrored: SlicePrediction) -> SlicePrediction:
@@ -279,6 +279,7 @@ class RunningSegmentation:
         with self._lock:
             if self._result:
                 return True
+            assert self._images is not None  # they are let go together with the first result
             self._statistics = self._statistics or intensity_statistics(self._images)
             waiting = (index for index in range(self.slices) if index not in self._slices)
             count = self._segmenter.batch if self._slices else 1

@@ -32,9 +32,11 @@ class Runner(Protocol):
 
     def start(self, arguments: list[str], output: Path) -> dict:
         """Start `train.py` with these arguments and return the handle of the run."""
+        ...
 
     def is_alive(self, handle: dict) -> bool:
         """Return whether that very run is still going."""
+        ...
 
     def end(self, handle: dict, force: bool = False) -> None:
         """Ask the run to end, or end it by force; nothing happens to one that is gone."""
@@ -99,7 +101,7 @@ class RayRunner:
             RunnerError: Ray is not installed, or nobody answers there.
         """
         try:
-            from ray.job_submission import JobSubmissionClient
+            from ray.job_submission import JobSubmissionClient  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise RunnerError('--submit needs Ray: pip install "ray[default]"') from None
         parts = urlsplit(address)

@@ -74,7 +74,7 @@ class FeatureReader:
             image: (height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
             statistics: of the volume the slice is from.
         """
-        square = Letterbox(*image.shape[:2], self._size).forward(normalise(image, statistics))
+        square = Letterbox.of(image.shape, self._size).forward(normalise(image, statistics))
         with self._turns:
             results = self._request.infer([square[np.newaxis]])
             probability, *attention = (results[name][0, ..., 0].copy() for name in output_names())

@@ -111,7 +111,7 @@ def _calibration_slices(patients: list[Patient], size: int) -> Iterator[np.ndarr
 
 
 def _square(slice_: np.ndarray, size: int) -> np.ndarray:
-    return Letterbox(*slice_.shape[:2], size).forward(slice_)[np.newaxis]
+    return Letterbox.of(slice_.shape, size).forward(slice_)[np.newaxis]
 
 
 def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
@@ -121,7 +121,7 @@ def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
     inputs = iter(inputs)
     scores = []
     for volume in volumes:
-        letterbox = Letterbox(*volume.images.shape[1:3], size)
+        letterbox = Letterbox.of(volume.images.shape[1:], size)
         masks = [letterbox.inverse(request.infer([next(inputs)])[port][0, ..., 0]) >= 0.5 for _ in range(len(volume))]
         scores.append(volume_dice(np.stack(masks), volume.expected_mask, volume.has_mask))
     return float(np.nanmean(scores))

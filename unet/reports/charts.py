@@ -62,6 +62,7 @@ def patients(reports: list[dict], row: str, peer: bool) -> Chart:
         series.append(Series(report["weights"], values, there, "bars", colour, [f"{value:.3f}" for value in values]))
     s = results.row_summary(reports[0], row)
     whose = f" of {reports[0]['weights']}" if len(reports) > 1 else ""
+    verticals: list[tuple[float, str, tuple[int, int, int], bool]]
     verticals = [(s[name], name + whose, GREY, name == "median") for name in ("mean", "median") if s[name] is not None]
     if peer:
         verticals += [

@@ -7,6 +7,7 @@ hold (it has only Dice per patient) gives an empty table.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ NEW_GROUP = 12  # patients that somebody else may try the network on
 OUT_OF_FOLD = "out-of-fold.json"  # beside the weights whose recipe it measures
 SPLITS = {"validation": "validation.json", "test": "test.json", "phantoms": "phantoms.json"}
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def read_report(path: Path) -> dict:
@@ -199,14 +200,15 @@ def compare(first: dict, second: dict, row: str) -> dict:
         if row not in rows_of(report):
             raise DataError(f"{report['weights']} has no scoring {row!r}; expected one of {', '.join(rows_of(report))}")
     one, two = dice_of(first, row), dice_of(second, row)
-    common = [p for p in one if one[p] is not None and two.get(p) is not None]
-    if not common:
+    pairs = [(dice, two[p]) for p, dice in one.items() if dice is not None and two.get(p) is not None]
+    if not pairs:
         raise DataError(f"{first['weights']} and {second['weights']} were scored on no patient in common")
-    gains = np.array([two[p] - one[p] for p in common])
+    before, after = np.array(pairs, float).T
+    gains = after - before
     return {
-        "patients": len(common),
-        "first_mean": rounded(np.mean([one[p] for p in common])),
-        "second_mean": rounded(np.mean([two[p] for p in common])),
+        "patients": len(pairs),
+        "first_mean": rounded(before.mean()),
+        "second_mean": rounded(after.mean()),
         "difference": rounded(gains.mean()),
         "ci95": [rounded(bound) for bound in bootstrap_interval(gains)],
         "better": int((gains > 0).sum()),

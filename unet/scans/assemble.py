@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from unet.data.sequences import EXPECTED_MASK
-from unet.data.volume import FLAIR, SEQUENCE_NAMES, Geometry, Volume
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
 from unet.scans.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
 
 MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
@@ -55,19 +55,22 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
         for channel, guess in enumerate(scan.guesses)
     }
     coloured = [number for number, scan in enumerate(scans) if set(SEQUENCE_NAMES) <= set(scan.guesses)]
-    mappings: list[Mapping] = [
-        tuple(Channel(number, scans[number].guesses.index(name)) for name in SEQUENCE_NAMES) for number in coloured
-    ]
+    mappings: list[Mapping] = []
+    for number in coloured:
+        pre, flair, post = (Channel(number, scans[number].guesses.index(name)) for name in SEQUENCE_NAMES)
+        mappings.append((pre, flair, post))
     if set(guesses.values()) != {EXPECTED_MASK}:
         guesses = {channel: guess for channel, guess in guesses.items() if guess != EXPECTED_MASK}
     rest = {channel: guess for channel, guess in guesses.items() if channel.scan not in coloured}
     for flair in (channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]):
-        mappings.append(tuple(_partner(scans, rest, flair, name) for name in SEQUENCE_NAMES))
+        pre, post = (_partner(scans, rest, flair, SEQUENCE_NAMES[which]) for which in (PRE_CONTRAST, POST_CONTRAST))
+        mappings.append((pre, flair, post))
     if mappings:
         return mappings
     unnamed = [channel for channel, guess in rest.items() if guess is None]
     if len(unnamed) == 3 == len(rest) and all(same_grid(scans[unnamed[0].scan], scans[one.scan]) for one in unnamed):
-        return [tuple(unnamed)]
+        pre, flair, post = unnamed
+        return [(pre, flair, post)]
     return [(None, Channel(number, 0), None) for number in range(len(scans)) if Channel(number, 0) in guesses]
 
 
@@ -78,9 +81,7 @@ def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
 
 
 def _partner(scans: list[Scan], guesses: dict[Channel, str | None], flair: Channel, name: str) -> Channel | None:
-    """The first channel guessed to be that sequence and placed where FLAIR is; FLAIR itself for FLAIR."""
-    if name == SEQUENCE_NAMES[FLAIR]:
-        return flair
+    """The first channel guessed to be that sequence and placed where FLAIR is."""
     fitting = (
         channel for channel, guess in guesses.items() if guess == name and fits(scans[flair.scan], scans[channel.scan])
     )
@@ -172,6 +173,7 @@ def _on_grid(flair: Scan, other: Scan, channel: Channel, name: str, notes: list[
             f"{name}: {_size(other)} voxels, but FLAIR has {_size(flair)}, and the files do not say where they lie. "
             "Upload sequences of one grid, or DICOM or NIfTI with their orientation."
         )
+    assert flair.affine is not None and other.affine is not None  # else `fits` has said no
     to_other = np.linalg.solve(other.affine, flair.affine)
     grid = (to_other[:3, :3], to_other[:3, 3], flair.voxels.shape[:3])
     covered = ndimage.affine_transform(np.ones(values.shape, np.float32), *grid, order=0)

@@ -110,7 +110,7 @@ def measure(images: np.ndarray) -> dict[str, float]:
     flair = images[..., FLAIR]
     inside = images[head]
     low, middle_grey, high = np.percentile(inside[:, FLAIR], [1, 50, 99.5])
-    correlation = np.corrcoef(inside.T + np.random.default_rng(0).normal(0, 1e-6, inside.T.shape))
+    correlation = np.atleast_2d(np.corrcoef(inside.T + np.random.default_rng(0).normal(0, 1e-6, inside.T.shape)))
     largest = head[head.sum(axis=(1, 2)).argmax()]
     rows, columns = np.flatnonzero(largest.any(axis=1)), np.flatnonzero(largest.any(axis=0))
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1

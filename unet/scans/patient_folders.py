@@ -71,7 +71,7 @@ def write_tiff(path: Path, picture: np.ndarray) -> None:
         OSError: the file cannot be written; `cv2.imwrite` would only return False.
     """
     stored = np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
-    path.write_bytes(cv2.imencode(".tif", stored)[1])
+    path.write_bytes(cv2.imencode(".tif", stored)[1].tobytes())
 
 
 def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tuple[str, bytes]]], list[str]]:

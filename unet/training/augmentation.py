@@ -89,7 +89,7 @@ def augment(
         copies = [POST_CONTRAST, PRE_CONTRAST] if rng.random() < 0.6 else [POST_CONTRAST]
     matrix = _random_affine(stack.shape[1:3], size, settings, rng)
     where = _sources(matrix, size, settings.elastic, rng)
-    moved_mask = cv2.remap(mask.astype(np.float32), where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    moved_mask = _remap(mask.astype(np.float32), where, (0,))
     # intensities are z-scores by now; a gain acts on what the scanner measured, counted from its zero
     zero = contrast.astype(np.float32) * -statistics.mean / statistics.std
     gain = _random_gain(size, settings.bias, rng) if settings.bias else None
@@ -115,14 +115,21 @@ def _noise(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -
     """Draw Gaussian noise with OpenCV, five times as fast as NumPy; its generator is one a thread."""
     noise = np.empty((shape[0], shape[1] * shape[2]), np.float32)
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    cv2.randn(noise, 0, deviation)
+    cv2.randn(noise, np.zeros(1), np.full(1, deviation))
     return noise.reshape(shape)
 
 
 def _moved(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Take every pixel from its place; beyond the edge lie the picture's darkest values."""
     border = tuple(float(value) for value in picture.min(axis=0).min(axis=0))  # many times as fast as both at once
-    return cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+    return _remap(picture, where, border)
+
+
+def _remap(picture: np.ndarray, where: np.ndarray, border: tuple[float, ...]) -> np.ndarray:
+    """Take every pixel from its place, (size, size, 2), linearly between its neighbours."""
+    return cv2.remap(  # its type asks for a second map, which one of two channels does without
+        picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+    )  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray, contrast: np.ndarray) -> np.ndarray:

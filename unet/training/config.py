@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 
@@ -118,7 +119,8 @@ def config_from_dict(stored: dict) -> TrainingConfig:
     """
     # a change that an older version did not know did not happen in its runs
     known = asdict(NO_AUGMENTATION) | stored["augmentation"]
-    augmentation = Augmentation(**{key: tuple(v) if isinstance(v, list) else v for key, v in known.items()})
+    changes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in known.items()}
+    augmentation = Augmentation(**changes)
     return TrainingConfig(**{**stored, "sizes": tuple(stored["sizes"]), "augmentation": augmentation})
 
 

@@ -56,7 +56,7 @@ def preview_slices(validation: list[Example]) -> PreviewSlices:
     side = min(MAX_SIDE, max(max(example.volume.images.shape[1:3]) for example, _ in chosen))
     images, masks = [], []
     for example, index in chosen:
-        letterbox = Letterbox(*example.volume.images.shape[1:3], side)
+        letterbox = Letterbox.of(example.volume.images.shape[1:], side)
         images.append(letterbox.forward(example.volume.images[index]))
         masks.append(letterbox.forward(example.volume.expected_mask[index].astype(np.float32)) >= 0.5)
     return PreviewSlices(
@@ -79,7 +79,7 @@ def predict_slices(validation: list[Example], predict: Callable, size: int, cont
     for example, index in chosen_slices(validation):
         images = example.volume.images
         places = np.clip(np.arange(index - context, index + context + 1), 0, len(images) - 1)
-        letterbox = Letterbox(*images.shape[1:3], size)
+        letterbox = Letterbox.of(images.shape[1:], size)
         stack = [letterbox.forward(slice_) for slice_ in normalise(images[places], example.statistics)]
         squares.append(np.concatenate(stack, axis=-1))
     outputs = {name: np.asarray(output, np.float32)[..., 0] for name, output in predict(np.stack(squares)).items()}

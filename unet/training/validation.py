@@ -74,7 +74,7 @@ def predict_volume(
         between: called before each part of the slices.
     """
     images = example.volume.images
-    letterbox = Letterbox(*images.shape[1:3], size)
+    letterbox = Letterbox.of(images.shape[1:], size)
     slices = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, example.statistics)])
     slices = with_neighbours(slices, context)
     parts = []

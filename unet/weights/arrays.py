@@ -9,6 +9,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict, compress:
     try:
         with part.open("wb") as file:
             save = np.savez_compressed if compress else np.savez
-            save(file, **arrays, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+            content: dict[str, Any] = {**arrays, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+            save(file, **content)
             file.flush()
             os.fsync(file.fileno())
         load_arrays(part)

@@ -276,7 +276,7 @@ def show_input(volume: Volume, size: int) -> None:
     with st.expander(f"What the network gets: {size} × {size} × 3 numbers a slice", icon=":material/grid_on:"):
         count = len(volume)
         index = 0 if count == 1 else st.slider("Slice", 1, count, count // 2 + 1, key="input_slice") - 1
-        letterbox = Letterbox(*volume.images.shape[1:3], size)
+        letterbox = Letterbox.of(volume.images.shape[1:], size)
         tensor = letterbox.forward(normalise(volume.images[index], _statistics(volume)))
         for column, name, values in zip(st.columns(3), SEQUENCE_NAMES, np.moveaxis(tensor, -1, 0), strict=True):
             picture = overlay.grey_to_rgb(overlay.to_display(values, (-2.5, 3.5)))

@@ -12,7 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import pydicom
-from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from unet.data.sequences import guess_from_name, guess_from_timing
@@ -25,6 +27,7 @@ from unet.scans.formats.dicom_frames import (
     read_header,
     slice_normal,
     split_stacks,
+    stated,
     text_of,
     uid_of,
     value_of,
@@ -87,9 +90,9 @@ def _read_stack(
     """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
     first = headers[frames[0].file]
     name = text_of(first, "SeriesDescription") or text_of(first, "ProtocolName") or files[frames[0].file][0]
-    rows, columns = int(number_of(first, "Rows")), int(number_of(first, "Columns"))
+    rows, columns = int(stated(first, "Rows")), int(stated(first, "Columns"))
     samples = 3 if text_of(first, "PhotometricInterpretation") == "PALETTE COLOR" else int(frames[0].key[3])
-    bits = int(number_of(first, "BitsAllocated"))
+    bits = int(stated(first, "BitsAllocated"))
     alone = len(frames) == 1 and frames[0].reference["frame"] is None
     room.take(files[frames[0].file][0], len(frames) * rows * columns * samples, (bits + 7) // 8, alone * rows * columns)
     notes: list[str] = []
@@ -109,7 +112,7 @@ def _read_stack(
                 raise
     if damaged:
         problems += damaged.values()
-        stack, outside = (np.delete(array, list(damaged), axis=0) for array in (stack, outside))
+        stack, outside = np.delete(stack, list(damaged), axis=0), np.delete(outside, list(damaged), axis=0)
         frames = [frame for number, frame in enumerate(frames) if number not in damaged]
     inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
     if outside.any() and not outside.all():
@@ -156,14 +159,14 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
     name, data = file
     dataset = open_file(data, name, pixels=True)
     if not hasattr(dataset, "file_meta"):
-        dataset.file_meta = pydicom.dataset.FileMetaDataset()
+        dataset.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         notes.append("The file does not name its transfer syntax; read as uncompressed little endian.")
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         bits, samples = number_of(header, "BitsAllocated") or 8, number_of(header, "SamplesPerPixel") or 1
-        pixels = number_of(header, "Rows") * number_of(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
+        pixels = stated(header, "Rows") * stated(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
         if len(value_of(dataset, "PixelData") or b"") > 2 * pixels * samples * bits / 8 + 65536:
             raise IngestError(f"{name}: more run-length data than its {pixels:,.0f} pixels can need. Export it again.")
     return dataset
@@ -201,7 +204,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     orientation, spacing = frames[0].orientation, frames[0].reference["spacing"]
     positions = [frame.position for frame in frames]
     normal = slice_normal(orientation) if orientation else None
-    if normal is None or any(position is None for position in positions):
+    if orientation is None or normal is None or any(position is None for position in positions):
         notes.append("The header does not say how the slices lie: they are shown in the order of their numbers.")
         thickness = frames[0].reference["thickness"]
         known = spacing and thickness and min(*spacing, thickness) > 0
@@ -237,8 +240,8 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
 def _guess(header, name: str) -> str | None:
     agent = bool(text_of(header, "ContrastBolusAgent").strip())
     words = f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}"
-    times = (number_of(header, keyword) for keyword in ("RepetitionTime", "EchoTime", "InversionTime"))
-    guess = guess_from_name(words) or guess_from_timing(*times, agent)
+    repetition, echo, inversion = (number_of(header, f"{kind}Time") for kind in ("Repetition", "Echo", "Inversion"))
+    guess = guess_from_name(words) or guess_from_timing(repetition, echo, inversion, agent)
     return "post-contrast" if guess == "pre-contrast" and agent else guess
 
 

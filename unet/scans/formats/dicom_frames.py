@@ -66,10 +66,11 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
         raise IngestError(f"{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.")
     if not 1 <= rows <= 65535 or not 1 <= columns <= 65535:
         raise IngestError(f"{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.")
-    if not number_of(header, "BitsAllocated"):
+    bits = number_of(header, "BitsAllocated")
+    if not bits:
         raise IngestError(f"{name}: DICOM that does not say how many bits a pixel has. Export it again.")
     samples, frames = number_of(header, "SamplesPerPixel") or 1, number_of(header, "NumberOfFrames") or 1
-    expected = rows * columns * samples * frames * number_of(header, "BitsAllocated") / 8
+    expected = rows * columns * samples * frames * bits / 8
     if not _is_compressed(header) and expected > 2 * len(data):
         raise IngestError(
             f"{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {len(data):,}. It is cut off, "
@@ -100,11 +101,18 @@ def number_of(dataset, keyword: str) -> float | None:
     return numbers[0] if numbers else None
 
 
+def stated(header, keyword: str) -> float:
+    """Return a number of a header that `read_header` has let pass because it is there."""
+    number = number_of(header, keyword)
+    assert number is not None, keyword
+    return number
+
+
 def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | None:
     """Return the first `count` values as finite floats, or None."""
     value = value_of(dataset, keyword)
     try:
-        values = [value] if isinstance(value, (int, float, str)) else list(value)
+        values = [value] if isinstance(value, (int, float, str)) else list(value or ())
         numbers = tuple(float(one) for one in values[:count])
     except (TypeError, ValueError, OverflowError):
         return None
@@ -174,8 +182,8 @@ def _frame(header, shared, group, file: int, index: int, count: int) -> Frame:
     )
     key = (
         series if count == 1 else f"{series} {file}",
-        int(number_of(header, "Rows")),
-        int(number_of(header, "Columns")),
+        int(stated(header, "Rows")),
+        int(stated(header, "Columns")),
         int(number_of(header, "SamplesPerPixel") or 1),
         orientation and tuple(round(cosine, 2) + 0.0 for cosine in orientation),
         spacing and tuple(round(size, 4) for size in spacing),

@@ -50,9 +50,9 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     paired = header["magic"].item()[:2] == b"ni"
     offset = _offset(header, name)
     end = offset + count * dtype.itemsize
-    if paired and image_half is None:
-        raise IngestError(f"{name}: a header without its picture. Upload the .img file of the same name with it.")
     values = image_half if paired else data
+    if values is None:
+        raise IngestError(f"{name}: a header without its picture. Upload the .img file of the same name with it.")
     if values[:2] == b"\x1f\x8b" and (zipped or paired):
         if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
             raise IngestError(f"{name}: the header speaks of {end:,} bytes, which the file cannot hold.")

@@ -110,7 +110,7 @@ def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, st
             array = array[..., [2, 1, 0, 3][: array.shape[3]]] if array.ndim == 4 else array
             return array, "ZYXS"[: array.ndim], True, bright
     with Image.open(io.BytesIO(data), formats=["TIFF"]) as picture:
-        pages = []
+        pages, grey = [], True
         for number in numbers:
             picture.seek(number)
             grey = picture.mode in GREY_MODES
