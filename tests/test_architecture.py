@@ -57,3 +57,16 @@ def test_module_imports_nothing_heavy(module):
     found = ast.literal_eval(done.stdout)
     assert set(found) <= {"numpy"}
     assert module == "unet.data.clinical" or found == ["numpy"]  # so an empty answer cannot pass for a light one
+
+
+def test_dataclasses_with_arrays_compare_by_identity():
+    """`==` and `hash` of the generated kind raise on arrays."""
+    wrong = []
+    for path in [*sorted((PROJECT / "unet").rglob("*.py")), *sorted((PROJECT / "views").rglob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+                fields = [ast.unparse(field.annotation) for field in node.body if isinstance(field, ast.AnnAssign)]
+                holds_arrays = any("ndarray" in field and "Callable" not in field for field in fields)
+                if holds_arrays and "eq=False" not in ast.unparse(node.decorator_list[0]):
+                    wrong.append(f"{path.name}: {node.name}")
+    assert wrong == []

@@ -7,7 +7,8 @@ from unet.benchmark import engines
 from unet.benchmark import run as benchmark
 from unet.benchmark.engines import LOADERS, in_own_process, write_networks
 from unet.benchmark.network import convolution_flop, synthetic_network, synthetic_slice
-from unet.inference.engines import export_openvino, output_names
+from unet.inference.conversion import export_openvino
+from unet.inference.engines import output_names
 from unet.inference.folding import fold_steps_up
 
 openvino = pytest.importorskip("openvino")

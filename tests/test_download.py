@@ -4,6 +4,8 @@ import http.server
 import io
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import zipfile
 from collections import namedtuple
@@ -220,6 +222,18 @@ def test_second_download_at_the_same_time_is_refused(kaggle):
 
     with pytest.raises(KeyboardInterrupt):
         download.download_dataset(progress=again)
+
+
+def test_download_ends_with_the_server_that_started_it(home, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the request and never answers
+        route_to(silent.getsockname()[1], monkeypatch)
+        command = [sys.executable, "-m", "unet.data.download"]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        silent.accept()
+        assert child.poll() is None
+        child.stdin.close()  # as the system does when the server dies, SIGKILL too
+        assert child.wait(30) == 1
+        child.stdout.close()
 
 
 def test_half_unpacked_version_is_not_taken_for_the_data_set(kaggle, home):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
-from unet.inference.engines import InferenceError, export_openvino, load_keras_model
+from unet.inference.conversion import export_openvino
+from unet.inference.engines import InferenceError, load_keras_model
 from unet.inference.segmenter import Segmenter
 from unet.lessons import features
 from unet.lessons.features import FeatureReader, most_varied, receptive_field

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from unet.inference.engines import OpenVinoEngine, export_openvino, output_names
+from unet.inference.conversion import export_openvino
+from unet.inference.engines import OpenVinoEngine, output_names
 from unet.inference.folding import fold_steps_up, folded_bias, folded_kernel
 from unet.model import attention_unet, plain_unet
 from unet.weights.network import find_weights, shipped_names

@@ -1,5 +1,6 @@
 """The segmenter: both engines agree, one pass gives all, volumes come back on their own grid."""
 
+import copy
 import gc
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 
 from unet.benchmark import run as benchmark
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
-from unet.inference import segmenter as inference
-from unet.inference.engines import InferenceError, Setting, openvino_model
+from unet.inference.conversion import openvino_model
+from unet.inference.engines import InferenceError
 from unet.inference.segmenter import RunningSegmentation, Segmenter, Turns
 from unet.metrics import dice_score
 from unet.model import built_in
@@ -31,10 +32,7 @@ def weights():
 
 @pytest.fixture(scope="module")
 def network(weights):
-    """One slice at a time, whatever is fastest here: the tests below count passes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "fastest_setting", lambda *_: Setting())
-        return Segmenter(weights, "openvino")
+    return Segmenter(weights, "openvino")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +155,7 @@ def test_threshold_is_inclusive(segmentation):
 def test_two_threads_share_one_volume(network, phantom, segmentation, monkeypatch):
     calls = []
     original = Segmenter.predict_slices
-    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: calls.append(1) or original(*args))
+    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args, **more: calls.append(1) or original(*args, **more))
     running = RunningSegmentation(network, phantom.images)
     with pytest.raises(InferenceError, match="0% of the slices are done"):
         running.result()
@@ -180,9 +178,9 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
     order = []
     original = Segmenter.predict_slices
 
-    def remember(self, images, statistics):
-        order.extend(next(i for i, own in enumerate(phantom.images) if (own == image).all()) for image in images)
-        return original(self, images, statistics)
+    def remember(self, images, statistics, indices):
+        order.extend(indices)
+        return original(self, images, statistics, indices=indices)
 
     monkeypatch.setattr(Segmenter, "predict_slices", remember)
     running = RunningSegmentation(network, phantom.images)
@@ -206,7 +204,13 @@ def test_what_is_done_is_given_out_while_the_network_is_busy(network, phantom, m
     running.advance(near=20)
     begun, released = threading.Event(), threading.Event()
     original = Segmenter.predict_slices
-    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: begun.set() or released.wait(60) and original(*args))
+
+    def wait(*args, **more):
+        begun.set()
+        released.wait(60)
+        return original(*args, **more)
+
+    monkeypatch.setattr(Segmenter, "predict_slices", wait)
     other = threading.Thread(target=running.advance)
     other.start()
     begun.wait(60)
@@ -231,24 +235,25 @@ def test_a_finished_one_lets_the_pictures_go(network, phantom):
     assert running.result().probability.shape == (2, 256, 256)
 
 
-def test_several_slices_at_once_give_the_same(weights, network, phantom, segmentation, monkeypatch):
-    sizes = []
-    original = Segmenter.predict_slices
-    monkeypatch.setattr(inference, "fastest_setting", lambda *_: Setting(batch=4))
-    four = Segmenter(weights, "openvino")
-    monkeypatch.setattr(
-        Segmenter, "predict_slices", lambda self, images, s: sizes.append(len(images)) or original(self, images, s)
-    )
-    running = RunningSegmentation(four, phantom.images)
-    while not running.advance(near=12):
-        pass
-    assert sizes == [1, 4, 4, 4, 4, 4, 3]  # somebody waits for the first
-    together = running.result()
-    either = (together.probability >= 0.5) | (segmentation.probability >= 0.5)
-    assert ((together.probability >= 0.5) == (segmentation.probability >= 0.5))[either].mean() > 0.999
-    assert (
-        np.abs(together.probability.astype(np.float32) - segmentation.probability).max() < 0.1
-    )  # bfloat16, added up anew
+def test_a_network_with_context_sees_the_neighbours_of_a_slice(weights, network, phantom, monkeypatch):
+    seen = []
+
+    class Engine:
+        def run(self, squares):
+            seen.append(squares)
+            return [np.zeros((len(squares), weights.size, weights.size, 1), np.float32)] * 5
+
+    with_context = copy.copy(network)
+    with_context.weights = replace(weights, architecture="attention-unet-context")
+    with_context._engine = Engine()
+    with_context.predict_slices(phantom.images, indices=[0, 12])
+    network_with_three = copy.copy(network)
+    network_with_three._engine = Engine()
+    network_with_three.predict_slices(phantom.images, intensity_statistics(phantom.images), indices=[0, 1, 11, 12, 13])
+    nine, three = seen
+    assert nine.shape == (2, weights.size, weights.size, 9)
+    np.testing.assert_array_equal(nine[0], np.concatenate([three[0], three[0], three[1]], axis=-1))
+    np.testing.assert_array_equal(nine[1], np.concatenate([three[2], three[3], three[4]], axis=-1))
 
 
 def test_turns_are_taken_in_the_order_of_asking():
@@ -296,7 +301,7 @@ def test_cache_is_keyed_by_the_weights(weights, monkeypatch, tmp_path):
     monkeypatch.setenv("UNET_CACHE", str(tmp_path))
     path = openvino_model(weights)
     assert path == tmp_path / f"{weights.sha256[:32]}-{weights.size}" / "model.xml"
-    assert [child.name for child in tmp_path.iterdir()] == [path.parent.name]
+    assert sorted(child.name for child in tmp_path.iterdir()) == sorted([path.parent.name, "convert.lock"])
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(weights, monkeypatch, tmp_path):

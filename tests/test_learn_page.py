@@ -9,12 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
-from unet.inference.engines import InferenceError, export_openvino, openvino_model
+from unet.inference.conversion import export_openvino, openvino_model
+from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
 from unet.model import plain_unet
 from unet.training.run_folder import RunFolder
-from unet.weights.arrays import half_precision, variable_arrays
+from unet.weights.arrays import file_sha256, half_precision, variable_arrays
 from unet.weights.network import find_weights
 from views.learn.gates import verdict
 from views.learn.inside import _reader
@@ -220,6 +221,8 @@ def test_a_plain_unet_is_said_to_have_no_gates(start, tmp_path, monkeypatch):
     converted = tmp_path / "cache" / f"{weights.sha256[:32]}-32" / "model.xml"
     converted.parent.mkdir(parents=True)
     export_openvino(model, converted)  # or a process of its own would load TensorFlow
+    digests = {name: file_sha256(converted.with_name(name)) for name in ("model.xml", "model.bin")}
+    converted.with_name("sha256.json").write_text(json.dumps(digests))
     assert openvino_model(weights) == converted
     app = start(weights="20260101-000000-abcd", slice="14")
     assert not app.exception

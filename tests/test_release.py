@@ -12,6 +12,7 @@ import pytest
 
 from unet.__main__ import main
 from unet.data.patients import DEMO_FOLDER
+from unet.data.slice_files import DataError
 from unet.release import card as cards
 from unet.release import ship
 from unet.training.run_folder import RunFolder
@@ -27,6 +28,12 @@ ORIGIN = {
     "training_patients": ["A", "B", "C"],
     "validation_patients": ["D"],
 }
+
+
+@pytest.fixture(autouse=True)
+def committed(monkeypatch):
+    """Whoever changes the code runs these tests before committing it."""
+    monkeypatch.setattr(ship, "code_version", lambda: "abc")
 
 
 @pytest.fixture
@@ -145,6 +152,12 @@ def test_a_release_is_of_the_commit_that_it_began_with(tmp_path, monkeypatch):
     assert made["commit"] == "abc"
     words = ["release", "--data", "lgg", "--note", "it's (a) note"]
     assert shlex.split(made["command"]) == ["python", "-m", "unet", *words]
+
+
+def test_a_release_of_changed_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "code_version", lambda: "abc-dirty")
+    with pytest.raises(DataError, match="the checkout at abc has changed files"):
+        ship.release(str(tmp_path), None, None, ["phantoms"], "auto", [])
 
 
 def test_release_of_something_that_is_no_run_is_a_plain_error(tmp_path, capsys):

@@ -19,7 +19,7 @@ MIN_RELATIVE_STD = 0.05  # floor under the standard deviation, as a share of the
 MIN_HEAD_SHARE = 0.02  # less head than this is no basis for statistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IntensityStatistics:
     """Per channel, (3,) float32: clipping bounds, mean and standard deviation over the head."""
 

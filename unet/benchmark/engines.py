@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from unet.inference.engines import OpenVinoEngine, export_openvino, output_names
+from unet.inference.conversion import export_openvino
+from unet.inference.engines import OpenVinoEngine, load_openvino, output_names
 from unet.paths import CODE_FOLDER
 
 KERAS_FILE, OPENVINO_FILE, INT8_FILE = "model.keras", "model.xml", "int8.xml"
@@ -66,8 +67,8 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
 
 
 def _write_int8(slices: np.ndarray, folder: Path) -> None:
+    openvino = load_openvino()  # before NNCF, which reports too
     import nncf  # pyright: ignore[reportMissingImports]
-    import openvino
 
     model = openvino.Core().read_model(folder / OPENVINO_FILE)
     quantised = nncf.quantize(model, nncf.Dataset([slices]), subset_size=1)

@@ -20,11 +20,10 @@ import numpy as np
 from unet.benchmark.engines import LOADERS, OPENVINO_FILE, in_own_process, seconds, write_networks
 from unet.benchmark.network import SEED, convolution_flop, synthetic_network, synthetic_slice
 from unet.data.patients import list_patients, load_volume
-from unet.inference.engines import OpenVinoEngine
+from unet.inference.engines import OpenVinoEngine, load_openvino
 from unet.inference.folding import fold_steps_up
 from unet.inference.segmenter import Segmenter
 from unet.paths import DEMO_FOLDER
-from unet.speed import available_cores
 from unet.weights.network import Weights, find_weights, shipped_names
 
 VOLUME_SLICES = 30
@@ -91,7 +90,7 @@ def measure(filters: int, size: int, processes: int, rounds: int, with_memory: b
         Between that and Keras: the figures of `agreement_figures` on the synthetic slice,
         `max_probability_difference` and `attention_max_difference`.
     """
-    import openvino
+    openvino = load_openvino()
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     slices, lesion = synthetic_slice(size)
@@ -203,6 +202,11 @@ def describe_machine() -> dict:
         "python": platform.python_version(),
         **{package: version(package) for package in ("tensorflow", "keras", "openvino", "numpy")},
     }
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bfloat16() -> bool:

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 import zlib
@@ -142,12 +143,14 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], None])
     environment = {**os.environ, "KAGGLEHUB_CACHE": str(cache), "PYTHONPATH": str(CODE_FOLDER)}
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-m", "unet.data.download"]
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        # the child reads its input to the end: it comes when this process ends, however it does
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
         try:
             _watch(process, folder, progress)
         finally:
             process.kill()  # does nothing where it has ended
             process.wait()
+            process.stdin.close()
             if process.returncode:
                 _remove_unfinished(folder)
         output.seek(0)
@@ -234,7 +237,18 @@ def _fetch() -> dict[str, str]:
         return {"error": explain(error)}
 
 
+def _end_with_parent() -> None:
+    """End when the process that started this one has ended, so that nobody appends to the same archive as well."""
+
+    def wait() -> None:
+        os.read(0, 1)  # nobody writes: it returns when the other end is closed
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     with contextlib.redirect_stdout(sys.stderr):  # kagglehub reports on stdout
         result = _fetch()
     print(f"\n{json.dumps(result)}", flush=True)

@@ -26,7 +26,7 @@ class Geometry:
     plane: str | None = "axial"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Volume:
     """The slices of one patient that could be read, bottom to top.
 

@@ -14,7 +14,7 @@ LEVELS = 64  # of the histograms behind the two areas under the curve
 CANDIDATE = 0.05  # a pixel in question: one of the two passes says at least this
 
 
-@dataclass
+@dataclass(eq=False)
 class Reliability:
     """Pixels by predicted probability: how many, their mean probability, and how many are lesion."""
 
@@ -64,7 +64,7 @@ class Reliability:
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class ErrorDetection:
     """How well two maps find wrong pixels: the disagreement of two passes, and closeness to the threshold."""
 

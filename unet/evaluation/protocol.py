@@ -42,7 +42,7 @@ ROWS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Passes:
     """What two passes of the network say of a volume, before any rule.
 

@@ -27,7 +27,7 @@ _MULTIFRAME_CLASSES = tuple(  # enhanced and legacy-converted MR, CT and PET: ot
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """A finished mask and where it came from.
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine, openvino_model, writable_cache_folder
+from unet.context import context_slices
+from unet.inference.conversion import openvino_model
+from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine
 from unet.letterbox import Letterbox
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
-from unet.speed import fastest_setting
 from unet.weights.network import Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SlicePrediction:
     """What one forward pass says about one slice.
 
@@ -32,7 +33,7 @@ class SlicePrediction:
     milliseconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """What the network says about a volume; float16 halves the memory and still tells 0.500 from 0.501.
 
@@ -149,9 +150,7 @@ class Segmenter:
     def _load(self, engine: str, precision: str | None) -> OpenVinoEngine | KerasEngine:
         if engine != "keras":
             try:
-                cache = writable_cache_folder()
-                path, precision = self._openvino(precision)
-                return OpenVinoEngine(path, precision, fastest_setting(path, precision, cache))
+                return OpenVinoEngine(*self._openvino(precision))
             except ImportError:
                 if engine == "openvino":
                     raise InferenceError("OpenVINO is not installed: pip install openvino") from None
@@ -170,11 +169,6 @@ class Segmenter:
         return self._engine.name
 
     @property
-    def batch(self) -> int:
-        """How many slices at once are fastest."""
-        return self._engine.batch
-
-    @property
     def waiting(self) -> int:
         """How many passes of other threads wait for their turn."""
         return self._turns.waiting
@@ -186,12 +180,18 @@ class Segmenter:
         return self.predict_slices(image[np.newaxis], statistics, flip_averaging)[0]
 
     def predict_slices(
-        self, images: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
+        self,
+        images: np.ndarray,
+        statistics: IntensityStatistics | None = None,
+        flip_averaging: bool | None = None,
+        indices: list[int] | None = None,
     ) -> list[SlicePrediction]:
-        """Run some slices of one volume together.
+        """Run slices of one volume.
 
         Args:
-            images: (slices, height, width, 3), pre-contrast, FLAIR, post-contrast in any unit; not changed.
+            images: (slices, height, width, 3), pre-contrast, FLAIR, post-contrast in any unit, bottom to top; not
+                changed.
+            indices: which of them to run; by default all. The others may be neighbours that the network sees.
             statistics: of the volume the slices are from; by default of these slices themselves.
             flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
@@ -200,20 +200,31 @@ class Segmenter:
         """
         statistics = statistics or intensity_statistics(images)
         letterbox = self.letterbox(images.shape[1:])
-        squares = np.stack([letterbox.forward(slice_) for slice_ in normalise(images, statistics)])
+        indices = list(range(len(images))) if indices is None else indices
+        squares = self._inputs(images, indices, statistics, letterbox)
         with self._turns:
             started = time.perf_counter()
-            # copies: the engine reuses its output memory for the next pass
-            outputs = [output[..., 0].copy() for output in self._engine.run(squares)]
-            milliseconds = 1000 * (time.perf_counter() - started) / len(images)
+            outputs = [output[..., 0] for output in self._engine.run(squares)]
+            milliseconds = 1000 * (time.perf_counter() - started) / len(indices)
         predictions = [  # clipped, as resizing may round past 0 or 1
             SlicePrediction(np.clip(letterbox.inverse(probability), 0, 1), tuple(attention), milliseconds)
             for probability, *attention in zip(*outputs, strict=True)
         ]
         if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
-            mirrored = self.predict_slices(images[:, :, ::-1], statistics, flip_averaging=False)
+            mirrored = self.predict_slices(images[:, :, ::-1], statistics, False, indices)
             predictions = [_averaged(*pair) for pair in zip(predictions, mirrored, strict=True)]
         return predictions
+
+    def _inputs(
+        self, images: np.ndarray, indices: list[int], statistics: IntensityStatistics, letterbox: Letterbox
+    ) -> np.ndarray:
+        """Return what the network is given of some slices, (slices, size, size, channels)."""
+        context = context_slices(self.weights.architecture)
+        offsets = range(-context, context + 1)
+        places = np.clip(np.add.outer(indices, offsets), 0, len(images) - 1)  # the ends repeat themselves
+        needed, position = np.unique(places, return_inverse=True)
+        squares = np.stack([letterbox.forward(slice_) for slice_ in normalise(images[needed], statistics)])
+        return np.concatenate([squares[column] for column in position.reshape(places.shape).T], axis=-1)
 
     def segment(self, images: np.ndarray) -> Segmentation:
         """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
@@ -272,20 +283,16 @@ class RunningSegmentation:
         return 1.0 if self._result else done / self.slices
 
     def advance(self, near: int = 0) -> bool:
-        """Do more slices, those nearest to `near` that are not done; return whether all are.
-
-        The very first one comes alone, as someone is waiting for it, then as many together as are fastest here.
-        """
+        """Do one more slice, the nearest to `near` that is not done; return whether all are."""
         with self._lock:
             if self._result:
                 return True
             assert self._images is not None  # they are let go together with the first result
             self._statistics = self._statistics or intensity_statistics(self._images)
             waiting = (index for index in range(self.slices) if index not in self._slices)
-            count = self._segmenter.batch if self._slices else 1
-            indices = sorted(waiting, key=lambda index: abs(index - near))[:count]
-            predictions = self._segmenter.predict_slices(self._images[indices], self._statistics)
-            self._slices.update(zip(indices, predictions, strict=True))
+            index = min(waiting, key=lambda index: abs(index - near))
+            (prediction,) = self._segmenter.predict_slices(self._images, self._statistics, indices=[index])
+            self._slices[index] = prediction
             if len(self._slices) == self.slices:
                 self._result = self._join(self._slices, range(self.slices))
                 self._slices = {}  # float32; the result keeps half

@@ -24,8 +24,9 @@ from unet.data.patients import Patient, list_patients
 from unet.jobs.index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.jobs.request import JobError, Limits, Request
 from unet.jobs.runners import LocalRunner, local_handle, runner_of
+from unet.provenance import without_folder
 from unet.training.config import TrainingConfig, disk_need
-from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, without_folder, write_json
+from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
 from unet.weights.arrays import WeightsError
 from unet.weights.network import Weights, find_weights
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unet.inference.engines import ATTENTION_LEVELS, InferenceError, cache_folder, openvino_model, output_names
+from unet.inference.conversion import openvino_model
+from unet.inference.engines import ATTENTION_LEVELS, InferenceError, load_openvino, output_names
 from unet.inference.segmenter import Turns
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, normalise
@@ -19,7 +20,7 @@ CONVOLUTIONS = 2  # of 3 × 3 in each block
 ALIKE = 0.8  # correlation from which two channels show the same thing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """What one forward pass leaves in the blocks for one slice, on the network's grid, float32.
 
@@ -55,7 +56,7 @@ class FeatureReader:
             InferenceError: OpenVINO is not installed, the network cannot be converted, or is built differently.
         """
         try:
-            import openvino
+            openvino = load_openvino()
         except ImportError:
             raise InferenceError("Looking inside the network needs OpenVINO: pip install openvino") from None
         self._size, self.gated = weights.size, weights.architecture != "unet"
@@ -63,7 +64,7 @@ class FeatureReader:
         model = core.read_model(openvino_model(weights))
         model.reshape([1, weights.size, weights.size, 3])
         model.add_outputs(_blocks(model, weights.name))
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(cache_folder()), "ENABLE_CPU_PINNING": False}
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         self._turns = Turns()
 

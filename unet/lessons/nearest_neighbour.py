@@ -16,7 +16,7 @@ from unet.metrics import dice_score
 SIDE = 32  # pixels; enough to tell slices apart, and quick to compare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """Slices learned by heart.
 

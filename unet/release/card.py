@@ -7,9 +7,10 @@ from pathlib import Path
 from unet.data.splits import published_splits
 from unet.postprocessing import read_post_processing
 from unet.preprocessing import CLIP_PERCENTILES
+from unet.provenance import without_folders
 from unet.reports import markdown, results
 from unet.reports.markdown import table
-from unet.training.run_folder import RunFolder, without_folders
+from unet.training.run_folder import RunFolder
 from unet.weights.arrays import load_arrays
 from unet.weights.network import INT8_NAME, find_weights
 

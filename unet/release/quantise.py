@@ -8,7 +8,6 @@ allowed NNCF takes layers back to float, worst first; what still loses too much 
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import numpy as np
 
 from unet.data.patients import Patient, load_volume
 from unet.data.volume import Volume
-from unet.inference.engines import openvino_model
+from unet.files import write_text
+from unet.inference.conversion import openvino_model
+from unet.inference.engines import load_openvino
 from unet.letterbox import Letterbox
 from unet.metrics import volume_dice
 from unet.preprocessing import normalise
@@ -50,8 +51,8 @@ def quantise(
         QuantisationError: the drop is larger; nothing was written.
         ImportError: NNCF is not installed.
     """
+    openvino = load_openvino()  # before NNCF, which reports too
     import nncf
-    import openvino
 
     model = openvino.Core().read_model(openvino_model(weights))
     volumes = [load_volume(patient) for patient in validation]
@@ -129,6 +130,4 @@ def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
 
 def _enter(config_path: Path, entry: dict) -> None:
     config = json.loads(config_path.read_text())
-    part = config_path.with_suffix(".part")
-    part.write_text(json.dumps({**config, "int8": entry}, indent=1) + "\n")
-    os.replace(part, config_path)
+    write_text(config_path, json.dumps({**config, "int8": entry}, indent=1) + "\n")

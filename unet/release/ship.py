@@ -19,10 +19,11 @@ from unet.evaluation import evaluate as evaluation
 from unet.evaluation import protocol
 from unet.inference.segmenter import Segmenter
 from unet.paths import DEMO_FOLDER
+from unet.provenance import code_version, command_line
 from unet.release import card as cards
 from unet.release import out_of_fold, tuning
 from unet.reports import markdown, results
-from unet.training.run_folder import code_version, command_line, write_json
+from unet.training.run_folder import write_json
 from unet.weights.arrays import WeightsError
 from unet.weights.network import INT8_NAME, find_weights, weights_folder
 
@@ -171,11 +172,17 @@ def release(
         choose: tune threshold and post-processing, or keep those of config.json.
 
     Raises:
-        DataError, WeightsError: patients or weights that cannot be used; a split that is none.
+        DataError, WeightsError: patients or weights that cannot be used; a split that is none; a checkout with
+            changed files.
     """
     if unknown := [split for split in splits if split not in results.SPLITS]:
         raise DataError(f"--splits {unknown[0]}: expected some of {', '.join(results.SPLITS)}")
     commit = code_version()  # now: what is written from here on would make the checkout look changed
+    if commit.endswith("-dirty"):
+        raise DataError(
+            f"the checkout at {commit.removesuffix('-dirty')} has changed files, so that no commit names the code of "
+            "this release. Commit them first."
+        )
     if run_folder:
         _copy_run(run_folder, weights_name)
     if choose:

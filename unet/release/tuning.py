@@ -104,7 +104,7 @@ class Step:
         return np.array(self.after.dice) - np.array(self.before.dice)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Patient:
     """What tuning keeps of a patient: 10 MB for 30 slices, so that only settings within reach need be tried."""
 

@@ -24,7 +24,7 @@ MAX_SIDE = 256  # pixels, the data set's own
 MAX_EPOCHS = 40  # kept of a run, evenly: what a browser can hold, and a disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PreviewSlices:
     """What is predicted anew after each epoch.
 

@@ -19,10 +19,6 @@ import errno
 import json
 import os
 import platform
-import re
-import secrets
-import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -33,7 +29,8 @@ from pathlib import Path
 import numpy as np
 
 from unet.data.slice_files import DataError
-from unet.paths import PROJECT_FOLDER
+from unet.files import write_text
+from unet.provenance import code_version, command_line, without_folders
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
 from unet.weights.arrays import WeightsError, file_sha256, load_arrays, save_arrays
@@ -43,7 +40,6 @@ ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
 NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
-_ROOT = r"(?:[A-Za-z]:)?[/\\]"  # how an absolute path begins
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 
 
@@ -144,7 +140,7 @@ class RunFolder:
         """Drop what an epoch wrote that was cut short before its checkpoint was saved."""
         if self.metrics.exists():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            _replace(self.metrics, "".join(lines[: 1 + epoch]))
+            write_text(self.metrics, "".join(lines[: 1 + epoch]))
         self.previews.forget_after(epoch)
 
     def read_metrics(self) -> list[dict[str, float]]:
@@ -243,49 +239,4 @@ def read_config(run_folder: Path) -> TrainingConfig:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dict so that a reader sees the old or the new file, never half of one."""
-    _replace(path, json.dumps(content, indent=1))
-
-
-def _replace(path: Path, text: str) -> None:
-    # a name of its own: the run, the server and other runs may all write down that a process has died
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def command_line(program: str) -> str:
-    """Return the running command, folders shortened to their names: where this machine keeps things is its own."""
-    return " ".join([program, *(shlex.quote(without_folder(word)) for word in sys.argv[1:])])
-
-
-def without_folder(word: str) -> str:
-    """Return one word of a command with an absolute path shortened to its last name.
-
-    >>> without_folder("--data=/home/me/my patients/lgg")
-    '--data=lgg'
-    """
-    return re.sub(rf"^(--[\w-]+=)?{_ROOT}(?:.*[/\\])?(?=.)", r"\1", word)
-
-
-def without_folders(text: str) -> str:
-    """Return a command or a message with every absolute path shortened to its last name.
-
-    A path with spaces is known as one only in quotes.
-
-    >>> without_folders("python train.py --data /home/me/lgg --run-dir=/tmp/x --sizes 128,160")
-    'python train.py --data lgg --run-dir=x --sizes 128,160'
-    """
-    quoted = rf"(?<=['\"]){_ROOT}(?:[^'\"]*[/\\])?(?=[^'\"])"
-    return re.sub(rf"{quoted}|(?<![^\s=(]){_ROOT}(?:\S*[/\\])?(?=\S)", "", text)
-
-
-def code_version() -> str:
-    """Return the commit the code is at, or `unknown` outside a checkout."""
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    write_text(path, json.dumps(content, indent=1))

@@ -6,12 +6,13 @@ Shipped kernels are stored as float16: half the download, and inference runs at 
 
 import hashlib
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from unet.files import replacing
 
 _META = "meta"
 
@@ -33,18 +34,12 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray], meta: dict, compress:
     Raises:
         OSError: the disk is full or the folder not writable.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
+    save = np.savez_compressed if compress else np.savez
+    with replacing(path) as part:
         with part.open("wb") as file:
-            save = np.savez_compressed if compress else np.savez
             content: dict[str, Any] = {**arrays, _META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}
             save(file, **content)
-            file.flush()
-            os.fsync(file.fileno())
         load_arrays(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:

@@ -16,7 +16,7 @@ ALIKE = 0.1  # averages of a gate that differ by no more are called alike
 _EDGE = 2  # pixels to either side of an outline that count as edge
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gate:
     """One attention gate: mean of the skip's channels before and after it, in [0, 1] on one scale, and its map.
 

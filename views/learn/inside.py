@@ -18,7 +18,7 @@ _LINE = 4  # pixels
 _BOXED_SIDE = 320  # pixels, about: the slice is enlarged under its box, so that five pixels can be seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Feature maps of one block, a few of its channels.
 

@@ -36,7 +36,7 @@ SECTIONS = {  # by anchor, in their order
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lesson:
     """The slice in front of the visitor, and the network that looks at it.
 

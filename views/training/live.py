@@ -9,7 +9,7 @@ from unet import overlay
 from unet.jobs import index
 from unet.jobs.index import Run
 from unet.jobs.request import JobError
-from unet.training.run_folder import without_folders
+from unet.provenance import without_folders
 from views.shared import page
 from views.training.actions import show_actions
 from views.training.preview import show_previews

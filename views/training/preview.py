@@ -32,7 +32,7 @@ UNREADABLE = "The predicted slices of {} cannot be read; resume the run, or star
 NONE_YET = "{} has predicted nothing yet."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slices:
     """The slices of a run as the viewer takes them: grey values, each in its own window."""
 

@@ -9,7 +9,6 @@ from PIL import Image, ImageOps
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 from unet.scans.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
 
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS_2D
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
