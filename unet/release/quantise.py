@@ -52,7 +52,7 @@ def quantise(
         ImportError: NNCF is not installed.
     """
     openvino = load_openvino()  # before NNCF, which reports too
-    import nncf
+    import nncf  # pyright: ignore[reportMissingImports]
 
     model = openvino.Core().read_model(openvino_model(weights))
     volumes = [load_volume(patient) for patient in validation]
