@@ -3,8 +3,9 @@
 import streamlit as st
 
 from unet.paths import DEMO_FOLDER
-from views.explore.finder import pick_patient, show_badges
+from views.explore.finder import pick_patient
 from views.shared import page
+from views.shared.badges import show_badges
 from views.shared.download import offer_download
 from views.viewer.slice_viewer import show_viewer, viewed_slice
 

@@ -10,15 +10,6 @@ from unet.data.patients import Patient
 from unet.data.splits import split_of
 from views.shared import page
 
-SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}
-SPLIT_MEANINGS = {
-    "training": "The network learned from this patient: a good mask proves little.",
-    "validation": "The network did not learn from this patient, but its settings were chosen on patients like it.",
-    "test": "Held back until the weights were finished.",
-    "unseen": "On no list of the project: neither trained on nor chosen by.",
-    "phantom": "Synthetic, made from an average brain: no person.",
-}
-
 
 def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     """Show the page's heading and the finder; return the patient to look at. The URL keeps the choice."""
@@ -69,19 +60,6 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         if shown.empty:
             st.caption("No patient matches; shorten the search.")
     return by_id[patient_id]
-
-
-def show_badges(patient_id: str, missing_sequences: tuple[str, ...]) -> None:
-    """Show the split and the missing sequences of the patient on the page."""
-    split = split_of(patient_id)
-    with st.container(horizontal=True):
-        st.badge(split, color=SPLIT_COLOURS[split], help=SPLIT_MEANINGS[split])
-        if split == "phantom":
-            st.badge("synthetic, no person", color="orange", icon=":material/deployed_code:")
-        for name in missing_sequences:
-            st.badge(
-                f"no {name}", color="red", help="The sequence was missing; the data set shows a copy of FLAIR instead."
-            )
 
 
 def _table(root: Path, found: list[Patient]) -> pd.DataFrame:

@@ -15,8 +15,8 @@ from unet.letterbox import Letterbox
 from unet.preprocessing import CLIP_PERCENTILES, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series
 from unet.weights.network import Weights
-from views.explore.finder import show_badges
 from views.shared import page
+from views.shared.badges import show_badges
 from views.shared.charts import show_chart
 from views.viewer.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_picture
 

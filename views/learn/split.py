@@ -14,9 +14,9 @@ from unet.lessons import nearest_neighbour
 from unet.lessons.nearest_neighbour import Memory
 from unet.metrics import dice_score
 from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
-from views.explore.finder import SPLIT_MEANINGS
 from views.learn.lesson import Lesson, begin_section
 from views.shared import legend, page
+from views.shared.badges import SPLIT_MEANINGS
 from views.viewer.simple_viewer import slice_picture
 
 OTHERS = 9  # patients learned by heart, the one on the page among them perhaps: read within a second or two

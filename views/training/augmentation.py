@@ -8,8 +8,8 @@ import streamlit as st
 from unet import overlay
 from unet.data.volume import FLAIR, POST_CONTRAST
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
-from views.explore.finder import show_badges
 from views.shared import page
+from views.shared.badges import show_badges
 from views.training.presets import AUGMENTATION_LABELS
 
 SIDE, TOGETHER = 160, 10
