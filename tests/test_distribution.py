@@ -101,7 +101,7 @@ def test_several_machines_need_a_length_in_epochs(tmp_path):
     output, _ = start(f"--run-dir={tmp_path / 'run'}", "--minutes=1", "--strategy=multi-worker", task=task).communicate(
         timeout=200
     )
-    assert "several machines need --epochs and no --minutes" in output
+    assert "several machines need --slices or --epochs, and no --minutes" in output
 
 
 def test_batches_that_cannot_be_shared_evenly_are_refused():

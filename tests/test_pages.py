@@ -92,7 +92,11 @@ def test_nothing_but_the_patient_runs_the_network(start, monkeypatch):
     app = start()
     calls = []
     original = Segmenter.predict_slices
-    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: calls.append(len(args[1])) or original(*args))
+    monkeypatch.setattr(
+        Segmenter,
+        "predict_slices",
+        lambda *args, **more: calls.append(len(more.get("indices", args[1]))) or original(*args, **more),
+    )
     app.slider(key="slice").set_value(3).run()
     app.slider(key="threshold").set_value(0.8).run()
     app.slider(key="opacity").set_value(90).run()

@@ -9,8 +9,6 @@ import pytest
 
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.volume import Volume
-from unet.inference import segmenter
-from unet.inference.engines import Setting
 from unet.inference.segmenter import RunningSegmentation, Segmenter
 from unet.postprocessing import PostProcessing
 from unet.weights.network import find_weights
@@ -103,7 +101,6 @@ def test_parcels_come_outward_from_the_slice_that_is_looked_at(near, expected):
 def test_a_prediction_runs_only_what_its_parcel_needs(monkeypatch):
     volume = load_volume(list_patients(DEMO_FOLDER)[0][0])
     volume = replace(volume, images=volume.images[8:14])
-    monkeypatch.setattr(segmenter, "fastest_setting", lambda *_: Setting())  # one at a time: passes are counted
     network = Segmenter(find_weights())
     running = RunningSegmentation(network, volume.images)
     header, arrays = unpacked(prediction_parcel(running, 4, "abc", "m"))

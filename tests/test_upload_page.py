@@ -72,7 +72,11 @@ def test_results_survive_other_widgets_without_another_run(page, phantom, monkey
     app.button(key="segment").click().run()
     calls = []
     original = Segmenter.predict_slices
-    monkeypatch.setattr(Segmenter, "predict_slices", lambda *args: calls.append(len(args[1])) or original(*args))
+    monkeypatch.setattr(
+        Segmenter,
+        "predict_slices",
+        lambda *args, **more: calls.append(len(more.get("indices", args[1]))) or original(*args, **more),
+    )
     app.slider(key="input_slice").set_value(2).run()
     app.slider(key="export_threshold").set_value(0.7).run()
     app.toggle(key="neurological").set_value(True).run()

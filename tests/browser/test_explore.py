@@ -170,7 +170,7 @@ def test_scrolling_and_dragging_ask_the_server_nothing(page, app_address):
     assert len(sent) == before
     # at rest Python is told once, and the address follows
     probe(page, "(viewer.restMilliseconds = 100, viewer.rest())")
-    page.wait_for_function("new URLSearchParams(location.search).get('slice') === '1'")
+    page.wait_for_function("() => new URLSearchParams(location.search).get('slice') === '1'")
     page.wait_for_timeout(1500)
     assert 1 <= len(sent) - before <= 3
     assert probe(page, "viewer.position[0]") == 0  # what the server answered moved nothing
@@ -510,11 +510,11 @@ def test_full_screen_and_help(page, app_address):
     page.keyboard.press("Escape")
     before = canvas_box(page)["width"]
     page.keyboard.press("f")
-    page.wait_for_function("document.fullscreenElement")
+    page.wait_for_function("() => document.fullscreenElement")
     page.wait_for_timeout(500)
     assert canvas_box(page)["width"] > 1.2 * before
     page.keyboard.press("f")
-    page.wait_for_function("!document.fullscreenElement")
+    page.wait_for_function("() => !document.fullscreenElement")
 
 
 def test_fingers_scroll_zoom_and_never_leave_a_stroke_of_two(browser, app_address):

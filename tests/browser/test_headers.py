@@ -16,5 +16,5 @@ def test_a_page_breaks_no_rule_of_the_policy(page, app_address, path):
     page.get_by_role("heading").first.wait_for()
     if path == "":
         wait_for_view(page)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')")
     assert complaints == []
