@@ -116,7 +116,7 @@ def cold_start(browser, query: str = "") -> dict:
             polling=20,
         )
         seen = time.perf_counter()
-        page.wait_for_function(f"(() => {{ const v = {FIND_VIEWER}; return !v.follows; }})()", timeout=120_000)
+        page.wait_for_function(f"() => {{ const v = {FIND_VIEWER}; return !v.follows; }}", timeout=120_000)
         memory = psutil.Process(server.pid).memory_info().rss
     page.close()
     return {
