@@ -17,6 +17,13 @@ PACKED = PROJECT.parent / "shared" / "lgg"
 REAL_PATIENTS = ("TCGA_CS_4941_19960909", "TCGA_HT_A616_19991226")  # 23 slices; 28 slices with FLAIR only
 
 
+@pytest.fixture(autouse=True)
+def own_main_module(monkeypatch):
+    """Put `__main__` back after a test: Streamlit's AppTest leaves the page there, and processes that a later test
+    starts would run that page as theirs."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture
 def write_patient():
     """A function that writes a case folder; images are RGB, masks 0 or 255, both keyed by slice number."""
