@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import keras
 from keras import layers
 
-from unet.context import context_slices
+from unet import context
 
 LEVELS = 4  # encoder levels above the bottleneck; the picture's sides must divide by 2**LEVELS
 
@@ -132,7 +132,7 @@ def input_channels(architecture: str) -> int:
     >>> input_channels("attention-unet"), input_channels("attention-unet-context")
     (3, 9)
     """
-    return 3 * (1 + 2 * context_slices(architecture))
+    return context.input_channels(context.context_slices(architecture))
 
 
 @contextmanager

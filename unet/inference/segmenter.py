@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.context import context_slices
+from unet.context import context_slices, gather, neighbour_places
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine
 from unet.letterbox import Letterbox
@@ -219,12 +219,10 @@ class Segmenter:
         self, images: np.ndarray, indices: list[int], statistics: IntensityStatistics, letterbox: Letterbox
     ) -> np.ndarray:
         """Return what the network is given of some slices, (slices, size, size, channels)."""
-        context = context_slices(self.weights.architecture)
-        offsets = range(-context, context + 1)
-        places = np.clip(np.add.outer(indices, offsets), 0, len(images) - 1)  # the ends repeat themselves
+        places = neighbour_places(indices, len(images), context_slices(self.weights.architecture))
         needed, position = np.unique(places, return_inverse=True)
         squares = np.stack([letterbox.forward(slice_) for slice_ in normalise(images[needed], statistics)])
-        return np.concatenate([squares[column] for column in position.reshape(places.shape).T], axis=-1)
+        return gather(squares, position.reshape(places.shape))
 
     def segment(self, images: np.ndarray) -> Segmentation:
         """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
@@ -245,9 +243,9 @@ def _averaged(prediction: SlicePrediction, mirrored: SlicePrediction) -> SlicePr
 
 
 class RunningSegmentation:
-    """A volume on its way through the network, a few slices at a time.
+    """A volume on its way through the network, slice by slice.
 
-    Several threads may advance it: each call does the next ones, so two visitors who open the same patient
+    Several threads may advance it: each call does the next one, so two visitors who open the same patient
     share the work, both see it progress, and one who leaves half-way loses nothing.
     """
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.context import neighbour_places
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import Segmentation
 from unet.letterbox import Letterbox
@@ -78,7 +79,7 @@ def predict_slices(validation: list[Example], predict: Callable, size: int, cont
     squares = []
     for example, index in chosen_slices(validation):
         images = example.volume.images
-        places = np.clip(np.arange(index - context, index + context + 1), 0, len(images) - 1)
+        places = neighbour_places([index], len(images), context)[0]
         letterbox = Letterbox.of(images.shape[1:], size)
         stack = [letterbox.forward(slice_) for slice_ in normalise(images[places], example.statistics)]
         squares.append(np.concatenate(stack, axis=-1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unet.context import input_channels, neighbour_places
 from unet.data.patients import Patient, load_volume
 from unet.data.slice_files import DataError
 from unet.data.splits import split_of
@@ -46,7 +47,7 @@ class SliceSampler:
         """
         # what makes another sampler of the same examples draw the same
         self.settings = {"batch_size": batch_size, "seed": seed, "augmentation": augmentation, "context": context}
-        self.channels = 3 * (1 + 2 * context)
+        self.channels = input_channels(context)
         self._examples, self._batch_size = examples, batch_size
         self._seed, self._augmentation, self._context = seed, augmentation, context
         self._slices = []
@@ -86,7 +87,7 @@ class SliceSampler:
         index = rng.choice(pool)
         example = self._examples[which]
         images, mask = example.volume.images, example.volume.expected_mask[index]
-        places = np.clip(np.arange(index - self._context, index + self._context + 1), 0, len(images) - 1)
+        places = neighbour_places([index], len(images), self._context)[0]
         return augment(images[places], mask, example.statistics, size, self._augmentation, rng)
 
 

@@ -7,8 +7,6 @@ from unet.training.config import TrainingConfig
 from unet.weights.arrays import assign_arrays, variable_arrays
 
 EMA_DECAY = 0.999
-
-
 CLIP_NORM = 1.0
 
 
