@@ -4,7 +4,7 @@ import streamlit as st
 
 from unet.paths import DEMO_FOLDER
 from views.explore.finder import pick_patient
-from views.shared import page
+from views.shared import links, loaders, page, segmentations, weights_picker
 from views.shared.badges import show_badges
 from views.shared.download import offer_download
 from views.viewer.slice_viewer import show_viewer, viewed_slice
@@ -12,20 +12,20 @@ from views.viewer.slice_viewer import show_viewer, viewed_slice
 page.start_page("Explore")
 
 try:
-    root, found, problems = page.patients()
+    root, found, problems = loaders.patients()
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="No patients to show")
     st.stop()
 
 patient = pick_patient(root, found, "Brain MRI through an Attention U-Net")
-_, clinical_problem = page.clinical_table(root)
+_, clinical_problem = loaders.clinical_table(root)
 
 try:
-    volume, content_hash, brain = page.volume(patient.folder, patient.patient_id)
+    volume, content_hash, brain = loaders.volume(patient.folder, patient.patient_id)
     show_badges(patient.patient_id, volume.missing_sequences)
     networks = [
-        (weights, page.running_segmentation(volume, content_hash, weights))
-        for weights in page.choose_weights()
+        (weights, segmentations.running_segmentation(volume, content_hash, weights))
+        for weights in weights_picker.choose_weights()
         if weights
     ]
 except page.PAGE_ERRORS as error:
@@ -33,9 +33,9 @@ except page.PAGE_ERRORS as error:
     st.stop()
 
 show_viewer(volume, content_hash, brain, *networks)
-page.remember(slice=viewed_slice(content_hash))
+links.remember(slice=viewed_slice(content_hash))
 if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
-    place = {name: page.remembered(name) for name in ("patient", "slice", "weights")}
+    place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:

@@ -8,12 +8,12 @@ from views.learn.lesson import pick_lesson, show_contents, show_input
 from views.learn.perturb import show_trials
 from views.learn.score import show_mask, show_score
 from views.learn.split import show_split
-from views.shared import page
+from views.shared import loaders, page
 
 page.start_page("How it works")
 
 try:
-    root, found, _ = page.patients()
+    root, found, _ = loaders.patients()
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="No patients to show")
     st.stop()

@@ -7,15 +7,15 @@ from unet.evaluation.protocol import ROWS
 from unet.reports.results import headline_row, rows_of
 from views.results import report as results
 from views.results.own_patients import own_report, show_own_evaluation, show_own_problems
-from views.shared import page
+from views.shared import links, loaders, page
 
 page.start_page("Results")
 
 OWN = "your patients"
 
 try:
-    shipped = page.shipped_weights()
-    reports = page.shipped_reports()
+    shipped = loaders.shipped_weights()
+    reports = loaders.shipped_reports()
 except (*page.PAGE_ERRORS, DataError) as error:
     st.error(str(error), title="No results to show")
     st.stop()
@@ -27,7 +27,7 @@ others = [other for other in shipped if other != name]
 if page.arrived():
     st.session_state.beside = linked if (linked := st.query_params.get("beside")) in others else None
 beside = beside_box.selectbox("Beside it", others, placeholder="nothing", key="beside") if others else None
-page.keep_in_link("beside", beside)
+links.keep_in_link("beside", beside)
 
 by_split = dict(reports[name])
 if (own := own_report()) and own["weights"] == name:
@@ -43,7 +43,7 @@ else:
         st.session_state.split = "test" if "test" in by_split else next(iter(by_split))
     split_box, row_box = st.columns([2, 4])
     split = split_box.segmented_control("Patients", list(by_split), key="split", required=True)
-    page.keep_in_link("split", None if split == OWN else split)  # a visitor's own patients are nobody else's
+    links.keep_in_link("split", None if split == OWN else split)  # a visitor's own patients are nobody else's
     report = by_split[split]
     rows = rows_of(report)
     row = row_box.selectbox(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from unet.data.volume import FLAIR
 from unet.scans.scan import IngestError
-from views.shared import page
+from views.shared import loaders, page, segmentations
 from views.upload import steps
 from views.upload.export import show_export
 from views.viewer.slice_viewer import show_viewer
@@ -34,7 +34,7 @@ flair = scans[mapping[FLAIR].scan]
 
 try:
     volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected)
-    weights = page.default_weights()
+    weights = loaders.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
     st.error(page.plain(str(error)), title="This cannot be segmented")
     st.stop()
@@ -54,8 +54,8 @@ if st.session_state.get("segmented") != content_hash:
     st.stop()
 
 try:
-    running = page.private_segmentation(volume, content_hash, weights)
-    page.show_progress(running)
+    running = segmentations.private_segmentation(volume, content_hash, weights)
+    segmentations.show_progress(running)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This cannot be segmented")
     st.stop()

@@ -20,7 +20,7 @@ from unet.weights.network import find_weights
 from views.learn.gates import verdict
 from views.learn.inside import _reader
 from views.learn.perturb import _looks_again
-from views.shared import page
+from views.shared import loaders, segmentations
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -30,7 +30,7 @@ NO_POST = "PHANTOM_ICBM_0004_20260104"
 @pytest.fixture
 def start(monkeypatch):
     """Return a function that opens the page; nothing is remembered but the networks, which take long to load."""
-    for cached in (page.patients, page.summaries, page.clinical_table, page._running, _looks_again):
+    for cached in (loaders.patients, loaders.summaries, loaders.clinical_table, segmentations._running, _looks_again):
         cached.clear()
 
     def open_page(data=DEMO_FOLDER, **query):

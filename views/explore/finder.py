@@ -8,7 +8,7 @@ import streamlit as st
 from unet.data.clinical import clinical_record, institution
 from unet.data.patients import Patient
 from unet.data.splits import split_of
-from views.shared import page
+from views.shared import links, loaders, page
 
 
 def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
@@ -19,9 +19,9 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
             st.warning(f"The link names the patient {page.plain(repr(linked[:60]))}, who is not in this data set.")
-        if not linked and page.remembered("slice"):  # by the menu from another page
-            page.keep_in_link("slice", page.remembered("slice"))
-        st.session_state.patient = linked or page.remembered("patient")
+        if not linked and links.remembered("slice"):  # by the menu from another page
+            links.keep_in_link("slice", links.remembered("slice"))
+        st.session_state.patient = linked or links.remembered("patient")
     if st.session_state.patient not in by_id:
         st.session_state.patient = _first(rows)
     title, box = st.columns([2, 3], vertical_alignment="bottom")
@@ -30,9 +30,9 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         "Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
     )
     # written here and not bound to the box, so that the link names the patient from the first moment
-    page.keep_in_link("patient", patient_id)
-    if page.remembered("patient") != patient_id:
-        page.remember(patient=patient_id, slice=None)
+    links.keep_in_link("patient", patient_id)
+    if links.remembered("patient") != patient_id:
+        links.remember(patient=patient_id, slice=None)
     with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
@@ -63,8 +63,8 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
 
 
 def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
-    records, _ = page.clinical_table(root)
-    summaries = page.summaries(root, tuple(patient.patient_id for patient in found))
+    records, _ = loaders.clinical_table(root)
+    summaries = loaders.summaries(root, tuple(patient.patient_id for patient in found))
     rows = []
     for patient in found:
         record, summary = clinical_record(records, patient.patient_id), summaries[patient.patient_id]

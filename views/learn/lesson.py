@@ -15,7 +15,7 @@ from unet.letterbox import Letterbox
 from unet.preprocessing import CLIP_PERCENTILES, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series
 from unet.weights.network import Weights
-from views.shared import page
+from views.shared import links, loaders, page, segmentations, weights_picker
 from views.shared.badges import show_badges
 from views.shared.charts import show_chart
 from views.viewer.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_picture
@@ -89,14 +89,16 @@ class Lesson:
 
 def pick_lesson(patient: Patient) -> Lesson:
     """Let the visitor choose the network and the slice; the link keeps both, as on Explore."""
-    volume, content_hash, _ = page.volume(patient.folder, patient.patient_id)
+    volume, content_hash, _ = loaders.volume(patient.folder, patient.patient_id)
     left, right = st.columns(2, gap="medium")
     with left:
-        weights, _ = page.choose_weights(pair=False)
+        weights, _ = weights_picker.choose_weights(pair=False)
         show_badges(patient.patient_id, volume.missing_sequences)
-    running = page.running_segmentation(volume, content_hash, weights)
+    running = segmentations.running_segmentation(volume, content_hash, weights)
     with right:
-        index = _pick_slice(volume, lambda: page.segmentation(volume, content_hash, weights).mask(weights.threshold))
+        index = _pick_slice(
+            volume, lambda: segmentations.segmentation(volume, content_hash, weights).mask(weights.threshold)
+        )
         _show_link_to_explore(patient.patient_id, index)
     while (segmentation := running.part(index, index + 1)) is None:  # this slice first; Explore finds it done
         running.advance(index)
@@ -104,9 +106,9 @@ def pick_lesson(patient: Patient) -> Lesson:
         volume,
         content_hash,
         index,
-        page.quick_segmenter(weights),
+        loaders.quick_segmenter(weights),
         segmentation,
-        page.statistics(content_hash, volume),
+        loaders.statistics(content_hash, volume),
         _heads(content_hash, volume)[index],
     )
 
@@ -123,12 +125,12 @@ def _pick_slice(volume: Volume, predicted) -> int:
     if len(volume) > 1:
         order = SLICE_ORDER[volume.geometry.plane]
         number = st.slider(f"Slice of {len(volume)}, {order}", 1, len(volume), key="learn_slice")
-    page.keep_in_link("slice", str(number))
-    page.remember(slice=str(number))
+    links.keep_in_link("slice", str(number))
+    links.remember(slice=str(number))
     return number - 1
 
 
-@st.cache_resource(max_entries=page.MAX_VOLUMES, show_spinner=False)
+@st.cache_resource(max_entries=loaders.MAX_VOLUMES, show_spinner=False)
 def _heads(content_hash: str, _volume: Volume) -> np.ndarray:
     return head_mask(_volume.images)
 

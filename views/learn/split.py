@@ -15,7 +15,7 @@ from unet.lessons.nearest_neighbour import Memory
 from unet.metrics import dice_score
 from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
 from views.learn.lesson import Lesson, begin_section
-from views.shared import legend, page
+from views.shared import legend, loaders, page
 from views.shared.badges import SPLIT_MEANINGS
 from views.viewer.simple_viewer import slice_picture
 
@@ -79,7 +79,7 @@ def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str,
     shape = volume.images.shape[1:3]
     mask = memory.copied(number, shape)
     try:
-        source = volume if patient_id == volume.patient_id else page.volume(by_id[patient_id].folder, patient_id)[0]
+        source = volume if patient_id == volume.patient_id else loaders.volume(by_id[patient_id].folder, patient_id)[0]
     except page.PAGE_ERRORS as error:
         st.caption(str(error))
         return
@@ -97,7 +97,7 @@ def _mean(asked: Memory, memory: Memory) -> str:
     return f"{np.mean(nearest_neighbour.scores(asked, memory)):.2f}"
 
 
-@st.cache_resource(max_entries=page.MAX_VOLUMES, show_spinner=False)
+@st.cache_resource(max_entries=loaders.MAX_VOLUMES, show_spinner=False)
 def _learned(content_hash: str, _volume: Volume) -> Memory:
     return nearest_neighbour.learn([_volume])
 

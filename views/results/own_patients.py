@@ -21,7 +21,7 @@ from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
-from views.shared import page
+from views.shared import loaders, page
 
 SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer
 HERE = "Patients on this machine"
@@ -113,7 +113,7 @@ def _choose(weights, source: str) -> None:
             _start(weights, patients, [*problems, *more], folder)
         return
     try:
-        root, found, _ = page.patients()
+        root, found, _ = loaders.patients()
     except page.PAGE_ERRORS as error:
         st.error(str(error))
         return
@@ -131,7 +131,7 @@ def _choose(weights, source: str) -> None:
 
 def _start(weights, patients, problems, folder, root: Path | None = None) -> None:
     try:
-        segmenter = page.segmenter(weights)
+        segmenter = loaders.segmenter(weights)
     except page.PAGE_ERRORS as error:
         st.error(str(error))
         return

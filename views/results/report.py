@@ -11,7 +11,7 @@ from unet.evaluation.protocol import ROWS
 from unet.postprocessing import read_post_processing
 from unet.reports import charts, results, slice_results
 from unet.weights.network import DEFAULT_WEIGHTS, Weights
-from views.shared import legend, page
+from views.shared import legend, loaders, page, segmentations
 from views.shared.charts import show_chart, to_csv
 from views.viewer.slice_viewer import show_viewer
 
@@ -150,7 +150,7 @@ def show_failures(report: dict, weights: Weights) -> None:
         "The slices with the most wrong pixels, missed or marked by mistake, at most two of each patient, as published."
     )
     try:
-        _, found, _ = page.patients()
+        _, found, _ = loaders.patients()
     except page.PAGE_ERRORS:
         found = []
     folders = {patient.patient_id: patient.folder for patient in found}
@@ -176,7 +176,7 @@ def show_failures(report: dict, weights: Weights) -> None:
                 _viewer(folders[row["patient"]], row, weights)
     if pictures:
         legend.show_legend(legend.ERRORS)
-        drawn, scored = page.quick_segmenter(weights).engine_name, report["protocol"]["engine"]
+        drawn, scored = loaders.quick_segmenter(weights).engine_name, report["protocol"]["engine"]
         if drawn != scored:
             st.caption(f"The pictures show {drawn}, the figures are those of {scored}: single pixels may differ.")
     st.download_button(
@@ -221,8 +221,8 @@ def _choice(row: dict, chosen: tuple[str, int] | None) -> None:
 def _viewer(folder, row: dict, weights: Weights) -> None:
     """The patient in the slice viewer, at that slice; the network's answers are those that Explore keeps."""
     try:
-        volume, content_hash, brain = page.volume(folder, row["patient"])
-        network = weights, page.running_segmentation(volume, content_hash, weights)
+        volume, content_hash, brain = loaders.volume(folder, row["patient"])
+        network = weights, segmentations.running_segmentation(volume, content_hash, weights)
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="This patient cannot be shown")
         return
@@ -238,8 +238,8 @@ def _viewer(folder, row: dict, weights: Weights) -> None:
 def _picture(folder, row: dict, weights: Weights) -> None:
     """The slice with its errors; drawn from what Explore keeps, so that opening it there is quick."""
     try:
-        volume, content_hash, _ = page.volume(folder, row["patient"])
-        mask = page.segmentation(volume, content_hash, weights).mask(weights.threshold)
+        volume, content_hash, _ = loaders.volume(folder, row["patient"])
+        mask = segmentations.segmentation(volume, content_hash, weights).mask(weights.threshold)
     except page.PAGE_ERRORS as error:
         st.caption(str(error))
         return

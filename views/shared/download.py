@@ -3,7 +3,7 @@
 import streamlit as st
 
 from unet.data.slice_files import DataError
-from views.shared import page
+from views.shared import loaders
 
 
 def offer_download() -> None:
@@ -23,5 +23,5 @@ def offer_download() -> None:
             except DataError as error:
                 st.error(str(error), title="The download did not work")
             else:
-                page.patients.clear()
+                loaders.patients.clear()
                 st.rerun()

@@ -7,7 +7,7 @@ from unet.evaluation.evaluate import evaluate, report
 from unet.jobs import queue
 from unet.jobs.index import Run
 from unet.jobs.request import JobError, Limits
-from views.shared import page
+from views.shared import loaders, page
 
 
 def show_actions(run: Run) -> None:
@@ -47,7 +47,7 @@ def show_actions(run: Run) -> None:
 def _judged_by(run: Run) -> dict[str, str]:
     """The link's part for a patient that the run was judged by, if Explore has one."""
     try:
-        judged, (_, here, _) = run.folder.read_spec()["validation_patients"], page.patients()
+        judged, (_, here, _) = run.folder.read_spec()["validation_patients"], loaders.patients()
     except (OSError, ValueError, KeyError, DataError):
         return {}
     known = {patient.patient_id for patient in here}
@@ -72,7 +72,7 @@ def _act(action, run: Run) -> None:
 def _evaluate(run: Run) -> None:
     """Score the best weights on the run's own validation patients, every slice."""
     patients = queue.validation_patients(run)
-    segmenter = page.segmenter(queue.weights_of(run))
+    segmenter = loaders.segmenter(queue.weights_of(run))
     bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
     for score in evaluate(segmenter, patients):
         scores.append(score)

@@ -8,7 +8,7 @@ import streamlit as st
 from unet import overlay
 from unet.data.volume import FLAIR, POST_CONTRAST
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
-from views.shared import page
+from views.shared import loaders, page
 from views.shared.badges import show_badges
 from views.training.presets import AUGMENTATION_LABELS
 
@@ -36,11 +36,11 @@ def show_augmentation() -> None:
         "each time one is drawn, it is changed at random, **the slice and its mask together**."
     )
     try:
-        root, found, _ = page.patients()
+        root, found, _ = loaders.patients()
         by_id = {patient.patient_id: patient for patient in found}
         left, right, button = st.columns([2, 2, 1], vertical_alignment="bottom")
         patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
-        volume, content_hash, _ = page.volume(patient.folder, patient.patient_id)
+        volume, content_hash, _ = loaders.volume(patient.folder, patient.patient_id)
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="No patient to show")
         return
@@ -53,7 +53,7 @@ def show_augmentation() -> None:
         st.session_state.draw = st.session_state.get("draw", 0) + 1
     seed = st.session_state.get("draw", 0)
     image, mask = volume.images[index], volume.expected_mask[index]
-    statistics = page.statistics(content_hash, volume)
+    statistics = loaders.statistics(content_hash, volume)
 
     st.markdown("**One at a time**")
     tiles = [("as it is", "The slice, normalised.", NO_AUGMENTATION, FLAIR)]

@@ -10,7 +10,7 @@ from unet.jobs import index
 from unet.jobs.index import Run
 from unet.jobs.request import JobError
 from unet.provenance import without_folders
-from views.shared import page
+from views.shared import links, page
 from views.training.actions import show_actions
 from views.training.preview import show_previews
 
@@ -27,7 +27,7 @@ def show_runs() -> None:
     """Let the visitor choose a run, and show it; polls only while something runs."""
     runs = index.list_runs()
     if not runs:
-        page.keep_in_link("run", None)
+        links.keep_in_link("run", None)
         st.info("No run yet. Choose a preset above and start it; it goes on if you close this tab.")
         return
     by_id = {run.id: run for run in runs}
@@ -41,7 +41,7 @@ def show_runs() -> None:
         state.run = next((run.id for run in runs if run.active), runs[0].id)
     state.run = state.run  # assigned, so that the box shows the label of now and not the one it was chosen by
     run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
-    page.keep_in_link("run", run_id)
+    links.keep_in_link("run", run_id)
     active = any(run.active for run in runs)
     st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
     st.fragment(_show_slices, run_every=PREVIEW_SECONDS if by_id[run_id].active else None)(run_id)

@@ -14,7 +14,7 @@ from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingC
 from unet.training.sampling import split_patients
 from unet.weights.arrays import WeightsError
 from unet.weights.network import find_weights
-from views.shared import page
+from views.shared import loaders
 from views.training.presets import (
     ARCHITECTURE_NAMES,
     AUGMENTATION_LABELS,
@@ -62,7 +62,7 @@ def _sources() -> dict[str, tuple[str, Path | None]]:
     """Return where patients may come from: key, name on screen, folder; only what the host offers, no typed path."""
     sources = {}
     try:
-        root, found, _ = page.patients()
+        root, found, _ = loaders.patients()
         root = root.resolve()  # a run does not start in the folder that the server was started in
         if root != DEMO_FOLDER:
             real = any(split_of(patient.patient_id) != "unseen" for patient in found)
@@ -226,7 +226,7 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
 
 def _starts() -> dict[str, str]:
     """Return what a run can start from, with its name on screen."""
-    shipped = {name: f"{name} (shipped)" for name in page.shipped_weights()}
+    shipped = {name: f"{name} (shipped)" for name in loaders.shipped_weights()}
     finished = {run.id: f"{run.title} · {run.id}" for run in index.list_runs() if run.state == "finished"}
     return {SCRATCH: "random numbers, from scratch", **shipped, **finished}
 
@@ -235,7 +235,7 @@ def _network_of(start: str) -> tuple[str, int] | None:
     if start == SCRATCH:
         return None
     try:
-        weights = find_weights(start) if start in page.shipped_weights() else queue.weights_of(index.find_run(start))
+        weights = find_weights(start) if start in loaders.shipped_weights() else queue.weights_of(index.find_run(start))
     except (WeightsError, JobError) as error:
         st.error(str(error), title="These weights cannot be used")
         return None

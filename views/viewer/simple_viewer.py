@@ -14,7 +14,7 @@ from unet import metrics, overlay
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmenter import Segmentation
-from views.shared import legend, page
+from views.shared import legend, links
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
@@ -112,7 +112,7 @@ def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> 
     if another_patient or "slice" not in state:
         linked = None if another_patient else linked_slice(len(volume))
         state.slice = linked or 1 + opening_slice(volume, segmentation.mask(threshold))
-    page.keep_in_link("slice", str(state.slice))
+    links.keep_in_link("slice", str(state.slice))
 
 
 def linked_slice(count: int) -> int | None:

@@ -17,7 +17,8 @@ from unet.inference.segmenter import RunningSegmentation
 from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
-from views.shared.page import MAX_SEGMENTATIONS, MAX_VOLUMES, show_progress
+from views.shared.loaders import MAX_VOLUMES
+from views.shared.segmentations import MAX_SEGMENTATIONS, show_progress
 from views.viewer.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
 from views.viewer.simple_viewer import (
     CHANNELS,

@@ -1,0 +1,67 @@
+"""Segmentations of volumes, running or done, one for all visitors; uploads stay in their visitor's session."""
+
+import threading
+from collections import OrderedDict
+
+import streamlit as st
+
+from unet.data.volume import Volume
+from unet.inference.segmenter import RunningSegmentation, Segmentation, Segmenter
+from unet.weights.network import Weights
+from views.shared.loaders import default_weights, quick_segmenter
+
+MAX_SEGMENTATIONS = 32  # about 10 MB each; a class of thirty may look at thirty patients
+
+
+def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Return the volume on its way through the network, or through it: one for all visitors."""
+    return _running().get((content_hash, weights), quick_segmenter(weights), loaded.images)
+
+
+def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
+    own = st.session_state.setdefault("private_segmentation", _Running(1))
+    return own.get((content_hash, weights), quick_segmenter(weights), loaded.images)
+
+
+def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
+    """Return what the network says about a volume, with a progress bar while it is being made, once for all.
+
+    Args:
+        weights: by default the ones that the app starts with.
+    """
+    running = running_segmentation(loaded, content_hash, weights or default_weights())
+    show_progress(running)
+    return running.result()
+
+
+def show_progress(running: RunningSegmentation) -> None:
+    """Run the network on what it has not seen yet, with a progress bar."""
+    if running.progress < 1:
+        bar = st.progress(running.progress, text="The network looks at every slice …")
+        while not running.advance():
+            bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
+        bar.empty()
+
+
+class _Running:
+    """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
+
+    def __init__(self, capacity: int):
+        self._capacity = capacity
+        self._entries: OrderedDict[tuple[str, Weights], RunningSegmentation] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, Weights], network: Segmenter, images) -> RunningSegmentation:
+        with self._lock:
+            if key not in self._entries:
+                self._entries[key] = RunningSegmentation(network, images)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._capacity:
+                self._entries.popitem(last=False)
+            return self._entries[key]
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _running() -> _Running:
+    return _Running(MAX_SEGMENTATIONS)

@@ -1,0 +1,70 @@
+"""Which network the page shows, and which one beside it."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from unet.jobs import index, queue
+from unet.weights.network import DEFAULT_WEIGHTS, Weights, shipped_names
+from views.shared.links import keep_in_link, remember, remembered
+from views.shared.loaders import default_weights, shipped_weights
+from views.shared.page import arrived, plain
+
+
+def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
+    """Let the visitor choose shipped weights or an ended training run's, and others to put beside them.
+
+    The links keep them as `weights=` and `beside=`. Only names from the list are taken, never a path. With nothing to
+    choose from nothing is shown.
+
+    Args:
+        pair: whether there is room for a second network.
+
+    Raises:
+        WeightsError: they are missing, truncated or changed.
+    """
+    ended = {run.id: run for run in index.list_runs() if not run.active and run.has_weights}
+    names = [*sorted(shipped_names(), key=lambda name: name != DEFAULT_WEIGHTS), *ended]
+
+    def label(name: str | None) -> str:
+        if name is None:
+            return "nothing"
+        return f"{ended[name].title} · {name}" if name in ended else f"{name} (shipped)"
+
+    def load(name: str) -> Weights:
+        if name == DEFAULT_WEIGHTS:
+            return default_weights()
+        if name in ended:
+            return replace(queue.weights_of(ended[name]), name=ended[name].title)
+        return shipped_weights()[name]
+
+    _take_linked("weights", names, DEFAULT_WEIGHTS)
+    if len(names) < 2:
+        return default_weights(), None
+    left, right = st.columns(2) if pair else (st, None)
+    name = left.selectbox("Weights of the network", names, key="weights", format_func=label)
+    keep_in_link("weights", None if name == DEFAULT_WEIGHTS else name)
+    remember(weights=name)
+    if not pair:
+        return load(name), None
+    _take_linked("beside", names, None)
+    beside = right.selectbox(
+        "Beside it",
+        [None, *names],
+        key="beside",
+        format_func=label,
+        placeholder="nothing",
+        help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
+    )
+    keep_in_link("beside", beside)
+    return load(name), load(beside) if beside not in (None, name) else None
+
+
+def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
+    """Put what the link names into the session, once; a name that is not known here is said and left."""
+    state = st.session_state
+    if arrived() or parameter not in state:
+        state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
+    if state[parameter] not in (*names, usual):
+        st.warning(f"The link names the weights {plain(repr(state[parameter][:60]))}, which are not here any more.")
+        state[parameter] = usual
