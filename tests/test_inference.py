@@ -17,7 +17,9 @@ from unet.benchmark import run as benchmark
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import InferenceError
-from unet.inference.segmenter import RunningSegmentation, Segmenter, Turns
+from unet.inference.fair_lock import FairLock
+from unet.inference.running import RunningSegmentation
+from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
 from unet.model import built_in
 from unet.preprocessing import intensity_statistics
@@ -257,31 +259,31 @@ def test_a_network_with_context_sees_the_neighbours_of_a_slice(weights, network,
 
 
 def test_turns_are_taken_in_the_order_of_asking():
-    turns, order, threads = Turns(), [], []
+    lock, order, threads = FairLock(), [], []
 
     def take(number):
-        with turns:
+        with lock:
             order.append(number)
 
-    with turns:
+    with lock:
         for number in range(12):
             threads.append(threading.Thread(target=take, args=(number,)))
             threads[-1].start()
-            while turns.waiting <= number:
+            while lock.waiting <= number:
                 time.sleep(0.001)
-        assert turns.waiting == 12
+        assert lock.waiting == 12
     for thread in threads:
         thread.join(5)
     assert order == list(range(12))
-    assert turns.waiting == 0
+    assert lock.waiting == 0
 
 
 def test_a_turn_that_fails_lets_the_next_one_in():
-    turns = Turns()
-    with pytest.raises(KeyError), turns:
+    lock = FairLock()
+    with pytest.raises(KeyError), lock:
         raise KeyError
-    with turns:
-        assert turns.waiting == 0
+    with lock:
+        assert lock.waiting == 0
 
 
 def test_serving_does_not_import_tensorflow(weights):

@@ -9,7 +9,8 @@ import pytest
 
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.volume import Volume
-from unet.inference.segmenter import RunningSegmentation, Segmenter
+from unet.inference.running import RunningSegmentation
+from unet.inference.segmenter import Segmenter
 from unet.postprocessing import PostProcessing
 from unet.weights.network import find_weights
 from views.viewer.parcels import pack, parcel_order, prediction_parcel, to_bytes, volume_parcel, volume_parts

@@ -1,9 +1,6 @@
 """Run the trained network: slices in, probability and attention maps out, one forward pass for both."""
 
-import threading
 import time
-from collections import deque
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,113 +8,11 @@ import numpy as np
 from unet.context import context_slices, gather, neighbour_places
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine
+from unet.inference.fair_lock import FairLock
+from unet.inference.segmentation import Segmentation, SlicePrediction
 from unet.letterbox import Letterbox
-from unet.postprocessing import PLAIN, PostProcessing
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 from unet.weights.network import Weights
-
-
-@dataclass(frozen=True, eq=False)
-class SlicePrediction:
-    """What one forward pass says about one slice.
-
-    Attributes:
-        probability: (height, width) float32 in [0, 1], on the slice's own grid.
-        attention: four maps, level 1 (finest) to 4, square float32 in [0, 1] on the network's grid.
-        milliseconds: time in the engine, without waiting for it, shared out among the slices that ran together; of
-            both passes with flip averaging.
-    """
-
-    probability: np.ndarray
-    attention: tuple[np.ndarray, ...]
-    milliseconds: float
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What the network says about a volume; float16 halves the memory and still tells 0.500 from 0.501.
-
-    Attributes:
-        probability: (slices, height, width) float16 in [0, 1]; read-only.
-        attention: per level, (slices, side, side) float16 in [0, 1]; read-only.
-        letterbox: how a slice lies in the network's square, to bring attention maps back over it.
-        engine: name for people, such as `OpenVINO bf16`.
-        milliseconds: median time in the engine for a slice.
-        post_processing: the rule of the weights, applied by `mask`.
-    """
-
-    probability: np.ndarray
-    attention: tuple[np.ndarray, ...]
-    letterbox: Letterbox
-    engine: str
-    milliseconds: float
-    post_processing: PostProcessing = PLAIN
-
-    @classmethod
-    def from_slices(
-        cls, slices: list[SlicePrediction], letterbox: Letterbox, engine: str, post_processing: PostProcessing = PLAIN
-    ) -> "Segmentation":
-        """Join the slices of a volume, in order."""
-        probability = np.stack([slice_.probability for slice_ in slices]).astype(np.float16)
-        levels = zip(*(slice_.attention for slice_ in slices), strict=True)
-        attention = tuple(np.stack(level).astype(np.float16) for level in levels)
-        for array in (probability, *attention):
-            array.flags.writeable = False  # shared by every visitor who looks at this patient
-        milliseconds = float(np.median([slice_.milliseconds for slice_ in slices]))
-        return cls(probability, attention, letterbox, engine, milliseconds, post_processing)
-
-    def mask(self, threshold: float) -> np.ndarray:
-        """Return (slices, height, width) uint8 in {0, 1}: probability >= threshold, then the weights' own rule."""
-        return self.post_processing.mask(self.probability, threshold)
-
-    def part(self, first: int, end: int) -> "Segmentation":
-        """Return the slices from `first` up to but not with `end`, a view."""
-        attention = tuple(level[first:end] for level in self.attention)
-        return replace(self, probability=self.probability[first:end], attention=attention)
-
-    def attention_over_slice(self, level: int, slice_index: int) -> np.ndarray:
-        """Return one attention map, (height, width) float32 in [0, 1], stretched over the slice it belongs to.
-
-        Args:
-            level: 1 (finest) to 4 (coarsest).
-            slice_index: counted from 0.
-        """
-        attention_map = self.attention[level - 1][slice_index].astype(np.float32)
-        rows, columns = self.letterbox.cells(len(attention_map))  # each value as a square, as the network upsamples it
-        return attention_map[np.ix_(rows, columns)]
-
-
-class Turns:
-    """A lock that lets threads in by the order in which they asked, so that no visitor waits for ever.
-
-    >>> turns = Turns()
-    >>> with turns:
-    ...     turns.waiting
-    0
-    """
-
-    def __init__(self):
-        self._queue: deque[threading.Event] = deque()
-        self._lock = threading.Lock()
-
-    @property
-    def waiting(self) -> int:
-        """How many stand behind the one whose turn it is."""
-        return max(0, len(self._queue) - 1)
-
-    def __enter__(self):
-        mine = threading.Event()
-        with self._lock:
-            self._queue.append(mine)
-            if len(self._queue) == 1:
-                mine.set()
-        mine.wait()
-
-    def __exit__(self, *_):
-        with self._lock:
-            self._queue.popleft()
-            if self._queue:
-                self._queue[0].set()
 
 
 def quick_precision(weights: Weights) -> str | None:
@@ -144,7 +39,7 @@ class Segmenter:
         if engine not in ("auto", "openvino", "keras"):
             raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
         self.weights = weights
-        self._turns = Turns()
+        self._lock = FairLock()
         self._engine = self._load(engine, precision)
 
     def _load(self, engine: str, precision: str | None) -> OpenVinoEngine | KerasEngine:
@@ -171,7 +66,7 @@ class Segmenter:
     @property
     def waiting(self) -> int:
         """How many passes of other threads wait for their turn."""
-        return self._turns.waiting
+        return self._lock.waiting
 
     def predict(
         self, image: np.ndarray, statistics: IntensityStatistics | None = None, flip_averaging: bool | None = None
@@ -202,7 +97,7 @@ class Segmenter:
         letterbox = self.letterbox(images.shape[1:])
         indices = list(range(len(images))) if indices is None else indices
         squares = self._inputs(images, indices, statistics, letterbox)
-        with self._turns:
+        with self._lock:
             started = time.perf_counter()
             outputs = [output[..., 0] for output in self._engine.run(squares)]
             milliseconds = 1000 * (time.perf_counter() - started) / len(indices)
@@ -226,10 +121,15 @@ class Segmenter:
 
     def segment(self, images: np.ndarray) -> Segmentation:
         """Run a whole volume, (slices, height, width, 3), as the weights were tuned; errors as `predict`."""
-        running = RunningSegmentation(self, images)
-        while not running.advance():
-            pass
-        return running.result()
+        statistics = intensity_statistics(images)
+        slices = [self.predict_slices(images, statistics, indices=[index])[0] for index in range(len(images))]
+        return self.join(slices, images.shape[1:])
+
+    def join(self, slices: list[SlicePrediction], slice_shape: tuple[int, ...]) -> Segmentation:
+        """Return what the network says about neighbouring slices of that (height, width, …), in order."""
+        return Segmentation.from_slices(
+            slices, self.letterbox(slice_shape), self.engine_name, self.weights.post_processing
+        )
 
     def letterbox(self, slice_shape: tuple[int, ...]) -> Letterbox:
         """Return how a slice of that (height, width, …) is laid into the network's square."""
@@ -240,84 +140,3 @@ def _averaged(prediction: SlicePrediction, mirrored: SlicePrediction) -> SlicePr
     """Return a prediction with the probability of both passes and the first one's attention maps."""
     probability = (prediction.probability + mirrored.probability[:, ::-1]) / 2
     return SlicePrediction(probability, prediction.attention, prediction.milliseconds + mirrored.milliseconds)
-
-
-class RunningSegmentation:
-    """A volume on its way through the network, slice by slice.
-
-    Several threads may advance it: each call does the next one, so two visitors who open the same patient
-    share the work, both see it progress, and one who leaves half-way loses nothing.
-    """
-
-    def __init__(self, segmenter: Segmenter, images: np.ndarray):
-        self._segmenter, self._shape = segmenter, images.shape
-        self._images: np.ndarray | None = images  # let go when all are done: results outlive volumes in the app
-        self._statistics: IntensityStatistics | None = None  # from the first pass on
-        self._slices: dict[int, SlicePrediction] = {}
-        self._result: Segmentation | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def slices(self) -> int:
-        return self._shape[0]
-
-    @property
-    def letterbox(self) -> Letterbox:
-        return self._segmenter.letterbox(self._shape[1:])
-
-    @property
-    def engine_name(self) -> str:
-        return self._segmenter.engine_name
-
-    @property
-    def waiting(self) -> int:
-        """How many slices, of this volume or of others, wait for the network."""
-        return self._segmenter.waiting
-
-    @property
-    def progress(self) -> float:
-        """Share of the slices that are done, in [0, 1]."""
-        done = len(self._slices)  # before the result, which empties them
-        return 1.0 if self._result else done / self.slices
-
-    def advance(self, near: int = 0) -> bool:
-        """Do one more slice, the nearest to `near` that is not done; return whether all are."""
-        with self._lock:
-            if self._result:
-                return True
-            assert self._images is not None  # they are let go together with the first result
-            self._statistics = self._statistics or intensity_statistics(self._images)
-            waiting = (index for index in range(self.slices) if index not in self._slices)
-            index = min(waiting, key=lambda index: abs(index - near))
-            (prediction,) = self._segmenter.predict_slices(self._images, self._statistics, indices=[index])
-            self._slices[index] = prediction
-            if len(self._slices) == self.slices:
-                self._result = self._join(self._slices, range(self.slices))
-                self._slices = {}  # float32; the result keeps half
-                self._images = None
-            return self._result is not None
-
-    def part(self, first: int, end: int) -> Segmentation | None:
-        """Return the slices from `first` up to but not with `end`, or None while one of them is not done.
-
-        Never waits: whoever looks at slices that are done need not queue for the network.
-        """
-        slices = self._slices  # before the result, which puts an empty one in its place
-        if self._result:
-            return self._result.part(first, end)
-        done = all(index in slices for index in range(first, end))
-        return self._join(slices, range(first, end)) if done else None
-
-    def _join(self, slices: dict[int, SlicePrediction], indices: range) -> Segmentation:
-        rule = self._segmenter.weights.post_processing
-        return Segmentation.from_slices([slices[i] for i in indices], self.letterbox, self.engine_name, rule)
-
-    def result(self) -> Segmentation:
-        """Return the finished segmentation.
-
-        Raises:
-            InferenceError: it is not finished.
-        """
-        if self._result is None:
-            raise InferenceError(f"{self.progress:.0%} of the slices are done; call advance until it returns True")
-        return self._result

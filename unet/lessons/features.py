@@ -10,7 +10,7 @@ import numpy as np
 
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import ATTENTION_LEVELS, InferenceError, load_openvino, output_names
-from unet.inference.segmenter import Turns
+from unet.inference.fair_lock import FairLock
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, normalise
 from unet.weights.network import Weights
@@ -66,7 +66,7 @@ class FeatureReader:
         model.add_outputs(_blocks(model, weights.name))
         settings = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
         self._request = core.compile_model(model, "CPU", settings).create_infer_request()
-        self._turns = Turns()
+        self._lock = FairLock()
 
     def read(self, image: np.ndarray, statistics: IntensityStatistics) -> Features:
         """Run one slice.
@@ -76,7 +76,7 @@ class FeatureReader:
             statistics: of the volume the slice is from.
         """
         square = Letterbox.of(image.shape, self._size).forward(normalise(image, statistics))
-        with self._turns:
+        with self._lock:
             results = self._request.infer([square[np.newaxis]])
             probability, *attention = (results[name][0, ..., 0].copy() for name in output_names())
             inside = list(results.values())[len(output_names()) :]

@@ -14,7 +14,7 @@ import numpy as np
 
 from unet.context import neighbour_places
 from unet.inference.engines import ATTENTION_LEVELS
-from unet.inference.segmenter import Segmentation
+from unet.inference.segmentation import Segmentation
 from unet.letterbox import Letterbox
 from unet.preprocessing import normalise
 from unet.training.sampling import Example

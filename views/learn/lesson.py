@@ -10,7 +10,8 @@ import streamlit as st
 from unet import overlay
 from unet.data.patients import Patient
 from unet.data.volume import FLAIR, Volume
-from unet.inference.segmenter import Segmentation, Segmenter
+from unet.inference.segmentation import Segmentation
+from unet.inference.segmenter import Segmenter
 from unet.letterbox import Letterbox
 from unet.preprocessing import CLIP_PERCENTILES, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series

@@ -6,7 +6,9 @@ from collections import OrderedDict
 import streamlit as st
 
 from unet.data.volume import Volume
-from unet.inference.segmenter import RunningSegmentation, Segmentation, Segmenter
+from unet.inference.running import RunningSegmentation
+from unet.inference.segmentation import Segmentation
+from unet.inference.segmenter import Segmenter
 from unet.weights.network import Weights
 from views.shared.loaders import default_weights, quick_segmenter
 

@@ -9,7 +9,7 @@ import streamlit as st
 from unet import overlay
 from unet.data.splits import PHANTOM_PREFIX
 from unet.data.volume import Volume
-from unet.inference.segmenter import Segmentation
+from unet.inference.segmentation import Segmentation
 from unet.jobs.index import Run
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask

@@ -7,7 +7,7 @@ import streamlit as st
 from unet.data.volume import Volume
 from unet.export.formats import FORMATS
 from unet.export.result import Result, lesion_size
-from unet.inference.segmenter import Segmentation
+from unet.inference.segmentation import Segmentation
 from unet.scans.scan import BURNED_IN, Scan
 from unet.weights.network import Weights
 

@@ -13,7 +13,8 @@ import streamlit as st
 from unet import overlay
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
-from unet.inference.segmenter import RunningSegmentation, Segmentation
+from unet.inference.running import RunningSegmentation
+from unet.inference.segmentation import Segmentation
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask

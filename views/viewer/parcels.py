@@ -11,7 +11,8 @@ import numpy as np
 
 from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
-from unet.inference.segmenter import RunningSegmentation, Segmentation
+from unet.inference.running import RunningSegmentation
+from unet.inference.segmentation import Segmentation
 
 VOLUME_PARCEL_BYTES = 4 << 20  # before they are deflated: far below what Streamlit sends in one message
 PARCEL_SLICES = 4  # predicted slices in a parcel: the first picture comes soon, and a patient is some ten messages

@@ -13,7 +13,7 @@ import streamlit as st
 from unet import metrics, overlay
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.inference.engines import ATTENTION_LEVELS
-from unet.inference.segmenter import Segmentation
+from unet.inference.segmentation import Segmentation
 from views.shared import legend, links
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}

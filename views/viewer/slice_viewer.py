@@ -13,7 +13,7 @@ import streamlit as st
 from unet import overlay
 from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
-from unet.inference.segmenter import RunningSegmentation
+from unet.inference.running import RunningSegmentation
 from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
