@@ -228,8 +228,14 @@ def submit(args: argparse.Namespace, argv: list[str]) -> None:
     print(f"submitted as {handle['job']}; follow it with: ray job logs --follow {handle['job']}")
 
 
-def _terminated(*_) -> None:
-    raise TrainingStopped("told to end")
+def end_when_told(run_dir: Path) -> None:
+    """Let SIGTERM end the run as a request to stop does."""
+
+    def stop(*_) -> None:
+        (run_dir / "stop").touch()  # a library may swallow the error; the next batch finds this
+        raise TrainingStopped("told to end")
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -248,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
                     queue.check_idle(args.run_dir)
             if args.background and not args.estimate:
                 stack.enter_context(RunFolder(args.run_dir).recorded_end())
-                signal.signal(signal.SIGTERM, _terminated)
+                end_when_told(args.run_dir)
             run(args)
     except (DataError, TrainingError, WeightsError, RunnerError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

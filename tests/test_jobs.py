@@ -21,6 +21,7 @@ import pytest
 from unet.data.patients import DEMO_FOLDER
 from unet.jobs import index, runners
 from unet.jobs import queue as jobs
+from unet.jobs.archive import export_zip
 from unet.jobs.request import JobError, Limits, Request, offered_folders
 from unet.training.config import TrainingConfig, augmentation_without
 from unet.training.run_folder import RunFolder
@@ -195,7 +196,7 @@ def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunF
     folder = RunFolder(root / run_id)
     folder.path.mkdir(parents=True)
     (folder.path / "request.json").write_text(json.dumps({"title": "t", "arguments": REQUEST.arguments(), "time": 1.0}))
-    folder.write_process({"runner": "local", "pid": 2**22 + 1, "create_time": 1.0, "oom_kills": 3})
+    folder.write_process({"runner": "local", "pid": 2**22 + 1, "start": "1"})
     folder.write_status({"state": "training", **status})
     return folder
 
@@ -209,7 +210,7 @@ def test_dead_process_reads_interrupted(root):
 def test_process_id_that_was_used_again_is_not_the_run(root):
     other = subprocess.Popen(["sleep", "60"])
     folder = dead_run(root)
-    folder.write_process({"runner": "local", "pid": other.pid, "create_time": 1.0})
+    folder.write_process({"runner": "local", "pid": other.pid, "start": "1"})
     assert state_of(folder.path.name) == "interrupted"
     folder = dead_run(root, "20260101-000000-beef")
     folder.write_process(runners.local_handle(other.pid))
@@ -218,20 +219,75 @@ def test_process_id_that_was_used_again_is_not_the_run(root):
     other.wait()
 
 
-def test_kill_for_lack_of_memory_is_recognised(root, monkeypatch):
-    monkeypatch.setattr(index, "oom_kills", lambda: 4)
-    assert state_of(dead_run(root).path.name) == "out of memory"
-    monkeypatch.setattr(index, "oom_kills", lambda: 3)
-    folder = dead_run(root, "20260101-000000-beef")
+def test_a_process_that_got_no_memory_is_recognised_by_what_it_printed(root):
+    folder = dead_run(root)
     (folder.path / "output.txt").write_text("terminate called after throwing an instance of 'std::bad_alloc'")
     assert state_of(folder.path.name) == "out of memory"
 
 
-def test_verdict_is_written_down_and_stays(root, monkeypatch):
+def test_a_recorded_ending_stays(root):
     folder = dead_run(root)
     assert state_of(folder.path.name) == "interrupted"
-    monkeypatch.setattr(index, "oom_kills", lambda: 99)  # of others, later
+    (folder.path / "output.txt").write_text("bad_alloc")
     assert state_of(folder.path.name) == "interrupted"
+
+
+def test_a_stepped_clock_ends_no_run(root, monkeypatch):
+    other = subprocess.Popen(["sleep", "60"])
+    folder = dead_run(root)
+    folder.write_process(runners.local_handle(other.pid))
+    real = psutil.Process.create_time  # what psutil computes from the clock of now
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 7200)
+    monkeypatch.setattr(psutil, "boot_time", lambda: 7200.0)
+    assert state_of(folder.path.name) == "training"
+    with pytest.raises(JobError, match="stop it first"):
+        jobs.delete(index.find_run(folder.path.name))
+    other.kill()
+    other.wait()
+    assert state_of(folder.path.name) == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["status", "request", "process", "spec"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[]", b"null", b"3", b"{", b"\xff\xfe", b"[" * 100_000, b'{"state": 5, "title": [], "pid": "x", "config": 1}',
+        b'{"heartbeat": "yesterday", "time": "x", "runner": "cloud", "training_patients": "A"}',
+        b'{"progress": 1e999, "time": NaN, "pid": -1, "validation_patients": [1]}',
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_a_damaged_file_is_named_and_the_run_can_only_be_deleted(root, name, content):
+    folder = dead_run(root)
+    (folder.path / f"{name}.json").write_bytes(content)
+    run = index.find_run(folder.path.name)
+    assert (run.state, run.active) == ("damaged", False)
+    assert run.reason.startswith(f"{name}.json") and run.reason.endswith("delete it.")
+    with pytest.raises(JobError):
+        jobs.resume(run)
+    jobs.delete(run)
+    assert index.list_runs() == []
+
+
+def test_a_living_run_whose_status_is_damaged_goes_on(root):
+    other = subprocess.Popen(["sleep", "60"])
+    folder = dead_run(root)
+    folder.write_process(runners.local_handle(other.pid))
+    (folder.path / "status.json").write_text("[]")
+    assert index.find_run(folder.path.name).active
+    other.kill()
+    other.wait()
+
+
+def test_a_run_on_a_cluster_lives_by_its_heartbeat_where_ray_is_not_installed(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray.job_submission", None)
+    folder = dead_run(root)
+    folder.write_process({"runner": "ray", "address": "ray://head", "job": "raysubmit_1"})
+    assert state_of(folder.path.name) == "training"
+    jobs.stop(index.find_run(folder.path.name))  # nothing to ask, the flag lies there
+    long_ago = {"state": "training", "heartbeat": "2026-01-01T00:00:00+00:00"}
+    (folder.path / "status.json").write_text(json.dumps(long_ago))
+    assert state_of(folder.path.name) == "stopped"
 
 
 def test_full_disk_without_room_for_a_word_is_recognised(root, monkeypatch):
@@ -321,6 +377,19 @@ def test_a_run_without_a_checkpoint_starts_over(root, monkeypatch):
     wait_for(lambda: ended(folder.path.name))
 
 
+def test_the_thread_of_a_stop_is_always_started(root):
+    run = index.find_run(dead_run(root).path.name)
+    run.folder.write_process({})
+    jobs.stop(run).join(5)
+
+
+def test_a_deleted_run_is_not_stopped(root):
+    run = index.find_run(dead_run(root).path.name)
+    jobs.delete(run)
+    with pytest.raises(JobError, match="t cannot be stopped .No such file or directory.; it may have been deleted"):
+        jobs.stop(run)
+
+
 def test_a_stop_that_a_restarted_server_forgot_can_be_asked_for_again(root):
     run = index.find_run(dead_run(root).path.name)
     assert not jobs.is_stopping(run)
@@ -354,7 +423,7 @@ def test_export_leaves_uploads_and_checkpoint_out(root):
     for name in ("data/A/A_1.tif", "checkpoint.npz", ".reserve", *kept):
         (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (folder.path / name).write_bytes(b"x")
-    names = zipfile.ZipFile(BytesIO(jobs.export_zip(index.find_run(folder.path.name)))).namelist()
+    names = zipfile.ZipFile(BytesIO(export_zip(index.find_run(folder.path.name)))).namelist()
     inside = {name.removeprefix(f"{folder.path.name}/") for name in names}
     assert inside == {"request.json", "status.json"} | kept
 
@@ -364,7 +433,7 @@ def test_export_names_no_folder_of_the_server(root):
     (folder.path / "output.txt").write_text("best weights: /srv/runs/a/best\n")
     request = {"title": "mine", "arguments": ["--data=/srv/my patients/lgg", "--epochs=2"], "time": 1.0}
     (folder.path / "request.json").write_text(json.dumps(request))
-    archive = zipfile.ZipFile(BytesIO(jobs.export_zip(index.find_run(folder.path.name))))
+    archive = zipfile.ZipFile(BytesIO(export_zip(index.find_run(folder.path.name))))
     inside = {Path(name).name: json.loads(archive.read(name)) for name in archive.namelist()}
     assert set(inside) == {"request.json", "status.json"}
     assert inside["request.json"] == {**request, "arguments": ["--data=lgg", "--epochs=2"]}

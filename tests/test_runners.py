@@ -21,7 +21,7 @@ def test_local_process_from_start_to_end(tmp_path, monkeypatch):
     runner = LocalRunner()
     handle = runner.start([], tmp_path / "output.txt")
     assert runner.is_alive(handle)
-    assert not runner.is_alive({**handle, "create_time": handle["create_time"] - 100})
+    assert not runner.is_alive({**handle, "start": f"{handle['start']}0"})
     assert os.getsid(handle["pid"]) == handle["pid"]  # a session of its own
     runner.end(handle)
     deadline = time.monotonic() + 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unet.training.run_folder import RunFolder, describe_end
+from unet.training.run_folder import RunFolder, TrainingStopped, describe_end
 from unet.weights.arrays import load_arrays
 from unet.weights.network import find_weights
 
@@ -22,7 +22,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from unet.training.run_folder import RunFolder
+from unet.training.run_folder import METRICS, RunFolder
 from unet.weights.arrays import load_arrays, save_arrays
 folder = RunFolder(Path(sys.argv[1]))
 folder.path.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ print(epoch, flush=True)
 arrays = {"kernel": np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32)}
 while True:
     epoch += 1
-    folder.append_metrics({"epoch": epoch, "loss": 0.5}, last=False)
+    folder.append_metrics({**dict.fromkeys(METRICS, 0.5), "epoch": epoch}, last=False)
     folder.previews.write_epoch(epoch, {"probability": np.zeros((1, 8, 8), np.float16)}, 8)
     config = {"filters": 2, "size": 32, "threshold": 0.5, "epoch": epoch}
     folder.write_best(arrays, config)
@@ -131,9 +131,16 @@ def test_log_is_utf8_whatever_the_system_writes(tmp_path):
 
 def test_row_that_is_just_being_written_is_not_read(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.metrics.write_text("epoch,loss\n1,0.5\n2,")
-    assert folder.read_metrics() == [{"epoch": 1.0, "loss": 0.5}]
-    folder.metrics.write_text("epo")
+    header = "epoch,learning_rate,loss,validation_dice,moving_average,epoch_seconds,seconds,note"
+    folder.metrics.write_text(f"{header}\n1,0.001,0.5,0.25,0.2,3.5,4.5,x\n2,")
+    numbers = {"learning_rate": 0.001, "loss": 0.5, "validation_dice": 0.25, "moving_average": 0.2}
+    assert folder.read_metrics() == [{"epoch": 1.0, **numbers, "epoch_seconds": 3.5, "seconds": 4.5}]
+
+
+@pytest.mark.parametrize("content", [b"epo", b"\xff", b"epoch,loss\n1,0.5\n", b"[]", b"epoch\0\n1\n", b"a" * 200_000])
+def test_a_damaged_curve_has_no_rows(tmp_path, content):
+    folder = RunFolder(tmp_path)
+    folder.metrics.write_bytes(content)
     assert folder.read_metrics() == []
 
 
@@ -145,3 +152,13 @@ def test_error_in_a_wrapper_is_still_recognised():
             raise RuntimeError("could not save") from None
     except RuntimeError as error:
         assert describe_end(error)[0] == "disk full"
+
+
+def test_a_stop_that_a_library_wrapped_is_a_stop():
+    try:
+        try:
+            raise TrainingStopped("told to end")
+        except TrainingStopped:
+            raise ValueError("in user code: told to end") from None  # as TensorFlow's tracing does
+    except ValueError as error:
+        assert describe_end(error)[0] == "stopped"

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -782,6 +783,17 @@ def test_request_to_stop_is_forgotten_only_when_a_run_starts(tmp_path, monkeypat
     assert stop.exists()
     assert command_line.main(arguments) == 0
     assert not stop.exists()
+
+
+def test_a_run_that_is_told_to_end_stops_even_if_a_library_swallows_the_error(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    command_line.end_when_told(tmp_path)
+    try:
+        with pytest.raises(TrainingStopped, match="told to end"):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert RunFolder(tmp_path).stop_requested()
 
 
 def test_folder_without_training_patients_says_so(tmp_path, write_tiny_patient, monkeypatch, capsys):

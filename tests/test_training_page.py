@@ -174,6 +174,27 @@ def test_a_run_of_an_older_version_opens_and_says_what_it_lacks(start):
     assert next(m.value for m in app.metric if m.label == "Mean volume Dice") == "0.500"
 
 
+@pytest.mark.parametrize("name", ["status", "request", "process", "spec"])
+def test_a_damaged_run_is_shown_with_its_reason(start, name):
+    folder = fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
+    fake_run("20260101-000001-abcd", "other", 8, [0.1])
+    (folder.path / f"{name}.json").write_text("[]")
+    for view in ("Train", "Compare"):
+        app = start(run="20260101-000000-abcd", view=view)
+        assert not app.exception
+    app = start(run="20260101-000000-abcd")
+    assert f"{name}.json holds a list; expected an object" in " ".join(one.value for one in app.markdown)
+    assert "Delete it" in [one.label for one in app.button]
+
+
+def test_a_reason_is_no_markdown(start):
+    folder = fake_run("20260101-000000-abcd", "mine", 8, [0.1])
+    folder.write_status({"state": "failed", "reason": "patient ![x](https://evil.example/a.png)"})
+    app = start(run="20260101-000000-abcd")
+    shown = next(one.value for one in app.markdown if "evil" in one.value)
+    assert shown == "patient \\!\\[x\\]\\(https\\://evil.example/a.png\\)"
+
+
 def test_compare_shows_what_differs(start):
     fake_run("20260101-000000-abcd", "narrow", 8, [0.1, 0.5])
     fake_run("20260101-000001-abcd", "wide one", 16, [0.2])

@@ -1,6 +1,5 @@
 """Which training runs there are and how each is doing: read from the run folders, so a restart loses nothing."""
 
-import json
 import os
 import platform
 import re
@@ -11,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from unet.jobs.request import JobError
-from unet.jobs.runners import oom_kills, runner_of
+from unet.jobs.runners import RunnerError, runner_of
 from unet.paths import PROJECT_FOLDER
 from unet.training.run_folder import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED, RunFolder
 
-INTERRUPTED, STARTING, QUEUED = "interrupted", "starting", "queued"
+INTERRUPTED, STARTING, QUEUED, DAMAGED = "interrupted", "starting", "queued", "damaged"
 START_SECONDS = 30  # a process that has not spoken for so long after its start never will
 REMOTE_SECONDS = 120  # without a heartbeat from a process of another machine
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -26,11 +25,12 @@ class Run:
     """A run as its folder shows it.
 
     Attributes:
-        state: `starting`, `queued`, `preparing`, `training`, `judging`, or how it ended.
+        state: `starting`, `queued`, `preparing`, `training`, `judging`, how it ended, or `damaged`: nothing runs, and a
+            file of the folder cannot be read.
         reason: why it ended like that, in words.
         place: in the queue, from 1; 0 for others.
         status: content of `status.json`.
-        request: content of `request.json`: title, arguments, time.
+        request: content of `request.json`: title, time, and what `unet.jobs.request.Request` holds.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Run:
     @property
     def active(self) -> bool:
         """Whether a process works on it or waits to."""
-        return self.state not in (*ENDINGS, INTERRUPTED)
+        return self.state not in (*ENDINGS, INTERRUPTED, DAMAGED)
 
     @property
     def phase(self) -> str:
@@ -96,38 +96,51 @@ def find_run(run_id: str, root: Path | None = None) -> Run:
 def read_run(path: Path) -> Run:
     """Return what a folder says of its run; a run whose process is gone gets its ending written down."""
     folder = RunFolder(path)
-    status = folder.read_status()
-    state = status.get("state", INTERRUPTED)
-    if state not in (*ENDINGS, INTERRUPTED) and not _is_alive(folder, status):
+    status, request = folder.read_status(), folder.read_request()
+    alive = _is_alive(folder, status)
+    state = status.get("state", STARTING if alive else INTERRUPTED)
+    if state not in ENDINGS and not alive:
         status = folder.read_status()  # it may have ended properly in between
-        if status.get("state") not in ENDINGS:
-            state, reason = _cause_of_death(folder)
-            status = {**status, "state": state, "reason": reason}
-            with suppress(OSError):  # the disk is still full, or the folder is being deleted
-                folder.write_status(status)
-        state = status["state"]
-    return Run(path.name, folder, state, status.get("reason", ""), 0, status, _read_request(path))
+        state = status.get("state", INTERRUPTED)
+    if not alive and (damage := folder.damage()):
+        reason = f"{damage}. The run cannot be used any more; delete it."
+        return Run(path.name, folder, DAMAGED, reason, 0, {}, request)
+    if state not in (*ENDINGS, INTERRUPTED) and not alive:
+        state, reason = _cause_of_death(folder)
+        status = {**status, "state": state, "reason": reason}
+        with suppress(OSError):  # the disk is still full, or the folder is being deleted
+            folder.write_status(status)
+    return Run(path.name, folder, state, status.get("reason", ""), 0, status, request)
 
 
 def _is_alive(folder: RunFolder, status: dict) -> bool:
-    if status.get("state") == STARTING and _age(status) < START_SECONDS:
-        return True
+    """Return whether a process computes the run; asked of the process, and of its heartbeat where that cannot be."""
+    if status.get("state") in (*ENDINGS, INTERRUPTED):
+        return False
     handle = folder.read_process()
-    if handle.get("host", platform.node()) != platform.node():  # a cluster's, on a shared disk: only its word counts
+    if not handle:  # it is being launched
+        return status.get("state") == STARTING and _age(status) < START_SECONDS
+    if handle.get("host", platform.node()) != platform.node():  # a cluster's, on a shared disk
         return _age(status) < REMOTE_SECONDS
-    return bool(handle) and runner_of(handle).is_alive(handle)
+    try:
+        return runner_of(handle).is_alive(handle)
+    except (RunnerError, KeyError, RuntimeError, OSError):  # Ray is not installed here, or does not answer
+        return _age(status) < REMOTE_SECONDS
 
 
 def _cause_of_death(folder: RunFolder) -> tuple[str, str]:
-    """Tell how a process that left no word came to its end."""
+    """Return how a process ended that recorded no ending."""
     if folder.stop_requested():
         return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
-    if oom_kills() > folder.read_process().get("oom_kills", oom_kills()) or "bad_alloc" in tail(folder.path):
+    if "bad_alloc" in tail(folder.path):
         return OUT_OF_MEMORY, "The system ran out of memory and ended it; choose fewer filters or a smaller size."
     with suppress(OSError):  # the folder is being deleted
         if shutil.disk_usage(folder.path).free < 1_000_000:
             return DISK_FULL, "The disk is full; the checkpoint from before is intact. Free space and resume."
-    return INTERRUPTED, "Its process is gone: the machine or the server's container was restarted, or it was killed."
+    return INTERRUPTED, (
+        "Its process is gone: the machine or the server's container was restarted, or it was killed, possibly by the "
+        "system for lack of memory."
+    )
 
 
 def tail(path: Path, characters: int = 4000) -> str:
@@ -141,10 +154,10 @@ def tail(path: Path, characters: int = 4000) -> str:
 
 
 def _age(status: dict) -> float:
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(status["heartbeat"])).total_seconds()
-    except (KeyError, ValueError):
+    """Return the seconds since the last heartbeat, also where the clock was put back since then."""
+    if "heartbeat" not in status:
         return float("inf")
+    return abs((datetime.now(UTC) - datetime.fromisoformat(status["heartbeat"])).total_seconds())
 
 
 def _turn(run: Run) -> tuple[float, str]:
@@ -158,10 +171,3 @@ def _started(run: Run) -> float:
         return (run.folder.path / "spec.json").stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _read_request(path: Path) -> dict:
-    try:
-        return json.loads((path / "request.json").read_text())
-    except (OSError, ValueError):
-        return {}

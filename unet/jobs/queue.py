@@ -4,15 +4,12 @@ One run at a time computes in a runs folder. Every run is a process of its own f
 at a lock of the operating system, which is freed however its holder ends, so there is no dispatcher to restart.
 """
 
-import io
-import json
 import os
 import re
 import secrets
 import shutil
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -21,10 +18,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from unet.data.patients import Patient, list_patients
-from unet.jobs.index import QUEUED, STARTING, Run, list_runs, read_run, runs_folder
+from unet.jobs.index import DAMAGED, QUEUED, STARTING, Run, list_runs, read_run, runs_folder
 from unet.jobs.request import JobError, Limits, Request
-from unet.jobs.runners import LocalRunner, local_handle, runner_of
-from unet.provenance import without_folder
+from unet.jobs.runners import LocalRunner, RunnerError, local_handle, runner_of
 from unet.training.config import TrainingConfig, disk_need
 from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
 from unet.weights.arrays import WeightsError
@@ -33,7 +29,6 @@ from unet.weights.network import Weights, find_weights
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk
 ABANDONED_SECONDS = 3600  # a folder without a run in it: what fills one takes minutes
-LEFT_OUT = ("data", "checkpoint.npz", "process.json", "output.txt")  # of an exported run
 
 
 def new_folder(root: Path | None = None) -> Path:
@@ -84,6 +79,8 @@ def resume(run: Run) -> None:
     Raises:
         JobError: it is running or finished, was not started from here, or `start` would refuse it now.
     """
+    if run.state == DAMAGED:
+        raise JobError(f"{run.title} cannot be resumed: {run.reason}")
     if "arguments" not in run.request:
         raise JobError("This run was started on the command line; resume it there with --resume.")
     try:
@@ -139,26 +136,35 @@ def stop(run: Run) -> threading.Thread:
     """Ask a run to stop; if it does not within seconds it is told to, then killed.
 
     Returns:
-        The thread that sees to it, for those who want to wait.
+        The thread that sees to it, started, for those who want to wait.
+
+    Raises:
+        JobError: the run was deleted meanwhile.
     """
-    (run.folder.path / "stop").touch()
-    handle = run.folder.read_process()
+    try:
+        (run.folder.path / "stop").touch()
+    except OSError as error:
+        raise JobError(f"{run.title} cannot be stopped ({error.strerror}); it may have been deleted.") from None
 
     def see_to_it() -> None:
-        runner = runner_of(handle)
         for seconds, force in ((ASK_SECONDS, None), (TERMINATE_SECONDS, False), (TERMINATE_SECONDS, True)):
             if force is not None:
-                runner.end(handle, force)
+                _end(run.folder.read_process(), force)
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline:
-                if not runner.is_alive(handle):
+                # a process that has recorded its end still has to leave
+                if not read_run(run.folder.path).active and not LocalRunner().is_alive(run.folder.read_process()):
                     return
                 time.sleep(0.1)
 
     thread = threading.Thread(target=see_to_it, daemon=True)
-    if handle:
-        thread.start()
+    thread.start()
     return thread
+
+
+def _end(handle: dict, force: bool) -> None:
+    with suppress(RunnerError, KeyError, RuntimeError, OSError):  # Ray is not installed here, or does not answer
+        runner_of(handle).end(handle, force)
 
 
 def is_stopping(run: Run) -> bool:
@@ -211,23 +217,6 @@ def validation_patients(run: Run) -> list[Patient]:
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
         raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None
-
-
-def export_zip(run: Run) -> bytes:
-    """Return the run folder as a zip for visitors.
-
-    Without uploaded slices, without the checkpoint, which only resumes here, and without the server's folders.
-    """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(run.folder.path.rglob("*")):
-            inside = path.relative_to(run.folder.path)
-            if inside == Path("request.json"):
-                words = [without_folder(word) for word in run.request.get("arguments", [])]
-                archive.writestr(f"{run.id}/request.json", json.dumps({**run.request, "arguments": words}, indent=1))
-            elif path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
-                archive.write(path, Path(run.id) / inside)
-    return buffer.getvalue()
 
 
 def _clear_abandoned(root: Path) -> None:

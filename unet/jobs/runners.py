@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from unet.jobs.processes import is_running, process_start
 from unet.paths import PROJECT_FOLDER
 
 COMMAND = (sys.executable, str(PROJECT_FOLDER / "train.py"))
@@ -63,13 +64,8 @@ class LocalRunner:
         return local_handle(process.pid)
 
     def is_alive(self, handle: dict) -> bool:
-        """A process id is used again some day, so its start has to match too."""
-        try:
-            process = psutil.Process(handle["pid"])
-            same = abs(process.create_time() - handle["create_time"]) < 1
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.Error, KeyError):
-            return False
+        """Return whether that very process is still going."""
+        return "pid" in handle and "start" in handle and is_running(handle["pid"], handle["start"])
 
     def end(self, handle: dict, force: bool = False) -> None:
         """Signal the process and what it may have started."""
@@ -144,18 +140,9 @@ def runner_of(handle: dict) -> Runner:
 
 def local_handle(pid: int) -> dict:
     """Return the handle of a process of this machine."""
-    handle = {"runner": "local", "host": platform.node(), "pid": pid, "oom_kills": oom_kills()}
-    with suppress(psutil.Error):  # gone already: no start to match, so it counts as dead
-        handle["create_time"] = psutil.Process(pid).create_time()
-    return handle
-
-
-def oom_kills() -> int:
-    """Return how often Linux has ended a process for lack of memory since it started; 0 where that is not known."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/vmstat").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("oom_kill ")))
-    return 0
+    handle = {"runner": "local", "host": platform.node(), "pid": pid}
+    start = process_start(pid)
+    return {**handle, "start": start} if start else handle  # gone already: no start to match, so it counts as dead
 
 
 def run_in_background() -> int:

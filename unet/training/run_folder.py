@@ -16,7 +16,6 @@ What is replaced is written beside its place and moved over it, so that a reader
 
 import csv
 import errno
-import json
 import os
 import platform
 import sys
@@ -33,6 +32,7 @@ from unet.files import write_text
 from unet.provenance import code_version, command_line, without_folders
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.previews import Previews
+from unet.training.records import PROCESS, REQUEST, SPEC, STATUS, DamagedRecord, read_record, write_json
 from unet.weights.arrays import WeightsError, file_sha256, load_arrays, save_arrays
 
 FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
@@ -40,6 +40,7 @@ ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
 NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
+METRICS = ("epoch", "learning_rate", "loss", "validation_dice", "moving_average", "epoch_seconds", "seconds")
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 
 
@@ -66,7 +67,7 @@ def describe_end(error: BaseException) -> tuple[str, str]:
     # by name: this module is read by pages, which never load TensorFlow
     if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
         return OUT_OF_MEMORY, "The memory ran out; choose fewer filters, a smaller size or a smaller batch."
-    if isinstance(error, TrainingStopped | KeyboardInterrupt):
+    if any(isinstance(one, TrainingStopped | KeyboardInterrupt) for one in chain):
         return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
     if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
         return FAILED, str(error)
@@ -118,9 +119,10 @@ class RunFolder:
         """Return what `write_spec` wrote.
 
         Raises:
-            OSError, ValueError: there is none, or it is no JSON.
+            OSError: there is none.
+            DamagedRecord: a field is not what it should be; a ValueError.
         """
-        return json.loads((self.path / "spec.json").read_text(encoding="utf-8"))
+        return read_record(self.path / "spec.json", SPEC)
 
     def append_metrics(self, row: dict, last: bool) -> None:
         """Add an epoch's row and draw the curve anew, for the last row and now and then."""
@@ -144,12 +146,12 @@ class RunFolder:
         self.previews.forget_after(epoch)
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Return the rows as numbers; a last line that is just being written is left out."""
+        """Return `METRICS` of each epoch, without a last line that is just being written; a damaged file has none."""
         try:
             with self.metrics.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            return [{name: float(value) for name, value in row.items()} for row in rows if all(row.values())]
-        except (OSError, ValueError, TypeError):
+                rows = [row for row in csv.DictReader(file) if all(row.values())]
+            return [{name: float(row[name]) for name in METRICS} for row in rows]
+        except (OSError, ValueError, TypeError, KeyError, csv.Error):
             return []
 
     def write_best(self, arrays: dict[str, np.ndarray], config: dict) -> None:
@@ -173,21 +175,40 @@ class RunFolder:
         write_json(self.path / "status.json", {**status, "heartbeat": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def read_status(self) -> dict:
-        """Return what `write_status` wrote, or nothing."""
-        try:
-            return json.loads((self.path / "status.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
+        """Return what `write_status` wrote, or nothing where it is not there or damaged."""
+        return self._read("status.json", STATUS)
 
     def write_process(self, handle: dict) -> None:
         """Write who computes the run, a handle of `unet.jobs.runners`."""
         write_json(self.path / "process.json", handle)
 
     def read_process(self) -> dict:
-        """Return what `write_process` wrote, or nothing."""
+        """Return what `write_process` wrote, or nothing where it is not there or damaged."""
+        return self._read("process.json", PROCESS)
+
+    def write_request(self, request: dict) -> None:
+        """Write what the run was asked to do, `unet.jobs.request.Request.to_json`."""
+        write_json(self.path / "request.json", request)
+
+    def read_request(self) -> dict:
+        """Return what `write_request` wrote, or nothing where it is not there or damaged."""
+        return self._read("request.json", REQUEST)
+
+    def damage(self) -> str:
+        """Return which JSON file cannot be read and why, or an empty text."""
+        for name, fields in (("status", STATUS), ("process", PROCESS), ("request", REQUEST), ("spec", SPEC)):
+            try:
+                read_record(self.path / f"{name}.json", fields)
+            except DamagedRecord as error:
+                return str(error)
+            except OSError:  # not written yet
+                continue
+        return ""
+
+    def _read(self, name: str, fields: dict) -> dict:
         try:
-            return json.loads((self.path / "process.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_record(self.path / name, fields)
+        except (OSError, DamagedRecord):
             return {}
 
     def stop_requested(self) -> bool:
@@ -235,8 +256,3 @@ def read_config(run_folder: Path) -> TrainingConfig:
         return config_from_dict(RunFolder(run_folder).read_spec()["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a dict so that a reader sees the old or the new file, never half of one."""
-    write_text(path, json.dumps(content, indent=1))

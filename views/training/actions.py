@@ -5,6 +5,7 @@ import streamlit as st
 from unet.data.slice_files import DataError
 from unet.evaluation.evaluate import evaluate, report
 from unet.jobs import queue
+from unet.jobs.archive import export_zip
 from unet.jobs.index import Run
 from unet.jobs.request import JobError, Limits
 from views.shared import loaders, page
@@ -16,7 +17,7 @@ def show_actions(run: Run) -> None:
         if run.active:
             stopping = queue.is_stopping(run)
             if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
-                queue.stop(run)
+                _act(queue.stop, run)
                 st.rerun(scope="app")
             return
         allowed = _training_allowed()
@@ -30,7 +31,7 @@ def show_actions(run: Run) -> None:
             if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
                 _act(_evaluate, run)
         st.download_button(
-            "Export", data=lambda: queue.export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+            "Export", data=lambda: export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
             icon=":material/folder_zip:", on_click="ignore", key="export",
             help="The run folder as zip: settings, curves, predictions, weights. TensorBoard reads its events folder.",
         )  # fmt: skip

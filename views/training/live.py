@@ -18,7 +18,7 @@ POLL_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0  # between two looks for a new epoch's slices: more to send than a line of numbers
 STATE_COLOURS = {
     "finished": "green", "stopped": "gray", "failed": "red", "out of memory": "red", "disk full": "red",
-    "interrupted": "orange", "queued": "violet",
+    "damaged": "red", "interrupted": "orange", "queued": "violet",
 }  # fmt: skip
 LOSS, DICE, OTHER = (f"rgb{colour}" for colour in (overlay.EXPECTED_COLOUR, overlay.PREDICTED_COLOUR, (0, 158, 115)))
 
@@ -100,7 +100,7 @@ def _state(run: Run, rows: list[dict]) -> None:
         if run.place:
             st.markdown(f"Place {run.place} in the queue: one run computes at a time.")
         if run.reason:
-            st.markdown(run.reason)
+            st.markdown(page.plain(run.reason))
     if run.active and not run.place:
         left = status.get("seconds_left")
         words = f"{share:.0%}" + (f", {_clock(left)} left" if left is not None else "")
