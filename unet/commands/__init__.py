@@ -1,1 +1,1 @@
-"""The sub-commands of `python -m unet`, one file each."""
+"""The sub-commands of `python -m unet`: each module adds its own to the parser, and imports its work when it runs."""

@@ -1,18 +1,51 @@
 """`python -m unet predict`: what the Upload page does, from the command line."""
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from unet import overlay
+from unet.commands.arguments import add_engine, add_weights, share
+from unet.data.slice_files import DataError
 from unet.data.volume import FLAIR
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
-from unet.inference.segmenter import Segmenter
+from unet.inference.segmenter import Segmenter, quick_precision
 from unet.scans.assemble import build_volume, suggest
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
+from unet.weights.network import find_weights
+
+
+def add_to(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
+    command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
+    command.add_argument("--output", type=Path, required=True, metavar="DIR")
+    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMAT_NAMES)}")
+    command.add_argument("--threshold", type=share, help="from 0 to 1; default: the one of the weights")
+    add_weights(command)
+    add_engine(command)
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the masks of files, and print a line for each.
+
+    Raises:
+        DataError: some of the files could not be used; the results of the others are written.
+    """
+    weights = find_weights(args.weights)
+    segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
+    threshold = weights.threshold if args.threshold is None else args.threshold
+    lines, problems = predict(segmenter, args.paths, args.output, args.format, threshold)
+    print("\n".join(lines))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise DataError(f"{len(problems)} of the files could not be used; the others are in {args.output}")
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
