@@ -35,8 +35,11 @@ def test_a_failure_opens_here_and_in_explore(page, app_address):
 def test_a_figure_comes_as_png_and_csv(page, app_address):
     open_results(page, app_address)
     for label, start in (("PNG", b"\x89PNG"), ("CSV", b"weights,patient,volume_dice")):
+        button = page.locator(
+            f".st-key-dice_by_patient_{label.lower()} button"
+        )  # by key: charts come one after another
         with page.expect_download() as download:
-            page.get_by_role("button", name=label).first.click()
+            button.click()
         assert download.value.suggested_filename == f"dice_by_patient.{label.lower()}"
         assert download.value.path().read_bytes().startswith(start)
 
