@@ -2,6 +2,7 @@
 
 python train.py --data DIR --slices 200000 --run-dir runs/first
 python train.py --data DIR --slices 200000 --fold 0 --run-dir runs/fold-0
+python train.py --config request.json --run-dir runs/second
 python train.py --data DIR --run-dir runs/first --resume
 python train.py --data DIR --overfit 16 --run-dir runs/overfit
 python train.py --data DIR --epochs 60 --filters 64 --strategy mirrored --run-dir runs/gpus
@@ -14,6 +15,7 @@ import shutil
 import signal
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,60 +25,33 @@ from unet.data.folds import all_fold_patients, fold_patients
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.jobs import queue
+from unet.jobs.request import Request
 from unet.jobs.runners import RayRunner, RunnerError, run_in_background
-from unet.training.config import (
-    ARCHITECTURES,
-    LOSS_NAMES,
-    SCHEDULES,
-    TrainingConfig,
-    augmentation_without,
-    overfit_config,
-    usual_learning_rate,
-)
+from unet.training.arguments import add_settings, flag, given_settings
+from unet.training.config import OVERFIT, OVERFIT_EPOCHS, TrainingConfig, usual_learning_rate
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.training.sampling import load_examples, overfit_subset, split_patients
 from unet.weights.arrays import WeightsError, load_arrays
 from unet.weights.network import find_weights
 
-EXCLUSIVE = ("training_patients", "validation_patients", "overfit", "overfit_patient")  # with --fold, --all-patients
+WHO = ("data", "training_patients", "validation_patients", "overfit", "overfit_patient")  # of a `Request`
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = parser.add_argument_group("data")
-    data.add_argument("--data", help="folder with the patients; default: the one the app would find")
-    data.add_argument("--training-patients", type=int, metavar="N", help="learn from so many; default: all")
-    data.add_argument("--validation-patients", type=int, metavar="N", help="judge by so many; default: all")
-    data.add_argument(
-        "--all-patients", action="store_true", help="train on all patients of the five folds, for a release"
-    )
-    data.add_argument("--fold", type=int, metavar="K", help="validate on fold K of five (0 to 4), train on the others")
-    data.add_argument("--overfit", type=int, metavar="N", help="check: learn N slices by heart, Dice above 0.95")
-    data.add_argument("--overfit-patient", metavar="ID", help="learn one patient by heart")
-
-    network = parser.add_argument_group("network")
-    network.add_argument("--architecture", choices=ARCHITECTURES, default="attention-unet")
-    network.add_argument("--filters", type=int, help="width; default: 32, or that of --from-weights")
-    network.add_argument(
-        "--from-weights", metavar="NAME", help="fine-tune: a name in weights/, a run, or a folder; widened to --filters"
-    )
-
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--sizes", default="128,160,192", help="sides in pixels, one after the other")
-    recipe.add_argument("--slices", type=int, metavar="N", help="length of the run: train on N slices …")
-    recipe.add_argument("--epochs", type=int, help="… or on so many epochs …")
-    recipe.add_argument("--minutes", type=float, help="… and no longer than so many minutes")
-    recipe.add_argument("--epoch-slices", type=int, help="length of an epoch; default: as many as the patients have")
-    recipe.add_argument("--batch-size", type=int, default=8, help="of all devices together")
-    recipe.add_argument("--learning-rate", type=float, help="peak; default: 1e-3, from 64 filters 5e-4")
-    recipe.add_argument("--weight-decay", type=float, default=1e-4, help="of AdamW, times the learning rate")
-    recipe.add_argument("--schedule", default="cosine", help=" or ".join(SCHEDULES))
-    recipe.add_argument("--loss", default="bce-dice", help=" or ".join(LOSS_NAMES))
-    recipe.add_argument("--without", default="", metavar="NAMES", help="augmentation left out: all, or flip,noise …")
-    recipe.add_argument("--seed", type=int, default=2026)
+    who = parser.add_argument_group("patients")
+    who.add_argument("--data", type=Path, help="folder with the patients; default: the one the app would find")
+    who.add_argument("--training-patients", type=int, metavar="N", help="train on so many; default: all")
+    who.add_argument("--validation-patients", type=int, metavar="N", help="validate on so many; default: all")
+    who.add_argument("--overfit", type=int, metavar="N", help="check: train and validate on N slices, Dice above 0.95")
+    who.add_argument("--overfit-patient", metavar="ID", help="train and validate on one patient")
+    add_settings(parser)
 
     run = parser.add_argument_group("run")
     run.add_argument("--run-dir", type=Path, required=True, help="folder of this run; one at a time computes in runs/")
+    run.add_argument(
+        "--config", type=Path, metavar="FILE", help="patients and settings as JSON, as the request.json of a run"
+    )
     run.add_argument("--resume", action="store_true", help="continue the run in --run-dir with its own settings")
     run.add_argument("--strategy", choices=["one", "mirrored", "multi-worker"], default="one", help="devices")
     run.add_argument("--backend", choices=["tensorflow", "jax"], help="what computes; default: TensorFlow")
@@ -91,33 +66,51 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def make_config(args: argparse.Namespace) -> TrainingConfig:
-    """Return the settings of a new run; its network is that of the weights it starts from, if any."""
-    filters, architecture = args.filters or 32, args.architecture
-    if args.from_weights:
-        weights = find_start(args.from_weights, args.run_dir.parent)
-        filters, architecture = args.filters or weights.filters, weights.architecture
-    if args.overfit:
-        return overfit_config(filters, args.seed, args.epochs or 60)
-    return TrainingConfig(
-        filters=filters,
-        sizes=tuple(int(size) for size in args.sizes.split(",")),
-        slices=args.slices,
-        epochs=args.epochs,
-        minutes=args.minutes,
-        fold=args.fold,
-        all_patients=args.all_patients,
-        batch_size=args.batch_size,
-        learning_rate=usual_learning_rate(filters) if args.learning_rate is None else args.learning_rate,
-        weight_decay=args.weight_decay,
-        loss=args.loss,
-        seed=args.seed,
-        epoch_slices=args.epoch_slices,
-        augmentation=augmentation_without([name for name in args.without.split(",") if name]),
-        schedule=args.schedule,
-        architecture=architecture,
-        from_weights=args.from_weights,
-    )
+def read_request(args: argparse.Namespace) -> Request:
+    """Return what the run is asked to do: by a file, or by flags; a resumed run keeps its settings.
+
+    Raises:
+        ValueError: the settings make no sense, or differ from those of the run to resume.
+        TrainingError: there is no run to resume.
+    """
+    settings = given_settings(args)
+    who = {name: getattr(args, name) for name in WHO if getattr(args, name) is not None}
+    if args.config:
+        if more := [*who, *settings]:
+            raise ValueError(f"--config holds all patients and settings; write {flag(more[0])} into its file")
+        request = Request.read(args.config)
+        settings = vars(request.config)
+    elif args.resume:
+        request = Request("", read_config(args.run_dir), **who)
+    else:
+        request = Request("", make_config(settings, args.run_dir.parent, args.overfit is not None), **who)
+    if not args.resume:
+        return request
+    config = read_config(args.run_dir)
+    for name, value in settings.items():
+        if (kept := getattr(config, name)) != value:
+            raise ValueError(f"a resumed run keeps its settings, here {flag(name)} {kept!r}; leave out {value!r}")
+    return replace(request, config=config)
+
+
+def make_config(settings: dict, runs: Path, overfit: bool = False) -> TrainingConfig:
+    """Return the settings of a new run; its network is that of the weights it starts from, if any.
+
+    Args:
+        settings: those that were given, by field.
+        runs: the folder of runs, to find weights to start from.
+        overfit: what was not given suits the overfit check.
+    """
+    usual: dict = {"filters": 32}
+    if overfit:
+        usual |= OVERFIT
+        if not any(settings.get(name) for name in ("slices", "epochs", "minutes")):
+            usual["epochs"] = OVERFIT_EPOCHS
+    if "from_weights" in settings:
+        weights = find_start(settings["from_weights"], runs)
+        usual |= {"filters": weights.filters, "architecture": weights.architecture}
+    usual["learning_rate"] = usual_learning_rate((usual | settings)["filters"])
+    return TrainingConfig(**(usual | settings))
 
 
 def find_start(name: str, runs: Path):
@@ -126,26 +119,24 @@ def find_start(name: str, runs: Path):
     return find_weights(beside if Path(name).name == name and beside.exists() else name)
 
 
-def choose_patients(args: argparse.Namespace) -> tuple[list, list]:
-    """Return the patients to learn from and to judge by; a resumed run keeps those it had."""
-    patients, problems = list_patients(find_data_root(args.data))
+def choose_patients(request: Request, resumed: Path | None) -> tuple[list, list]:
+    """Return the patients to train on and to validate on; a run that is resumed keeps those it had."""
+    patients, problems = list_patients(find_data_root(request.data))
     for problem in problems:
         print(problem, file=sys.stderr)
     by_id = {patient.patient_id: patient for patient in patients}
-    if (args.fold is not None or args.all_patients) and not args.resume:
-        mode = "--all-patients" if args.all_patients else "--fold"
-        if chosen := [name for name in EXCLUSIVE if getattr(args, name) is not None]:
-            raise ValueError(f"{mode} and --{chosen[0].replace('_', '-')} both choose patients; leave one out")
-        if args.all_patients and args.fold is not None:
-            raise ValueError("--fold leaves a fifth of the patients out and --all-patients none; leave one out")
-        return all_fold_patients(patients) if args.all_patients else fold_patients(patients, args.fold)
-    if args.resume:
-        spec = RunFolder(args.run_dir).read_spec()
+    if resumed:
+        spec = RunFolder(resumed).read_spec()
         wanted = spec["training_patients"], spec["validation_patients"]
-    elif args.overfit_patient:
-        wanted = [args.overfit_patient], [args.overfit_patient]
+    elif request.overfit_patient:
+        wanted = [request.overfit_patient], [request.overfit_patient]
+    elif request.config.all_patients:
+        return all_fold_patients(patients)
+    elif request.config.fold is not None:
+        return fold_patients(patients, request.config.fold)
     else:
-        return split_patients(patients, args.seed, args.training_patients, args.validation_patients)
+        seed = request.config.seed
+        return split_patients(patients, seed, request.training_patients, request.validation_patients)
     if missing := [id_ for group in wanted for id_ in group if id_ not in by_id]:
         raise DataError(f"{len(missing)} patients of this run are not in the folder, the first is {missing[0]}")
     return tuple([by_id[id_] for id_ in group] for group in wanted)
@@ -163,8 +154,9 @@ def choose_kernels(config: TrainingConfig) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say, in this process."""
-    config = read_config(args.run_dir) if args.resume else make_config(args)
-    learn, judge = choose_patients(args)
+    request = read_request(args)
+    config = request.config
+    learn, judge = choose_patients(request, args.run_dir if args.resume else None)
     start = None
     if config.from_weights and not args.resume:
         weights = find_start(config.from_weights, args.run_dir.parent)
@@ -209,12 +201,13 @@ def run(args: argparse.Namespace) -> None:
             from unet.weights.widening import widen
 
             start = widen(start, BUILDERS[config.architecture](config.filters, (None, None, 3)), config.seed)
-        learn = load_examples(learn[: args.overfit])
-        if args.overfit:
-            learn = judge = overfit_subset(learn, args.overfit)
+        learn = load_examples(learn[: request.overfit])
+        if request.overfit:
+            learn = judge = overfit_subset(learn, request.overfit)
         else:
-            judge = learn if args.overfit_patient else load_examples(judge)
-        options = {"allow_overlap": bool(args.overfit or args.overfit_patient), "start": start, "strategy": strategy}
+            judge = learn if request.overfit_patient else load_examples(judge)
+        by_heart = bool(request.overfit or request.overfit_patient)
+        options = {"allow_overlap": by_heart, "start": start, "strategy": strategy}
         options["batch_workers"] = args.batch_workers
         best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
         print(f"best weights: {best}")

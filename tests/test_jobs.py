@@ -11,18 +11,21 @@ import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from io import BytesIO
 from pathlib import Path
 
 import psutil
 import pytest
 
+import train
 from unet.data.patients import DEMO_FOLDER
 from unet.jobs import index, runners
 from unet.jobs import queue as jobs
 from unet.jobs.archive import export_zip
-from unet.jobs.request import JobError, Limits, Request, offered_folders
+from unet.jobs.limits import Limits, offered_folders
+from unet.jobs.request import JobError, Request
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 from unet.training.config import TrainingConfig, augmentation_without
 from unet.training.run_folder import RunFolder
 
@@ -195,7 +198,7 @@ def dead_run(root: Path, run_id: str = "20260101-000000-abcd", **status) -> RunF
     """A run folder as a process leaves it that got no chance to say anything."""
     folder = RunFolder(root / run_id)
     folder.path.mkdir(parents=True)
-    (folder.path / "request.json").write_text(json.dumps({"title": "t", "arguments": REQUEST.arguments(), "time": 1.0}))
+    folder.write_request({**REQUEST.to_json(), "title": "t", "time": 1.0})
     folder.write_process({"runner": "local", "pid": 2**22 + 1, "start": "1"})
     folder.write_status({"state": "training", **status})
     return folder
@@ -431,12 +434,13 @@ def test_export_leaves_uploads_and_checkpoint_out(root):
 def test_export_names_no_folder_of_the_server(root):
     folder = dead_run(root)
     (folder.path / "output.txt").write_text("best weights: /srv/runs/a/best\n")
-    request = {"title": "mine", "arguments": ["--data=/srv/my patients/lgg", "--epochs=2"], "time": 1.0}
-    (folder.path / "request.json").write_text(json.dumps(request))
+    request = {**replace(REQUEST, data=Path("/srv/my patients/lgg")).to_json(), "time": 1.0}
+    folder.write_request(request)
+    request = json.loads(json.dumps(request))
     archive = zipfile.ZipFile(BytesIO(export_zip(index.find_run(folder.path.name))))
     inside = {Path(name).name: json.loads(archive.read(name)) for name in archive.namelist()}
     assert set(inside) == {"request.json", "status.json"}
-    assert inside["request.json"] == {**request, "arguments": ["--data=lgg", "--epochs=2"]}
+    assert inside["request.json"] == {**request, "data": "lgg"}
     assert index.find_run(folder.path.name).request == request  # a resumed run needs the folder
 
 
@@ -514,26 +518,128 @@ def test_full_disk_refuses_a_resumed_run(root, monkeypatch):
     assert not index.find_run(run.id).active
 
 
-def test_request_is_read_back_from_its_arguments():
-    config = TrainingConfig(
-        filters=12,
-        sizes=(64, 96),
-        slices=5000,
-        epochs=3,
-        minutes=1.5,
-        batch_size=4,
-        learning_rate=2e-3,
-        loss="focal-tversky",
-        seed=7,
-        epoch_slices=32,
-        augmentation=augmentation_without(["flip", "noise"]),
-        schedule="constant",
-        architecture="unet",
-        from_weights="attention-unet-32",
-        fold=0,
+OTHER_SETTINGS = {  # of each field, not its default
+    "filters": 12, "sizes": (64, 96), "epochs": 3, "minutes": 1.5, "batch_size": 4, "learning_rate": 2e-3,
+    "weight_decay": 0.05, "loss": "focal-tversky", "seed": 0, "epoch_slices": 32, "schedule": "constant",
+    "augmentation": augmentation_without(["flip", "noise"]), "architecture": "unet",
+    "from_weights": "attention-unet-32", "slices": 5000, "fold": 0, "all_patients": True,
+}  # fmt: skip
+
+
+def test_the_table_above_has_each_setting():
+    assert set(OTHER_SETTINGS) == {one.name for one in fields(TrainingConfig)}
+    defaults = TrainingConfig(epochs=1)
+    assert [name for name, value in OTHER_SETTINGS.items() if value == getattr(defaults, name)] == []
+
+
+@pytest.mark.parametrize("name", OTHER_SETTINGS)
+def test_no_setting_is_lost_between_the_page_and_the_process(tmp_path, name):
+    config = replace(TrainingConfig(epochs=2), **{name: OTHER_SETTINGS[name]})
+    request = Request("a title", config, Path("/a=b"))
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request.to_json()))
+    parse = train.parse_arguments
+    assert train.read_request(parse([f"--config={file}", "--run-dir=r"])) == request
+    assert train.read_request(parse([*request.arguments(), "--run-dir=r"])) == replace(request, title="")
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Augmentation)])
+def test_no_part_of_the_augmentation_is_lost_on_the_way_to_the_process(tmp_path, name):
+    value = {"zoom": (0.9, 1.1), "gamma": (0.5, 2.0), "contrast": (0.5, 2)}.get(name, 0.015)
+    augmentation = replace(Augmentation(), **{name: value})
+    request = Request("", TrainingConfig(epochs=2, augmentation=augmentation), Path("d"))
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request.to_json()))
+    assert train.read_request(train.parse_arguments([f"--config={file}", "--run-dir=r"])) == request
+    with pytest.raises(ValueError, match="cannot be said in flags; write the settings into a file for --config"):
+        request.arguments()
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"training_patients": 3, "validation_patients": 2}, {"overfit_patient": "X"},
+        {"overfit": 16}, {"overfit": 4, "training_patients": 2},
+    ],
+)  # fmt: skip
+def test_whom_a_run_gets_is_not_lost(tmp_path, who):
+    request = Request("", CONFIG, Path("d"), **who)
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request.to_json()))
+    assert train.read_request(train.parse_arguments([f"--config={file}", "--run-dir=r"])) == request
+    assert train.read_request(train.parse_arguments([*request.arguments(), "--run-dir=r"])).overfit == request.overfit
+
+
+@pytest.mark.parametrize(
+    "who, message",
+    [
+        ({"overfit_patient": "X", "training_patients": 2}, "--overfit-patient and --training-patients both choose"),
+        ({"overfit": 8, "validation_patients": 2}, "--overfit and --validation-patients both choose patients"),
+        ({"overfit": 8, "overfit_patient": "X"}, "--overfit and --overfit-patient both choose patients"),
+        ({"training_patients": 0}, "training_patients 0; expected a whole number above 0"),
+        ({"overfit": -1}, "overfit -1; expected a whole number above 0"),
+        ({"validation_patients": True}, "validation_patients True; expected a whole number above 0"),
+        ({"overfit_patient": 5}, "overfit_patient 5; expected the id of a patient"),
+    ],
+)
+def test_a_choice_of_patients_that_would_be_ignored_is_refused(who, message):
+    with pytest.raises(ValueError, match=message):
+        Request("", CONFIG, Path("d"), **who)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"config": {"filtres": 8}}, "setting 'filtres'; expected some of filters, sizes, epochs"),
+        ({"config": None}, "the field config is not valid"),
+        ({"config": {"epochs": 1, "sizes": [64], "augmentation": {"gloom": 1}}}, "augmentation 'gloom'; expected some"),
+        ({"config": {"epochs": 1, "sizes": [64], "augmentation": {"zoom": 1}}}, "augmentation zoom 1; expected two"),
+        ({"config": {"epochs": 1, "sizes": "64", "augmentation": {}}}, "sizes '64'; expected one or more multiples"),
+        ({"epochs": 5}, "unknown field 'epochs'; expected some of title, config, data"),
+        ({"data": 5}, "the field data is not valid"),
+    ],
+)
+def test_a_config_file_that_is_wrong_is_refused_in_words(tmp_path, capsys, change, message):
+    file = tmp_path / "wrong.json"
+    file.write_text(json.dumps({**REQUEST.to_json(), **change}))
+    assert train.main([f"--config={file}", f"--run-dir={tmp_path / 'run'}"]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_flags_beside_a_config_file_are_refused(tmp_path, capsys):
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(REQUEST.to_json()))
+    for words in (["--loss=bce-dice"], ["--training-patients=1"]):
+        assert train.main([f"--config={file}", f"--run-dir={tmp_path / 'run'}", *words]) == 1
+        name = words[0].split("=")[0]
+        assert f"--config holds all patients and settings; write {name} into its file" in capsys.readouterr().err
+
+
+def test_overfit_takes_every_flag_and_has_defaults_of_its_own():
+    def config_of(*words: str) -> TrainingConfig:
+        return train.read_request(train.parse_arguments(["--run-dir=r", "--overfit=16", *words])).config
+
+    usual = config_of()
+    assert (usual.sizes, usual.epochs, usual.epoch_slices) == ((128,), 60, 64)
+    assert usual.augmentation == NO_AUGMENTATION
+    words = ["--sizes=64,96", "--minutes=2", "--batch-size=4", "--learning-rate=0.01", "--weight-decay=0.1"]
+    words += ["--schedule=constant", "--loss=focal-tversky", "--epoch-slices=32", "--architecture=unet"]
+    given = config_of(*words, "--without=flip", "--filters=8", "--seed=3")
+    assert given == TrainingConfig(
+        8, (64, 96), None, 2, 4, 0.01, 0.1, "focal-tversky", 3, 32, augmentation_without(["flip"]), "constant", "unet"
     )
-    for request in (REQUEST, Request("", config, Path("/a=b"), 3, 2), Request("", CONFIG, Path("d"), None, None, "X")):
-        assert Request.from_arguments(request.title, request.arguments()) == request
+
+
+def test_a_resumed_run_keeps_its_settings_and_says_so(tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run")
+    folder.write_spec({"config": asdict(CONFIG), "training_patients": ["A"], "validation_patients": ["B"]})
+    folder.checkpoint.touch()
+    words = [f"--run-dir={folder.path}", "--resume"]
+    assert train.read_request(train.parse_arguments([*words, "--filters=4", "--epochs=2"])).config == CONFIG
+    assert train.main([*words, "--learning-rate=0.5"]) == 1
+    said = "a resumed run keeps its settings, here --learning-rate 0.001; leave out 0.5"
+    assert said in capsys.readouterr().err
 
 
 def test_training_switched_off(root, monkeypatch):
@@ -553,8 +659,7 @@ def test_a_limit_that_is_no_number(monkeypatch):
 def test_oldest_runs_make_room(root, monkeypatch):
     for number in range(4):
         folder = dead_run(root, f"20260101-00000{number}-abcd")
-        content = {"title": "t", "arguments": [], "time": float(number)}
-        (folder.path / "request.json").write_text(json.dumps(content))
+        folder.write_request({"title": "t", "time": float(number)})
     monkeypatch.setenv("UNET_TRAINING_RUNS", "2")
     new = jobs.start(REQUEST)
     assert {run.id for run in index.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}

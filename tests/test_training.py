@@ -1,5 +1,6 @@
 """The training loop: what is drawn, what a run leaves behind, and that a resumed run is the same run."""
 
+import argparse
 import csv
 import json
 import math
@@ -8,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,9 +27,11 @@ from unet.jobs.runners import local_handle
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, LEVELS, attention_unet, built_in, input_channels
 from unet.preprocessing import IntensityStatistics, intensity_statistics
+from unet.training import config as config_module
 from unet.training import estimate as estimate_module
 from unet.training import loop as training
 from unet.training import validation
+from unet.training.arguments import add_settings
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 from unet.training.config import ARCHITECTURES as NETWORKS
 from unet.training.config import (
@@ -98,16 +101,38 @@ def rows_of(folder: Path) -> list[dict]:
     "changes, message",
     [
         ({}, "none of slices, epochs and minutes is set"),
-        ({"epochs": 0}, "none of slices, epochs and minutes is set"),
-        ({"epochs": -1}, "slices None, epochs -1, minutes None; expected numbers above 0"),
-        ({"minutes": -0.5}, "slices None, epochs None, minutes -0.5; expected numbers above 0"),
-        ({"slices": -8, "epochs": 1}, "slices -8, epochs 1, minutes None; expected numbers above 0"),
+        ({"epochs": 0}, "epochs 0; expected a whole number above 0"),
+        ({"epochs": -1}, "epochs -1; expected a whole number above 0"),
+        ({"epochs": 1.5}, "epochs 1.5; expected a whole number above 0"),
+        ({"epochs": True}, "epochs True; expected a whole number above 0"),
+        ({"minutes": -0.5}, "minutes -0.5; expected a number above 0"),
+        ({"minutes": math.nan}, "minutes nan; expected a number above 0"),
+        ({"minutes": math.inf}, "minutes inf; expected a number above 0"),
+        ({"minutes": "5"}, "minutes '5'; expected a number above 0"),
+        ({"slices": -8, "epochs": 1}, "slices -8; expected a whole number above 0"),
+        ({"epochs": 1, "epoch_slices": -5}, "epoch_slices -5; expected a whole number above 0"),
+        ({"epochs": 1, "epoch_slices": 0}, "epoch_slices 0; expected a whole number above 0"),
         ({"epochs": 1, "loss": "mse"}, "loss 'mse'; expected one of bce-dice, bce-both-dice, focal-tversky"),
+        ({"epochs": 1, "schedule": ""}, "schedule ''; expected one of cosine, constant"),
+        ({"epochs": 1, "architecture": None}, "architecture None; expected one of attention-unet, unet"),
         ({"epochs": 1, "sizes": ()}, r"sizes \(\); expected one or more multiples of 16"),
         ({"epochs": 1, "sizes": (128, 100)}, r"sizes \(128, 100\); expected one or more multiples of 16"),
         ({"epochs": 1, "sizes": (0,)}, r"sizes \(0,\); expected one or more multiples of 16"),
-        ({"epochs": 1, "batch_size": 0}, "batch size 0"),
-        ({"epochs": 1, "learning_rate": 0.0}, "learning rate 0.0"),
+        ({"epochs": 1, "sizes": (16.0,)}, r"sizes \(16.0,\); expected one or more multiples of 16"),
+        ({"epochs": 1, "batch_size": 0}, "batch_size 0; expected a whole number above 0"),
+        ({"epochs": 1, "learning_rate": 0.0}, "learning_rate 0.0; expected a number above 0"),
+        ({"epochs": 1, "learning_rate": math.nan}, "learning_rate nan; expected a number above 0"),
+        ({"epochs": 1, "learning_rate": 10**400}, "learning_rate 1000"),
+        ({"epochs": 1, "weight_decay": -1e-4}, "weight_decay -0.0001; expected a number from 0"),
+        ({"epochs": 1, "weight_decay": math.nan}, "weight_decay nan; expected a number from 0"),
+        ({"epochs": 1, "filters": -1}, "filters -1; expected a whole number from 1 to 1024"),
+        ({"epochs": 1, "filters": 10**9}, "filters 1000000000; expected a whole number from 1 to 1024"),
+        ({"epochs": 1, "seed": -1}, "seed -1; expected a whole number from 0"),
+        ({"epochs": 1, "fold": 5}, "fold 5; expected a fold from 0 to 4"),
+        ({"epochs": 1, "fold": 0, "all_patients": True}, "leave one out"),
+        ({"epochs": 1, "all_patients": 1}, "all_patients 1; expected true or false"),
+        ({"epochs": 1, "from_weights": ""}, "from_weights ''; expected a name"),
+        ({"epochs": 1, "augmentation": None}, "augmentation None; expected an Augmentation"),
     ],
 )
 def test_settings_that_make_no_sense_raise(changes, message):
@@ -115,10 +140,35 @@ def test_settings_that_make_no_sense_raise(changes, message):
         TrainingConfig(**changes)
 
 
+def test_each_setting_has_a_rule_and_a_flag():
+    names = {one.name for one in fields(TrainingConfig)}
+    assert set(config_module._RULES) == names
+    parser = argparse.ArgumentParser()
+    add_settings(parser)
+    assert names == {action.dest for action in parser._actions} - {"help"}
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"flip": 1.5}, r"augmentation flip 1.5; expected a number in \[0, 1\]"),
+        ({"rotation": -5}, "augmentation rotation -5; expected a number from 0"),
+        ({"noise": math.nan}, "augmentation noise nan; expected a number from 0"),
+        ({"zoom": (1.2, 0.8)}, r"augmentation zoom \(1.2, 0.8\); expected two numbers above 0, the smaller first"),
+        ({"gamma": (0, 1)}, "augmentation gamma"),
+        ({"contrast": 1}, "augmentation contrast 1; expected two numbers"),
+        ({"contrast": (math.nan, 1)}, "augmentation contrast"),
+    ],
+)
+def test_augmentation_that_makes_no_sense_raises(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(**changes)
+
+
 @pytest.mark.parametrize("words, rate", [([], 1e-3), (["--filters", "64"], 5e-4), (["--learning-rate", "2e-3"], 2e-3)])
 def test_learning_rate_of_the_command_line_suits_the_width(words, rate):
     arguments = ["--run-dir", "runs/x", "--epochs", "1", *words]
-    assert command_line.make_config(command_line.parse_arguments(arguments)).learning_rate == rate
+    assert command_line.read_request(command_line.parse_arguments(arguments)).config.learning_rate == rate
 
 
 @pytest.mark.parametrize(

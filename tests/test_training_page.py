@@ -1,8 +1,8 @@
 """The Training page from a cold start, without a browser and without a network that learns."""
 
 import io
-import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +14,11 @@ from tests.test_jobs import PROJECT, STAND_IN, wait_for
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue, runners
+from unet.jobs.request import Request
 from unet.preprocessing import intensity_statistics
 from unet.scans import sandbox
-from unet.training.augmentation import Augmentation
+from unet.training.augmentation import NO_AUGMENTATION, Augmentation
+from unet.training.config import TrainingConfig
 from unet.training.previews import PreviewSlices
 from unet.training.run_folder import RunFolder
 from unet.weights.network import WEIGHTS_FOLDER
@@ -51,8 +53,8 @@ def fake_run(run_id: str, title: str, filters: int, dice: list[float]) -> RunFol
     """A finished run with the shipped weights as its result."""
     folder = RunFolder(index.runs_folder() / run_id)
     folder.path.mkdir(parents=True)
-    request = {"title": title, "arguments": [f"--data={DEMO_FOLDER}"], "time": float(len(title))}
-    (folder.path / "request.json").write_text(json.dumps(request))
+    request = Request(title, TrainingConfig(filters=filters, epochs=2), DEMO_FOLDER)
+    folder.write_request({**request.to_json(), "time": float(len(title))})
     ids = ["PHANTOM_ICBM_0001_20260101"]
     folder.write_spec({"config": {"filters": filters, "seed": 1}, "validation_patients": ids, "parameters": 5})
     (folder.path / "curve.png").touch()  # or it would be drawn
@@ -79,7 +81,8 @@ def test_a_preset_starts_one_run(start):
     assert not app.exception
     (run,) = index.list_runs()
     assert run.title == "60 seconds on phantoms"
-    assert {"--filters=8", "--training-patients=4", "--validation-patients=2"} <= set(run.request["arguments"])
+    request = Request.from_json(run.request)
+    assert (request.config.filters, request.training_patients, request.validation_patients) == (8, 4, 2)
     wait_for(lambda: index.find_run(run.id).state == "finished")
     app.run()
     assert len(index.list_runs()) == 1  # a rerun of the page is no second click
@@ -90,10 +93,12 @@ def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
     app = start()
     app.get_by_key("preset").set_value("Augmentation, with and without").run()
     button(app, "Start").click().run()
-    runs = {run.title: set(run.request["arguments"]) for run in index.list_runs()}
+    runs = {run.title: Request.from_json(run.request) for run in index.list_runs()}
     assert set(runs) == {"with augmentation", "without augmentation"}
-    (extra,) = runs["without augmentation"] - runs["with augmentation"]
-    assert extra.startswith("--without=flip,rotation,zoom")
+    first, second = runs["with augmentation"], runs["without augmentation"]
+    assert (first.config.augmentation, second.config.augmentation) == (Augmentation(), NO_AUGMENTATION)
+    changed = replace(second.config, augmentation=Augmentation())
+    assert replace(second, title=first.title, config=changed) == first
     for run in index.list_runs():
         wait_for(lambda run=run: not index.find_run(run.id).active)
 
@@ -125,7 +130,8 @@ def test_fine_tuning_takes_the_network_of_the_weights(start):
     app.get_by_key("preset").set_value("Fine-tune the shipped weights").run()
     button(app, "Start").click().run()
     (run,) = index.list_runs()
-    assert {"--filters=32", "--from-weights=attention-unet-32"} <= set(run.request["arguments"])
+    config = Request.from_json(run.request).config
+    assert (config.filters, config.from_weights) == (32, "attention-unet-32")
     wait_for(lambda: not index.find_run(run.id).active)
 
 
@@ -285,8 +291,9 @@ def test_own_slices_from_upload_to_run(start):
     button(app, "Start").click().run()
     assert not app.exception
     (run,) = index.list_runs()
-    assert {"--training-patients=1", "--validation-patients=1"} <= set(run.request["arguments"])
-    assert f"--data={run.folder.path / 'data'}" in run.request["arguments"]
+    request = Request.from_json(run.request)
+    assert (request.training_patients, request.validation_patients) == (1, 1)
+    assert request.data == run.folder.path / "data"
     (first, second), problems = list_patients(run.folder.path / "data")
     assert (first.patient_id, second.patient_id, problems) == ("A", "B", [])
     assert load_volume(first).expected_mask.sum() == 25

@@ -6,7 +6,6 @@ import zipfile
 from pathlib import Path
 
 from unet.jobs.index import Run
-from unet.provenance import without_folder
 
 LEFT_OUT = ("data", "checkpoint.npz", "process.json", "output.txt")  # of an exported run
 
@@ -21,8 +20,8 @@ def export_zip(run: Run) -> bytes:
         for path in sorted(run.folder.path.rglob("*")):
             inside = path.relative_to(run.folder.path)
             if inside == Path("request.json"):
-                words = [without_folder(word) for word in run.request.get("arguments", [])]
-                archive.writestr(f"{run.id}/request.json", json.dumps({**run.request, "arguments": words}, indent=1))
+                request = {**run.request, "data": Path(run.request.get("data") or "").name}
+                archive.writestr(f"{run.id}/request.json", json.dumps(request, indent=1))
             elif path.is_file() and inside.parts[0] not in LEFT_OUT and not path.name.startswith("."):
                 archive.write(path, Path(run.id) / inside)
     return buffer.getvalue()

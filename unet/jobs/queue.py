@@ -19,10 +19,11 @@ from filelock import FileLock, Timeout
 
 from unet.data.patients import Patient, list_patients
 from unet.jobs.index import DAMAGED, QUEUED, STARTING, Run, list_runs, read_run, runs_folder
-from unet.jobs.request import JobError, Limits, Request
+from unet.jobs.limits import Limits
+from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, local_handle, runner_of
 from unet.training.config import TrainingConfig, disk_need
-from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
+from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped
 from unet.weights.arrays import WeightsError
 from unet.weights.network import Weights, find_weights
 
@@ -63,13 +64,12 @@ def start(request: Request, folder: Path | None = None) -> str:
         with _place_for(request, folder.parent) as limits:
             _make_room(folder.parent, limits.runs)
             RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
-            content = {"title": request.title, "arguments": request.arguments(), "time": time.time()}
-            write_json(folder / "request.json", content)
+            RunFolder(folder).write_request({**request.to_json(), "time": time.time()})
     except JobError:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _launch(folder, request.arguments())
+    _launch(folder)
     return folder.name
 
 
@@ -81,24 +81,22 @@ def resume(run: Run) -> None:
     """
     if run.state == DAMAGED:
         raise JobError(f"{run.title} cannot be resumed: {run.reason}")
-    if "arguments" not in run.request:
-        raise JobError("This run was started on the command line; resume it there with --resume.")
+    if "config" not in run.request:
+        raise JobError("This run was not started from here; resume it on the command line with --resume.")
     try:
-        request = Request.from_arguments(run.title, run.request["arguments"])
-    except (ValueError, TypeError) as error:
+        request = Request.from_json(run.request)
+    except ValueError as error:
         raise JobError(f"{run.title} cannot be resumed, its settings are of another version: {error}") from None
-    path, again = run.folder.path, []
+    path = run.folder.path
     with _place_for(request, path.parent), _alone(path) as run:
         if not run.request:
             raise JobError(f"{request.title} was deleted meanwhile.")
         if run.active or run.state == FINISHED:
             raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
-        if run.folder.checkpoint.exists():
-            again = ["--resume"]
-        else:
+        if not run.folder.checkpoint.exists():
             run.folder.clear_start()
         (path / "stop").unlink(missing_ok=True)
-        _launch(path, [*run.request["arguments"], *again])
+        _launch(path)
 
 
 @contextmanager
@@ -125,11 +123,14 @@ def _alone(path: Path) -> Iterator[Run]:
         yield read_run(path)
 
 
-def _launch(path: Path, arguments: list[str]) -> None:
+def _launch(path: Path) -> None:
+    """Start the process of a run, which reads what to do from `request.json`; a checkpoint is gone on from."""
     folder = RunFolder(path)
     folder.write_status({**folder.read_status(), "state": STARTING, "reason": ""})
     folder.write_process({})
-    folder.write_process(LocalRunner().start([*arguments, f"--run-dir={path}", "--background"], path / "output.txt"))
+    again = ["--resume"] if folder.checkpoint.exists() else []
+    arguments = [f"--config={path / 'request.json'}", f"--run-dir={path}", "--background", *again]
+    folder.write_process(LocalRunner().start(arguments, path / "output.txt"))
 
 
 def stop(run: Run) -> threading.Thread:
@@ -209,11 +210,10 @@ def validation_patients(run: Run) -> list[Patient]:
     Raises:
         JobError: the run was not started from here, or the folder is gone.
     """
-    arguments = run.request.get("arguments", [])
-    data = next((Path(word.removeprefix("--data=")) for word in arguments if word.startswith("--data=")), None)
+    data = run.request.get("data")
     try:
         wanted = run.folder.read_spec()["validation_patients"]
-        found = {patient.patient_id: patient for patient in list_patients(data)[0]} if data else {}
+        found = {patient.patient_id: patient for patient in list_patients(Path(data))[0]} if data else {}
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
         raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None

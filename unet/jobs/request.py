@@ -1,23 +1,20 @@
-"""What a visitor asks a training run to do, and what the host lets visitors ask for."""
+"""What a training run is asked to do: kept as JSON in its folder, which is all that its process is told."""
 
 import json
-import os
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from unet.paths import PROJECT_FOLDER
-from unet.training.config import TrainingConfig, augmentation_without
+from unet.training.arguments import flag, settings_as_flags
+from unet.training.config import TrainingConfig, config_from_dict
+from unet.training.records import REQUEST, read_record, write_json
 
 ESTIMATE_SECONDS = 180
-_WHOM = ("training_patients", "validation_patients", "overfit_patient")
-_NUMBERS = {
-    **dict.fromkeys(("filters", "slices", "epochs", "batch_size", "seed", "epoch_slices", "fold", *_WHOM[:2]), int),
-    **dict.fromkeys(("minutes", "learning_rate"), float),
-}
 
 
 class JobError(RuntimeError):
@@ -26,139 +23,94 @@ class JobError(RuntimeError):
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do; becomes the command line of `train.py`.
+    """What a run is asked to do.
 
     Attributes:
         title: for people, in lists of runs.
         config: settings of the training itself.
-        data: folder with the patients.
-        training_patients: how many to learn from; None takes all.
-        validation_patients: how many to judge by; None takes all.
-        overfit_patient: id of one patient to learn by heart and be judged by, instead of both.
+        data: folder with the patients; None is the one that the app would find.
+        training_patients: how many to train on; None takes all.
+        validation_patients: how many to validate on; None takes all.
+        overfit_patient: id of one patient to train and validate on, instead of both.
+        overfit: train and validate on so many slices of the training patients.
     """
 
     title: str
     config: TrainingConfig
-    data: Path
+    data: Path | None = None
     training_patients: int | None = None
     validation_patients: int | None = None
     overfit_patient: str | None = None
+    overfit: int | None = None
+
+    def __post_init__(self):
+        for name in ("training_patients", "validation_patients", "overfit"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ValueError(f"{name} {value!r}; expected a whole number above 0")
+        if not isinstance(self.overfit_patient, str | None):
+            raise ValueError(f"overfit_patient {self.overfit_patient!r}; expected the id of a patient")
+        self._check_one_choice()
+
+    def _check_one_choice(self) -> None:
+        """Refuse two settings that both say which patients the run gets: one of them would be ignored."""
+        config, who = self.config, ("training_patients", "validation_patients", "overfit_patient", "overfit")
+        chosen = [name for name in who if getattr(self, name) is not None]
+        for mode, is_on, others in (
+            ("fold", config.fold is not None, who),
+            ("all_patients", config.all_patients, who),
+            ("overfit", self.overfit is not None, who[1:3]),
+            ("overfit_patient", self.overfit_patient is not None, who[:2]),
+        ):
+            if is_on and (both := [name for name in chosen if name in others]):
+                raise ValueError(f"{flag(mode)} and {flag(both[0])} both choose patients; leave one out")
 
     def arguments(self) -> list[str]:
-        """Return the command line after `train.py`, without the run folder.
+        """Return the command line after `train.py` that asks for the same, without the run folder.
 
-        >>> " ".join(Request("", TrainingConfig(filters=8, epochs=2), Path("d")).arguments())[:38]
-        '--data=d --filters=8 --sizes=128,160,1'
+        Raises:
+            ValueError: `settings_as_flags` has no words for the settings.
+
+        >>> Request("", TrainingConfig(filters=8, epochs=2), Path("d")).arguments()[:2]
+        ['--data=d', '--filters=8']
         """
-        c = self.config
-        options = {
-            "data": self.data,
-            "filters": c.filters,
-            "sizes": ",".join(map(str, c.sizes)),
-            "slices": c.slices,
-            "epochs": c.epochs,
-            "minutes": c.minutes,
-            "batch-size": c.batch_size,
-            "learning-rate": c.learning_rate,
-            "schedule": c.schedule,
-            "loss": c.loss,
-            "seed": c.seed,
-            "epoch-slices": c.epoch_slices,
-            "architecture": c.architecture,
-            "without": ",".join(c.augmentation.switched_off()),
-            "from-weights": c.from_weights,
-            "fold": c.fold,
-            "training-patients": self.training_patients,
-            "validation-patients": self.validation_patients,
-            "overfit-patient": self.overfit_patient,
-        }
-        return [f"--{name}={value}" for name, value in options.items() if value not in (None, "")]
+        who = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("title", "config", "data")}
+        data = [] if self.data is None else [f"--data={self.data}"]
+        chosen = [f"{flag(name)}={value}" for name, value in who.items() if value is not None]
+        return [*data, *settings_as_flags(self.config), *chosen]
+
+    def to_json(self) -> dict:
+        """Return the request as JSON can hold it."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, "config": asdict(self.config), "data": None if self.data is None else str(self.data)}
 
     @classmethod
-    def from_arguments(cls, title: str, arguments: list[str]) -> "Request":
-        """Return the request that these are the `arguments` of.
+    def from_json(cls, stored: dict) -> "Request":
+        """Return the request that `to_json` gave; `time` beside it, when the run was started, is left out.
 
         Raises:
-            ValueError, TypeError: they are those of no request.
+            ValueError: it is none; the message names the first field that is wrong.
         """
-        pairs = (word.removeprefix("--").split("=", 1) for word in arguments)
-        values = {name.replace("-", "_"): text for name, text in pairs}
-        values |= {name: kind(values[name]) for name, kind in _NUMBERS.items() if name in values}
-        whom = {name: values.pop(name, None) for name in _WHOM}
-        data, sizes, without = (values.pop(name, "") for name in ("data", "sizes", "without"))
-        config = TrainingConfig(
-            sizes=tuple(int(size) for size in sizes.split(",")),
-            augmentation=augmentation_without([name for name in without.split(",") if name]),
-            **values,
-        )
-        return cls(title, config, Path(data), **whom)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the host lets visitors do, from the environment; None is no limit.
-
-    Attributes:
-        allowed: `UNET_TRAINING=off` forbids all training.
-        filters: `UNET_TRAINING_FILTERS`, the widest network.
-        minutes: `UNET_TRAINING_MINUTES`, the longest run.
-        patients: `UNET_TRAINING_PATIENTS`, training and validation together.
-        runs: `UNET_TRAINING_RUNS`, ended runs kept; the oldest make room.
-        waiting: `UNET_TRAINING_QUEUE`, runs in the queue.
-    """
-
-    allowed: bool = True
-    filters: int = 64
-    minutes: float | None = None
-    patients: int | None = None
-    runs: int | None = None
-    waiting: int = 8
+        names = [one.name for one in fields(cls)]
+        if unknown := [name for name in stored if name not in (*names, "time")]:
+            raise ValueError(f"unknown field {unknown[0]!r:.60}; expected some of {', '.join(names)}")
+        values = {name: stored[name] for name in names if name in stored}
+        data = values.get("data")
+        config = config_from_dict(values.get("config"))
+        return cls(**{"title": "", **values, "config": config, "data": None if data is None else Path(data)})
 
     @classmethod
-    def from_environment(cls) -> "Limits":
-        """Read the limits.
+    def read(cls, file: Path) -> "Request":
+        """Return the request in a file.
 
         Raises:
-            JobError: a value that is no number.
+            ValueError: it holds none.
+            OSError: it cannot be read.
         """
-        values = {"allowed": os.environ.get("UNET_TRAINING", "on").strip().lower() not in ("off", "0", "no", "false")}
-        names = {"filters": int, "minutes": float, "patients": int, "runs": int, "waiting": int}
-        for name, kind in names.items():
-            variable = f"UNET_TRAINING_{'QUEUE' if name == 'waiting' else name.upper()}"
-            if text := os.environ.get(variable):
-                try:
-                    values[name] = kind(text)
-                except ValueError:
-                    raise JobError(f"{variable} is {text!r}; the host has to set it to a number") from None
-        return cls(**values)
-
-    def check(self, request: Request) -> None:
-        """Refuse what the host does not want.
-
-        Raises:
-            JobError: training is off, or the request is over a limit.
-        """
-        if not self.allowed:
-            raise JobError("Training is switched off on this server.")
-        config, people = request.config, (request.training_patients or 0) + (request.validation_patients or 0)
-        people = 1 if request.overfit_patient else people
-        for name, wanted, limit in (
-            ("filters", config.filters, self.filters),
-            ("minutes", config.minutes or 0, self.minutes),
-            ("patients", people, self.patients),
-        ):
-            if limit is not None and wanted > limit:
-                raise JobError(f"{wanted:g} {name} are more than this server allows ({limit:g}).")
-        if self.minutes and not config.minutes:
-            raise JobError(f"This server ends runs after {self.minutes:g} minutes; set the minutes.")
-        if self.patients and not people:
-            raise JobError(f"This server trains on at most {self.patients} patients; set how many.")
-
-
-def offered_folders() -> list[Path]:
-    """Return the folders with patients that the host offers, from `UNET_TRAINING_FOLDERS`; no visitor names a path."""
-    named = os.environ.get("UNET_TRAINING_FOLDERS", "").split(os.pathsep)
-    return [folder for folder in (Path(name).expanduser().resolve() for name in named if name) if folder.is_dir()]
+        try:
+            return cls.from_json(read_record(file, REQUEST))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
 
 
 def estimate(request: Request, runs: Path) -> dict:
@@ -174,10 +126,12 @@ def estimate(request: Request, runs: Path) -> dict:
         JobError: another visitor is measuring, or the run would fail.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, str(PROJECT_FOLDER / "train.py"), *request.arguments()]
-    command += [f"--run-dir={runs / 'estimate'}", "--background", "--estimate"]
+    command = [sys.executable, str(PROJECT_FOLDER / "train.py"), f"--run-dir={runs / 'estimate'}"]
+    command += ["--background", "--estimate"]
     try:
-        with FileLock(runs / ".estimate.lock", timeout=0):
+        with FileLock(runs / ".estimate.lock", timeout=0), tempfile.TemporaryDirectory(prefix="estimate-") as folder:
+            write_json(Path(folder) / "request.json", request.to_json())
+            command.append(f"--config={folder}/request.json")
             done = subprocess.run(
                 command,
                 cwd=PROJECT_FOLDER,

@@ -11,6 +11,10 @@ import numpy as np
 
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
+from unet.training.records import is_number
+
+_PROBABILITIES = ("flip", "missing", "own_statistics")
+_FACTORS = ("zoom", "gamma", "contrast")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,16 @@ class Augmentation:
     noise: float = 0.2
     missing: float = 0.1
     own_statistics: float = 0.2
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if name in _FACTORS:
+                fits = isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
+                if not (fits and 0 < value[0] <= value[1]):
+                    raise ValueError(f"augmentation {name} {value!r}; expected two numbers above 0, the smaller first")
+            elif not is_number(value) or value < 0 or (name in _PROBABILITIES and value > 1):
+                expected = "a number in [0, 1]" if name in _PROBABILITIES else "a number from 0"
+                raise ValueError(f"augmentation {name} {value!r}; expected {expected}")
 
     def switched_off(self) -> list[str]:
         """Return the names of the changes that never happen.

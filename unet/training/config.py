@@ -1,16 +1,64 @@
 """What a training run is told: settings and learning-rate schedule. Knows no TensorFlow, so that a page may ask."""
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from unet.data.folds import FOLDS
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
+from unet.training.records import is_number
 
 SIDE_MULTIPLE = 16  # 2 ** unet.model.LEVELS
 ARCHITECTURES = ("attention-unet", "unet", "attention-unet-context")  # keys of unet.model.ARCHITECTURES
 LOSS_NAMES = ("bce-dice", "bce-both-dice", "focal-tversky")  # keys of unet.losses.LOSSES
 WARM_UP = 0.05  # of the run, learning rate rising linearly
 SCHEDULES = ("cosine", "constant")
+
+
+def _whole(value: Any, least: int, most: int = 2**31 - 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _positive(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+def _count(value: Any) -> bool:
+    return value is None or _whole(value, 1)
+
+
+def _one_of(names: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in names, f"one of {', '.join(names)}"
+
+
+# what each setting may be, and how to say it; what a file or a command line gives is not trusted
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "filters": (lambda value: _whole(value, 1, 1024), "a whole number from 1 to 1024"),
+    "sizes": (
+        lambda value: (
+            isinstance(value, tuple)
+            and 0 < len(value) <= 100
+            and all(_whole(size, SIDE_MULTIPLE, 4096) and size % SIDE_MULTIPLE == 0 for size in value)
+        ),
+        f"one or more multiples of {SIDE_MULTIPLE}, such as 128,160",
+    ),
+    "epochs": (_count, "a whole number above 0"),
+    "minutes": (lambda value: value is None or _positive(value), "a number above 0"),
+    "batch_size": (lambda value: _whole(value, 1), "a whole number above 0"),
+    "learning_rate": (_positive, "a number above 0"),
+    "weight_decay": (lambda value: is_number(value) and value >= 0, "a number from 0"),
+    "loss": _one_of(LOSS_NAMES),
+    "seed": (lambda value: _whole(value, 0), "a whole number from 0"),
+    "epoch_slices": (_count, "a whole number above 0"),
+    "augmentation": (lambda value: isinstance(value, Augmentation), "an Augmentation"),
+    "schedule": _one_of(SCHEDULES),
+    "architecture": _one_of(ARCHITECTURES),
+    "from_weights": (lambda value: value is None or (isinstance(value, str) and value != ""), "a name"),
+    "slices": (_count, "a whole number above 0"),
+    "fold": (lambda value: value is None or _whole(value, 0, FOLDS - 1), f"a fold from 0 to {FOLDS - 1}"),
+    "all_patients": (lambda value: isinstance(value, bool), "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -58,22 +106,13 @@ class TrainingConfig:
     all_patients: bool = False
 
     def __post_init__(self):
-        lengths = {"slices": self.slices, "epochs": self.epochs, "minutes": self.minutes}
-        if not any(lengths.values()):
+        for name, (fits, expected) in _RULES.items():
+            if not fits(value := getattr(self, name)):
+                raise ValueError(f"{name} {value!r}; expected {expected}")
+        if self.slices is None and self.epochs is None and self.minutes is None:
             raise ValueError("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
-        if min(length or 0 for length in lengths.values()) < 0:
-            given = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ValueError(f"{given}; expected numbers above 0")
-        for name, allowed in (("loss", LOSS_NAMES), ("schedule", SCHEDULES), ("architecture", ARCHITECTURES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
-        if not self.sizes or any(size < SIDE_MULTIPLE or size % SIDE_MULTIPLE for size in self.sizes):
-            raise ValueError(f"sizes {self.sizes}; expected one or more multiples of {SIDE_MULTIPLE}, such as 128,160")
-        if self.batch_size < 1 or self.learning_rate <= 0 or self.filters < 1 or not self.weight_decay >= 0:
-            raise ValueError(
-                f"batch size {self.batch_size}, learning rate {self.learning_rate}, filters {self.filters}, "
-                f"weight decay {self.weight_decay}; the first three must be above 0, the last not below"
-            )
+        if self.all_patients and self.fold is not None:
+            raise ValueError("--fold leaves a fifth of the patients out and --all-patients none; leave one out")
 
     @property
     def keeps_last(self) -> bool:
@@ -111,17 +150,31 @@ def usual_learning_rate(filters: int) -> float:
     return 1e-3 if filters < 64 else 5e-4
 
 
-def config_from_dict(stored: dict) -> TrainingConfig:
+def config_from_dict(stored: Any) -> TrainingConfig:
     """Return the settings that `dataclasses.asdict` turned into JSON.
 
     Raises:
-        TypeError, KeyError, ValueError: they are not such settings.
+        ValueError: they are not such settings; the message names the first that is not.
     """
+    values = _known(stored, TrainingConfig, "setting")
     # a change that an older version did not know did not happen in its runs
-    known = asdict(NO_AUGMENTATION) | stored["augmentation"]
-    changes: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in known.items()}
-    augmentation = Augmentation(**changes)
-    return TrainingConfig(**{**stored, "sizes": tuple(stored["sizes"]), "augmentation": augmentation})
+    changes = asdict(NO_AUGMENTATION) | _known(values.get("augmentation"), Augmentation, "augmentation")
+    values["augmentation"] = Augmentation(**{name: _tuple(value) for name, value in changes.items()})
+    return TrainingConfig(**{**values, "sizes": _tuple(values.get("sizes"))})
+
+
+def _known(stored: Any, kind: type, what: str) -> dict[str, Any]:
+    """Return the stored fields of a dataclass, where all are fields of it."""
+    if not isinstance(stored, dict):
+        raise ValueError(f"{stored!r:.60}; expected an object, a value for each {what}")
+    names = [one.name for one in fields(kind)]
+    if unknown := [name for name in stored if name not in names]:
+        raise ValueError(f"{what} {unknown[0]!r:.60}; expected some of {', '.join(names)}")
+    return dict(stored)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def augmentation_without(names: list[str]) -> Augmentation:
@@ -141,9 +194,8 @@ def augmentation_without(names: list[str]) -> Augmentation:
     return replace(Augmentation(), **{name: off[name] for name in names})
 
 
-def overfit_config(filters: int, seed: int, epochs: int = 60) -> TrainingConfig:
-    """Return settings for the overfit check: no augmentation, one size, epochs of 64 slices."""
-    return TrainingConfig(filters, (128,), epochs, seed=seed, epoch_slices=64, augmentation=NO_AUGMENTATION)
+OVERFIT = {"sizes": (128,), "epoch_slices": 64, "augmentation": NO_AUGMENTATION}  # of the overfit check
+OVERFIT_EPOCHS = 60
 
 
 # --- how large a run is, before any of it is built

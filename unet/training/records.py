@@ -5,7 +5,6 @@ ranges, nothing else: fields that are not listed are passed on as they are.
 """
 
 import json
-import math
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +29,13 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18 and math.isfinite(value)
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number of a sensible size; true and false are none.
+
+    >>> [is_number(value) for value in (1, 0.5, float("nan"), float("inf"), True, "1")]
+    [True, True, False, False, False, False]
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e18 < value < 1e18
 
 
 def _count(value: Any) -> bool:
@@ -39,7 +43,7 @@ def _count(value: Any) -> bool:
 
 
 def _share(value: Any) -> bool:
-    return _number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def _process_id(value: Any) -> bool:
@@ -62,12 +66,12 @@ STATUS: dict[str, Check] = {
     "reason": _text,
     "heartbeat": _moment,
     "progress": _share,
-    "seconds": _number,
-    "seconds_left": _or_nothing(_number),
+    "seconds": is_number,
+    "seconds_left": _or_nothing(is_number),
     "epoch": _count,
     "step": _count,
     "best_validation_dice": _share,
-    "queued_at": _number,
+    "queued_at": is_number,
 }
 PROCESS: dict[str, Check] = {
     "runner": lambda value: value in ("local", "ray"),
@@ -79,12 +83,9 @@ PROCESS: dict[str, Check] = {
 }
 REQUEST: dict[str, Check] = {
     "title": _text,
-    "time": _number,
-    "data": _text,
+    "time": is_number,
+    "data": _or_nothing(_text),
     "config": lambda value: isinstance(value, dict),
-    "training_patients": _or_nothing(_count),
-    "validation_patients": _or_nothing(_count),
-    "overfit_patient": _or_nothing(_text),
 }
 SPEC: dict[str, Check] = {
     "config": lambda value: isinstance(value, dict) and isinstance(value.get("augmentation", {}), dict),

@@ -7,7 +7,8 @@ from unet.evaluation.evaluate import evaluate, report
 from unet.jobs import queue
 from unet.jobs.archive import export_zip
 from unet.jobs.index import Run
-from unet.jobs.request import JobError, Limits
+from unet.jobs.limits import Limits
+from unet.jobs.request import JobError
 from views.shared import loaders, page
 
 
@@ -21,7 +22,7 @@ def show_actions(run: Run) -> None:
                 st.rerun(scope="app")
             return
         allowed = _training_allowed()
-        if run.state != "finished" and "arguments" in run.request:
+        if run.state != "finished" and "config" in run.request:
             resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
             if st.button("Resume", on_click=_act, args=(queue.resume, run), **resume):
                 st.rerun()  # the whole page, which polls again from now on

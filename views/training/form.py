@@ -1,5 +1,6 @@
 """Start a training run: presets first, every setting below, and what it would cost before it starts."""
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,8 @@ import streamlit as st
 
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue
-from unet.jobs.request import JobError, Limits, Request, estimate
+from unet.jobs.limits import Limits
+from unet.jobs.request import JobError, Request, estimate
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 from unet.training.augmentation import NO_AUGMENTATION
 from views.training.presets import PRESETS
@@ -55,7 +57,7 @@ def show_form() -> None:
         with settings:
             st.caption("The same on the command line:")
             words = replace(request, data=_shown(request.data)).arguments()
-            st.code(" ".join(["python train.py", *words, "--run-dir=runs/mine"]), language="bash", wrap_lines=True)
+            st.code(f"python train.py {shlex.join([*words, '--run-dir=runs/mine'])}", language="bash", wrap_lines=True)
 
 
 def _shown(folder: Path) -> Path:

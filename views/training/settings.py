@@ -8,7 +8,8 @@ from unet.data.patients import Patient, list_patients
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits, split_of
 from unet.jobs import index, queue
-from unet.jobs.request import JobError, Limits, Request, offered_folders
+from unet.jobs.limits import Limits, offered_folders
+from unet.jobs.request import JobError, Request
 from unet.paths import DEMO_FOLDER
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 from unet.training.sampling import split_patients
