@@ -15,7 +15,7 @@ from unet.metrics import bootstrap_interval
 from unet.release import card, out_of_fold, ship
 from unet.reports import markdown, results
 from unet.training.config import TrainingConfig
-from unet.training.run_folder import RunFolder, write_json
+from unet.training.run_folder import METRICS, RunFolder, write_json
 from unet.weights.arrays import load_arrays
 from unet.weights.network import find_weights
 
@@ -33,7 +33,7 @@ def runs(tmp_path):
         spec = {"config": asdict(replace(CONFIG, fold=fold))}
         write_json(run.path / "spec.json", {**spec, "training_patients": others, "validation_patients": list(own)})
         run.write_status({"state": "finished"})
-        run.metrics.write_text("epoch,loss\n1,0.5\n")
+        run.metrics.write_text(f"{','.join(METRICS)}\n{','.join('1' for _ in METRICS)}\n")
         about = {"architecture": "attention-unet", "filters": 3, "size": 32, "threshold": 0.5, "epoch": 1}
         run.write_best({"a": np.full(2, fold, np.float32)}, about)
     return tmp_path / "runs"
@@ -105,7 +105,7 @@ def test_report_says_which_networks_and_whose_rule(report, runs):
 
 def test_an_epoch_that_the_scored_patients_have_chosen_is_refused(runs, data, capsys):
     with (runs / "fold-3" / "metrics.csv").open("a") as file:
-        file.write("2,0.4\n")
+        file.write(",".join("2" for _ in METRICS) + "\n")
     assert main(["evaluate", "--out-of-fold", str(runs), "--data", str(data)]) == 1
     said = capsys.readouterr().err
     assert "fold-3 holds the weights of epoch 1 of 2, which the patients to be scored have chosen" in said
