@@ -40,7 +40,7 @@ def test_nothing_to_gain_leaves_the_plain_setting():
     assert tuning.chosen(steps) == Setting()
     assert not any(step.taken for step in steps)
     config = tuning.as_config(found, steps)
-    assert (config["threshold"], config["post_processing"]["components"]) == (0.5, "all")
+    assert (config["threshold"], config["post_processing"]["min_share"]) == (0.5, 0)
     assert config["tuning"]["difference"] == 0
 
 
@@ -48,24 +48,24 @@ def test_a_clear_gain_is_taken():
     found, steps = tuned(*[passes(specks=(0.6,)) for _ in range(5)])
     chosen = tuning.chosen(steps)
     assert found.trial(chosen).mean == 1.0
-    # a threshold of 0.65, a limit of 50 voxels and a single component all remove it; the first of equals stays
+    # a threshold of 0.65, a limit of 50 voxels and a share of the largest all remove it; the first of equals stays
     assert chosen == Setting(0.65)
     assert tuning.as_config(found, steps)["tuning"]["difference_ci95"][0] > 0
 
 
 def test_one_lucky_patient_does_not_decide():
     _, steps = tuned(passes(specks=(0.9, 0.9), second=0.7), *[passes() for _ in range(6)])
-    largest = next(step for step in steps if step.after.setting.rule == PostProcessing("largest"))
+    largest = next(step for step in steps if step.after.setting.rule == PostProcessing(1.0))
     assert not largest.is_clear
     _, steps = tuned(passes(specks=(0.6,)), *[passes() for _ in range(6)])
     raised = next(step for step in steps if step.after.setting.threshold == 0.65)
     assert raised.gain > tuning.MIN_GAIN and raised.gain_without_luckiest == 0
 
 
-def test_one_component_is_never_kept_for_fewer_alarms_alone():
+def test_no_share_of_the_largest_is_chosen_for_fewer_alarms_alone():
     _, steps = tuned(passes(specks=(0.9,)), *[passes() for _ in range(6)])
     chosen = tuning.chosen(steps)
-    assert chosen.rule.components == "all"
+    assert chosen.rule.min_share == 0
     assert chosen.rule.min_voxels == 50  # nobody loses by it, and a false alarm is gone
 
 

@@ -3,8 +3,7 @@
 The rule is chosen on validation patients by `python -m unet tune`; the app, `evaluate` and exports all apply this one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,39 +11,30 @@ from scipy import ndimage
 
 from unet.metrics import TOUCHING
 
-# What a component must have most of to be the one that stays: (labels, probability, numbers) → a value for each.
-_KEPT_BY: dict[str, Callable] = {
-    "largest": lambda labels, probability, numbers: ndimage.sum_labels(np.ones_like(labels), labels, numbers),
-    "largest by summed probability": lambda labels, probability, numbers: ndimage.sum_labels(
-        probability, labels, numbers
-    ),
-    "largest by mean probability": lambda labels, probability, numbers: ndimage.mean(probability, labels, numbers),
-}
-COMPONENT_RULES = ("all", *_KEPT_BY)
-
 
 @dataclass(frozen=True)
 class PostProcessing:
     """What happens between the network and the mask, besides the threshold.
 
     Attributes:
-        components: `all`, or the one connected lesion that stays: a key of `COMPONENT_RULES`.
-        min_voxels: connected lesions smaller than this are dropped, before `components` chooses.
+        min_share: in [0, 1]; connected lesions smaller than this share of the largest are dropped. A network that looks
+            at single slices finds false pieces in other places, mostly smaller than the lesion.
+        min_voxels: connected lesions smaller than this are dropped.
         flip_averaging: the probability is the mean of the slice's and of its mirror image's; costs a second pass.
     """
 
-    components: str = "all"
+    min_share: float = 0.0
     min_voxels: int = 0
     flip_averaging: bool = False
 
     def __post_init__(self):
-        if self.components not in COMPONENT_RULES:
-            raise ValueError(f"components {self.components!r}; expected one of {', '.join(COMPONENT_RULES)}")
+        if not 0 <= self.min_share <= 1:
+            raise ValueError(f"min_share {self.min_share}; expected a number from 0 to 1")
         if self.min_voxels < 0:
             raise ValueError(f"min_voxels {self.min_voxels}; expected 0 or more")
 
     def mask(self, probability: np.ndarray, threshold: float) -> np.ndarray:
-        """Return the mask of a volume: threshold, then small lesions dropped, then the choice among components.
+        """Return the mask of a volume: threshold, then small lesions dropped.
 
         Voxels that share a face, an edge or a corner belong together. An empty mask stays empty. A single slice keeps
         everything: it cannot tell how large a lesion is, nor what belongs to it.
@@ -59,28 +49,25 @@ class PostProcessing:
         >>> p = np.array([[[0.9, 0.0, 0.6]], [[0.0, 0.0, 0.6]]], np.float16)
         >>> PLAIN.mask(p, 0.5).tolist(), PostProcessing(min_voxels=2).mask(p, 0.5).tolist()
         ([[[1, 0, 1]], [[0, 0, 1]]], [[[0, 0, 1]], [[0, 0, 1]]])
-        >>> PostProcessing("largest by mean probability").mask(p, 0.5).tolist()
-        [[[1, 0, 0]], [[0, 0, 0]]]
+        >>> PostProcessing(0.5).mask(p, 0.5).tolist(), PostProcessing(0.6).mask(p, 0.5).tolist()
+        ([[[1, 0, 1]], [[0, 0, 1]]], [[[0, 0, 1]], [[0, 0, 1]]])
         """
         mask = (probability >= np.float16(threshold)).astype(np.uint8)
-        if (self.components == "all" and self.min_voxels <= 1) or len(mask) == 1 or not mask.any():
+        if (not self.min_share and self.min_voxels <= 1) or len(mask) == 1 or not mask.any():
             return mask
         box = _bounding_box(mask)  # a lesion fills a few percent of the volume: labelling it is twenty times quicker
-        labels, found = ndimage.label(mask[box], structure=TOUCHING)
-        numbers = np.arange(1, found + 1)
-        kept = numbers[np.bincount(labels.ravel())[1:] >= self.min_voxels]
-        if self.components != "all" and len(kept):
-            values = _KEPT_BY[self.components](labels, probability[box].astype(np.float32), kept)
-            kept = kept[[np.argmax(values)]]
-        mask[box] = np.isin(labels, kept)
+        labels, _ = ndimage.label(mask[box], structure=TOUCHING)
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0  # the background
+        mask[box] &= (sizes >= max(self.min_voxels, self.min_share * sizes.max()))[labels]
         return mask
 
     def as_config(self) -> dict:
         """Return what stands in config.json under `post_processing`."""
-        return {"components": self.components, "min_voxels": self.min_voxels, "flip_averaging": self.flip_averaging}
+        return asdict(self)
 
     def __str__(self) -> str:
-        parts = [] if self.components == "all" else [f"{self.components} component"]
+        parts = [f"lesions below {self.min_share:.0%} of the largest dropped"] if self.min_share else []
         parts += [f"lesions below {self.min_voxels} voxels dropped"] if self.min_voxels else []
         parts += ["flip averaging"] if self.flip_averaging else []
         return ", ".join(parts) or "none"

@@ -340,21 +340,21 @@ def test_the_simple_viewer_shows_the_same_slice(page, app_address, second):
     assert (shown == expected).all()
 
 
-@pytest.mark.parametrize("components", ["all", "largest", "largest by mean probability"])
+@pytest.mark.parametrize("min_share", [0, 0.3, 1])
 @pytest.mark.parametrize("min_voxels", [0, 40])
-def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address, components, min_voxels):
+def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address, min_share, min_voxels):
     from unet.postprocessing import PostProcessing
 
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     noise = np.random.default_rng(4).random((6, 20, 20)).astype(np.float32)
     blobs = cv2.GaussianBlur(noise.transpose(1, 2, 0), (0, 0), 1.2).transpose(2, 0, 1).astype(np.float16)
     blobs = ((blobs - blobs.min()) / (blobs.max() - blobs.min())).astype(np.float16)
-    rule = {"components": components, "min_voxels": min_voxels}
+    rule = {"min_share": min_share, "min_voxels": min_voxels}
     found = probe(
         page,
         """(() => {
             const model = viewer.study.models.get(viewer.data.model.id);
-            model.rule = { components: 'largest', min_voxels: 0 };
+            model.rule = { min_share: 1, min_voxels: 0 };
             viewer.study.filtered(viewer.data.model.id, 0.5);
             const Filter = model.filter.constructor;
             const filter = new Filter(Uint16Array.from(argument.bits), [6, 20, 20], argument.rule);
@@ -363,7 +363,7 @@ def test_the_weights_rule_for_masks_is_the_same_in_the_browser(page, app_address
         {"bits": blobs.view(np.uint16).ravel().tolist(), "rule": rule},
     )
     for threshold, mask in zip([0.3, 0.6, 0.55], found, strict=True):
-        expected = PostProcessing(components, min_voxels).mask(blobs, threshold)
+        expected = PostProcessing(min_share, min_voxels).mask(blobs, threshold)
         assert (np.array(mask, np.uint8).reshape(6, 20, 20) == expected).all(), threshold
 
 
@@ -554,7 +554,7 @@ def test_a_single_slice_keeps_everything_whatever_the_rule(page, app_address):
             const one = Object.create(Object.getPrototypeOf(viewer.study));
             Object.assign(one, { shape: [slices, 1, 2], models: new Map() });
             const probability = new Uint16Array(2 * slices).fill(0x3b00);
-            const rule = { components: 'all', min_voxels: 9 };
+            const rule = { min_share: 0, min_voxels: 9 };
             one.models.set('m', { probability, rule, indexed: Array(slices).fill(true) });
             return [...one.predicted('m', 0, 0.5)];
         })""",

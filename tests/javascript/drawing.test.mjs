@@ -44,7 +44,7 @@ function scene() {
   study.addVolume({ first: 0, end: 1, shape: [1, rows, columns], unit: [UNIT, UNIT, UNIT], has_mask: [true], brain: [9] }, { images, expected: bits });
   const probability = Uint16Array.from({ length: rows * columns }, (_, i) => halfBits([0.02, 0.5, 1, 0.4][i % columns]));
   const attention = Object.fromEntries([1, 2, 3, 4].map((level) => [`attention_${level}`, Uint8Array.from([0, 255, 128, 64])]));
-  const rule = { components: "all", min_voxels: 0 };
+  const rule = { min_share: 0, min_voxels: 0 };
   study.addPrediction({ model: "m", first: 0, end: 1, shape: [1, rows, columns], sides: [2, 2, 2, 2], rule }, { probability, ...attention });
   const cells = Array(4).fill({ rows: [0, 0, 1], columns: [0, 0, 1, 1] });
   const windows = { 0: [0, 255], 1: [0, 255], 2: [0, 255], RGB: [0, 255] };

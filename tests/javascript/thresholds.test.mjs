@@ -45,7 +45,7 @@ test("STEPS_REACHED counts the thresholds that a probability reaches", () => {
 });
 
 /** Two slices of 2 × 2; the expert outlined the first only. */
-function smallStudy({ rule = { components: "all", min_voxels: 0 }, expected = [0b1100_0000] } = {}) {
+function smallStudy({ rule = { min_share: 0, min_voxels: 0 }, expected = [0b1100_0000] } = {}) {
   const study = new Study("v");
   const header = { first: 0, end: 2, shape: [2, 2, 2], unit: [], has_mask: [true, false], brain: [4, 4] };
   study.addVolume(header, { images: new Uint8Array(24), expected: Uint8Array.from(expected) });
@@ -101,7 +101,7 @@ test("a volume has its shape when all of its parts are there", () => {
 });
 
 test("a smaller lesion than the rule of the weights allows is dropped", () => {
-  const study = smallStudy({ rule: { components: "all", min_voxels: 2 } });
+  const study = smallStudy({ rule: { min_share: 0, min_voxels: 2 } });
   assert.deepEqual(plain(study.predicted("m", 0, 0.9)), [0, 0, 0, 0]); // one voxel alone
   assert.deepEqual(plain(study.predicted("m", 0, 0.5)), [1, 1, 0, 0]);
   assert.deepEqual({ ...study.counts("m", 1, 0.5) }, { predicted: 1, expected: 0, both: 0 }); // joined across slices

@@ -1,10 +1,10 @@
-"""Choose threshold, component rule, small-lesion limit and flip averaging, on validation patients only.
+"""Choose threshold, limits for small lesions and flip averaging, on validation patients only.
 
 A dozen patients cannot tell small gains from luck, and the best of a hundred settings is always lucky. So the plain
 setting (0.5, everything stays, one pass) is left only step by step, one thing at a time, and only where the gain in
 volume Dice is clear: its bootstrap interval, paired by patient, lies above zero, and the gain is still there when the
 patient who gains most is left out. A change by which no patient loses may be taken for fewer false alarms on slices
-without a lesion, but never a rule that keeps one component only: where it keeps the wrong one, the lesion is gone.
+without a lesion, but never a rule that can drop a large lesion: where it drops the wrong one, the lesion is gone.
 """
 
 from collections.abc import Iterable
@@ -15,9 +15,10 @@ import numpy as np
 from unet.evaluation.evaluate import rounded
 from unet.evaluation.protocol import Passes
 from unet.metrics import bootstrap_interval, volume_dice
-from unet.postprocessing import COMPONENT_RULES, PLAIN, PostProcessing
+from unet.postprocessing import PLAIN, PostProcessing
 
 THRESHOLDS = tuple(round(0.3 + 0.05 * n, 2) for n in range(10))
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)  # of the largest lesion
 SMALL_LESIONS = (0, 50, 100, 200, 400)  # voxels; the smallest lesion among the training patients has 1,870
 MIN_GAIN = 0.005  # in mean volume Dice: less would not be noticed, and a dozen patients cannot show it
 MIN_FEWER_ALARMS = 0.005  # of the empty slices
@@ -39,7 +40,7 @@ class Setting:
         """Return the settings that differ from this one in a single choice."""
         rule = self.rule
         found = [replace(self, threshold=threshold) for threshold in THRESHOLDS]
-        found += [replace(self, rule=replace(rule, components=components)) for components in COMPONENT_RULES]
+        found += [replace(self, rule=replace(rule, min_share=share)) for share in SHARES]
         found += [replace(self, rule=replace(rule, min_voxels=voxels)) for voxels in SMALL_LESIONS]
         found += [replace(self, rule=replace(rule, flip_averaging=not rule.flip_averaging))]
         return [setting for setting in found if setting != self]
@@ -98,7 +99,7 @@ class Step:
         alarms = zip(self.before.alarms, self.after.alarms, strict=True)
         nobody_loses = np.nanmin(self._dice_gains()) > -SAME_DICE and all(after <= before for before, after in alarms)
         quieter = self.fewer_alarms >= MIN_FEWER_ALARMS and self.gain >= 0 and nobody_loses
-        return better or (quieter and self.after.setting.rule.components == "all")
+        return better or (quieter and not self.after.setting.rule.min_share)
 
     def _dice_gains(self) -> np.ndarray:
         return np.array(self.after.dice) - np.array(self.before.dice)

@@ -1,4 +1,4 @@
-// The weights' own rule for masks, where they have one: lesions that are too small are dropped, or only one stays.
+// The weights' own rule for masks, where they have one: lesions that are too small are dropped.
 // The same as `unet/postprocessing.py`: voxels that share a face, an edge or a corner belong together.
 
 class LesionFilter {
@@ -23,7 +23,7 @@ class LesionFilter {
 
   /** @param {Rule} rule */
   static isNeeded(rule) {
-    return rule.components !== "all" || rule.min_voxels > 1;
+    return rule.min_share > 0 || rule.min_voxels > 1;
   }
 
   /**
@@ -37,10 +37,10 @@ class LesionFilter {
     const { mask, candidates, probability, rule } = this;
     for (const v of candidates) mask[v] = probability[v] >= limit ? 1 : 0;
     const lesions = this.lesions();
-    let kept = lesions.filter((voxels) => voxels.length >= rule.min_voxels);
-    if (rule.components !== "all" && kept.length) kept = [this.best(kept)];
+    const largest = lesions.reduce((most, voxels) => Math.max(most, voxels.length), 0);
+    const least = Math.max(rule.min_voxels, rule.min_share * largest);
     mask.fill(0);
-    for (const voxels of kept) for (const v of voxels) mask[v] = 1;
+    for (const voxels of lesions) if (voxels.length >= least) for (const v of voxels) mask[v] = 1;
     return mask;
   }
 
@@ -76,21 +76,5 @@ class LesionFilter {
         }
       }
     }
-  }
-
-  /**
-   * The lesion that the rule keeps; of equal ones the first.
-   * @param {number[][]} lesions
-   */
-  best(lesions) {
-    /** @param {number[]} voxels */
-    const sum = (voxels) => voxels.reduce((total, v) => total + HALF_VALUES[this.probability[v]], 0);
-    /** @type {(voxels: number[]) => number} */
-    const value = {
-      largest: (voxels) => voxels.length,
-      "largest by summed probability": sum,
-      "largest by mean probability": (voxels) => sum(voxels) / voxels.length,
-    }[this.rule.components];
-    return lesions.reduce((best, voxels) => (value(voxels) > value(best) ? voxels : best));
   }
 }

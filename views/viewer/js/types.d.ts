@@ -20,7 +20,7 @@ interface Unit {
 
 /** Which connected lesions of a mask stay; see `unet/postprocessing.py`. */
 interface Rule {
-  components: string;
+  min_share: number;
   min_voxels: number;
 }
 
