@@ -73,7 +73,10 @@ def test_config_round_trip():
     assert str(rule) == "lesions below 40% of the largest dropped, lesions below 50 voxels dropped, flip averaging"
 
 
-@pytest.mark.parametrize("value", [{"min_share": 1.5}, {"min_share": -0.1}, {"components": "all"}, {"min_voxels": -1}, {"blur": 1}, "some", 5])
+NO_RULES = [{"min_share": 1.5}, {"min_share": -0.1}, {"components": "all"}, {"min_voxels": -1}, {"blur": 1}, "some", 5]
+
+
+@pytest.mark.parametrize("value", NO_RULES)
 def test_a_rule_that_is_none_is_refused(value):
     with pytest.raises((ValueError, TypeError)):
         read_post_processing(value)
