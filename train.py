@@ -24,9 +24,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from unet.data.folds import all_fold_patients, fold_patients
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
-from unet.jobs import queue
 from unet.jobs.request import Request
 from unet.jobs.runners import RayRunner, RunnerError, run_in_background
+from unet.jobs.turn import check_idle, turn
 from unet.training.arguments import add_settings, flag, given_settings
 from unet.training.config import OVERFIT, OVERFIT_EPOCHS, TrainingConfig, usual_learning_rate
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
@@ -182,7 +182,7 @@ def run(args: argparse.Namespace) -> None:
         elif not args.estimate:
             if not args.background:  # there the page has cleared it, and a new one is meant for this run
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
-            stack.enter_context(queue.turn(run_dir, queue=args.queue))
+            stack.enter_context(turn(run_dir, queue=args.queue))
 
         choose_kernels(config)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> int:
             if not args.estimate:  # before anything is written: a refused folder stays as it is
                 RunFolder(args.run_dir).check_start(args.resume)
                 if args.strategy != "multi-worker":  # whose first worker may be there before the others
-                    queue.check_idle(args.run_dir)
+                    check_idle(args.run_dir)
             if args.background and not args.estimate:
                 stack.enter_context(RunFolder(args.run_dir).recorded_end())
                 end_when_told(args.run_dir)

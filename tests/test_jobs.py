@@ -22,7 +22,7 @@ import train
 from unet.data.patients import DEMO_FOLDER
 from unet.jobs import index, runners
 from unet.jobs import queue as jobs
-from unet.jobs.archive import export_zip
+from unet.jobs.archive import export_zip, has_uploads
 from unet.jobs.limits import Limits, offered_folders
 from unet.jobs.request import JobError, Request
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
@@ -37,11 +37,11 @@ STAND_IN = """
 import errno, os, sys, time
 sys.path.insert(0, {project!r})
 from pathlib import Path
-from unet.jobs import queue as jobs
+from unet.jobs.turn import turn
 from unet.training.run_folder import RunFolder, TrainingStopped
 run_dir = Path(next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--run-dir=")))
 folder = RunFolder(run_dir)
-with folder.recorded_end(), jobs.turn(run_dir, 0.05):
+with folder.recorded_end(), turn(run_dir, 0.05):
     with open(run_dir.parent / "order.txt", "a") as file:
         file.write(run_dir.name + " in\\n")
     until = time.time() + float(os.environ.get("STAND_IN_SECONDS", "0.3"))
@@ -642,17 +642,41 @@ def test_a_resumed_run_keeps_its_settings_and_says_so(tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_training_switched_off(root, monkeypatch):
-    monkeypatch.setenv("UNET_TRAINING", "off")
-    with pytest.raises(JobError, match="switched off"):
-        jobs.start(REQUEST)
-    with pytest.raises(JobError, match="switched off"):
-        jobs.resume(index.find_run(dead_run(root).path.name))
+@pytest.mark.parametrize("word", ["off", "OFF ", "0", "no", "false", "disabled", "none", "f", "n", "of", "ja"])
+def test_training_switched_off_is_read_only(root, monkeypatch, word):
+    other = subprocess.Popen(["sleep", "60"])  # the host's own run, from the command line
+    own = dead_run(root, "20260101-000000-beef")
+    own.write_process(runners.local_handle(other.pid))
+    ended_run = dead_run(root)
+    monkeypatch.setenv("UNET_TRAINING", word)
+    for action in (
+        lambda: jobs.start(REQUEST),
+        lambda: jobs.resume(index.find_run(ended_run.path.name)),
+        lambda: jobs.stop(index.find_run(own.path.name)),
+        lambda: jobs.delete(index.find_run(ended_run.path.name)),
+        lambda: export_zip(index.find_run(ended_run.path.name)),
+        Limits.from_environment,
+    ):
+        with pytest.raises(JobError, match="Training is switched off on this server; its runs can only be looked at."):
+            action()
+    assert {run.state for run in index.list_runs()} == {"training", "interrupted"}
+    assert not own.stop_requested() and other.poll() is None
+    other.kill()
+    other.wait()
 
 
-def test_a_limit_that_is_no_number(monkeypatch):
-    monkeypatch.setenv("UNET_TRAINING_MINUTES", "many")
-    with pytest.raises(JobError, match="UNET_TRAINING_MINUTES is 'many'"):
+@pytest.mark.parametrize("word", ["", " ", "on", "On", "1", "yes", "true", "enabled"])
+def test_training_switched_on(monkeypatch, word):
+    monkeypatch.setenv("UNET_TRAINING", word)
+    assert Limits.from_environment().filters == 64
+
+
+@pytest.mark.parametrize("value", ["many", "nan", "inf", "-1", "1e400", "5 minutes"])
+def test_a_limit_that_is_no_number(monkeypatch, value):
+    monkeypatch.setenv("UNET_TRAINING_MINUTES", value)
+    with pytest.raises(
+        JobError, match=f"UNET_TRAINING_MINUTES is '{value}'; the host has to set it to a number from 0"
+    ):
         Limits.from_environment()
 
 
@@ -660,9 +684,35 @@ def test_oldest_runs_make_room(root, monkeypatch):
     for number in range(4):
         folder = dead_run(root, f"20260101-00000{number}-abcd")
         folder.write_request({"title": "t", "time": float(number)})
+    (dead_run(root, "of-the-host").path / "request.json").unlink()
     monkeypatch.setenv("UNET_TRAINING_RUNS", "2")
     new = jobs.start(REQUEST)
-    assert {run.id for run in index.list_runs()} == {new, "20260101-000003-abcd", "20260101-000002-abcd"}
+    kept = {"20260101-000003-abcd", "20260101-000002-abcd", "of-the-host"}
+    assert {run.id for run in index.list_runs()} == {new, *kept}
+
+
+def test_runs_are_not_kept_without_end(root):
+    for number in range(25):
+        dead_run(root, f"20260101-0000{number:02d}-abcd").write_request({"title": "t", "time": float(number)})
+    new = jobs.start(REQUEST)
+    assert {run.id for run in index.list_runs()} == {new, *(f"20260101-0000{n:02d}-abcd" for n in range(5, 25))}
+
+
+def test_only_the_owner_may_look_into_a_new_run(root):
+    folder = jobs.new_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_export_of_a_run_on_uploads_holds_no_pictures_of_them(root):
+    folder = dead_run(root)
+    folder.write_request({**replace(REQUEST, data=folder.path / "data").to_json(), "time": 1.0})
+    for name in ("data/upload_001/upload_001_1.tif", "preview/slices.npz", "preview/epoch_001.npz", "metrics.csv"):
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_bytes(b"x")
+    run = index.find_run(folder.path.name)
+    assert has_uploads(run)
+    names = zipfile.ZipFile(BytesIO(export_zip(run))).namelist()
+    assert {Path(name).name for name in names} == {"metrics.csv", "request.json", "status.json"}
 
 
 def test_full_queue_and_full_disk_are_refused(root, monkeypatch):

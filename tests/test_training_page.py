@@ -1,6 +1,7 @@
 """The Training page from a cold start, without a browser and without a network that learns."""
 
 import io
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from tests.test_jobs import PROJECT, STAND_IN, wait_for
+from tests.upload_files import zip_bytes
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue, runners
@@ -135,12 +137,26 @@ def test_fine_tuning_takes_the_network_of_the_weights(start):
     wait_for(lambda: not index.find_run(run.id).active)
 
 
-def test_training_switched_off_is_said(start, monkeypatch):
+def test_where_training_is_off_runs_can_only_be_looked_at(start, monkeypatch):
+    fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
+    monkeypatch.setenv("UNET_TRAINING", "disabled")
+    app = start(run="20260101-000000-abcd")
+    assert app.info[0].value == "Training is switched off on this server; its runs can only be looked at."
+    assert [one.label for one in app.button] == ["Use in Explore"]
+    assert not app.get("download_button") and not app.exception
+
+
+def test_where_training_is_off_nobody_stops_the_hosts_own_run(start, monkeypatch):
+    other = subprocess.Popen(["sleep", "60"])
+    folder = RunFolder(index.runs_folder() / "of-the-host")
+    folder.path.mkdir(parents=True)
+    folder.write_process(runners.local_handle(other.pid))
+    folder.write_status({"state": "training"})
     monkeypatch.setenv("UNET_TRAINING", "off")
     app = start()
-    assert "switched training off" in app.info[0].value
-    assert "Start" not in [one.label for one in app.button]
-    assert not app.exception
+    assert button(app, "Stop").disabled
+    other.kill()
+    other.wait()
 
 
 def test_finished_run_is_shown_with_all_that_can_be_done(start):
@@ -295,11 +311,71 @@ def test_own_slices_from_upload_to_run(start):
     assert (request.training_patients, request.validation_patients) == (1, 1)
     assert request.data == run.folder.path / "data"
     (first, second), problems = list_patients(run.folder.path / "data")
-    assert (first.patient_id, second.patient_id, problems) == ("A", "B", [])
+    assert (first.patient_id, second.patient_id, problems) == ("upload_001", "upload_002", [])
+    assert "upload_001 is A, upload_002 is B" in [one.value for one in app.caption]
+    assert (run.folder.path / "data").stat().st_mode & 0o777 == 0o700
     assert load_volume(first).expected_mask.sum() == 25
     app.selectbox(key="train_data").set_value("demo").run()
     assert app.number_input(key="train_training").value == 4  # all of them, not as many as were uploaded
     wait_for(lambda: not index.find_run(run.id).active)
+    assert len(app.run().get("download_button")) == 1
+    assert not start(run=run.id).get("download_button")  # another visit
+
+
+def take_slices(app, files: dict[str, bytes]):
+    """Choose own slices, drop these and start."""
+    app.selectbox(key="train_data").set_value("upload").run()
+    app.file_uploader[0].set_value([(name, content, "image/tiff") for name, content in files.items()]).run()
+    button(app, "Start").click().run()
+    return app
+
+
+def two_patients(side: int = 32) -> dict[str, bytes]:
+    picture, mask = np.full((side, side, 3), 9, np.uint8), np.full((side, side), 255, np.uint8)
+    pairs = {"A_1.tif": picture, "A_1_mask.tif": mask, "B_1.tif": picture, "B_1_mask.tif": mask}
+    return {name: encoded(array) for name, array in pairs.items()}
+
+
+def run_folders() -> list:
+    return [path for path in index.runs_folder().glob("*") if path.is_dir()]
+
+
+def test_slices_that_take_too_much_are_refused_and_leave_nothing(start, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_UPLOAD", "0.01")  # 12,288 bytes are two pictures and two masks of 32 × 32 × 3
+    app = take_slices(start(), two_patients())
+    assert app.error[0].value.startswith("These slices and those of your other runs take 0 MB once they are decoded;")
+    assert run_folders() == []
+
+
+def test_what_a_visit_keeps_counts_for_all_its_runs(start, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_UPLOAD", "0.02")
+    app = take_slices(start(), two_patients())
+    assert not app.error
+    (run,) = index.list_runs()
+    wait_for(lambda: not index.find_run(run.id).active)
+    button(app.run(), "Start").click().run()
+    assert "Upload fewer, or delete a run of yours." in app.error[0].value
+    queue.delete(index.find_run(run.id))
+    button(app.run(), "Start").click().run()
+    assert not app.error
+    wait_for(lambda: not any(one.active for one in index.list_runs()))
+
+
+def test_an_archive_named_as_a_slice_leaves_nothing_in_folder_and_log(start, caplog):
+    files = two_patients()
+    files["B_1.tif"] = zip_bytes([("SECRET_1.tif", files["A_1.tif"])])
+    app = take_slices(start(), files)
+    assert not app.exception
+    assert app.error[0].value == "B_1.tif: expected a TIFF or PNG of one picture, no archive and no pages."
+    assert run_folders() == []
+    assert "B_1" not in caplog.text and "SECRET" not in caplog.text
+
+
+def test_an_error_of_the_program_leaves_no_slices(start, monkeypatch):
+    monkeypatch.setattr("views.training.upload.decode", lambda files: 1 / 0)
+    app = take_slices(start(), two_patients())
+    assert app.exception
+    assert run_folders() == []
 
 
 def test_settings_survive_a_look_at_another_view(start):

@@ -1,10 +1,22 @@
 """What the host lets visitors do with training, from the environment."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from unet.jobs.request import JobError, Request
+
+ON = ("", "on", "1", "yes", "true", "enabled")  # what `UNET_TRAINING` may be; any other word switches training off
+
+
+def check_training_allowed() -> None:
+    """Refuse everything but looking at runs where the host has switched training off.
+
+    Raises:
+        JobError: it is off.
+    """
+    if os.environ.get("UNET_TRAINING", "").strip().lower() not in ON:
+        raise JobError("Training is switched off on this server; its runs can only be looked at.")
 
 
 @dataclass(frozen=True)
@@ -12,47 +24,47 @@ class Limits:
     """What the host lets visitors do, from the environment; None is no limit.
 
     Attributes:
-        allowed: `UNET_TRAINING=off` forbids all training.
         filters: `UNET_TRAINING_FILTERS`, the widest network.
         minutes: `UNET_TRAINING_MINUTES`, the longest run.
         patients: `UNET_TRAINING_PATIENTS`, training and validation together.
-        runs: `UNET_TRAINING_RUNS`, ended runs kept; the oldest make room.
+        runs: `UNET_TRAINING_RUNS`, ended runs of visitors that are kept; the oldest make room.
         waiting: `UNET_TRAINING_QUEUE`, runs in the queue.
+        upload: `UNET_TRAINING_UPLOAD`, MB that the uploaded slices of a visit's runs may take once they are decoded.
     """
 
-    allowed: bool = True
-    filters: int = 64
+    filters: float = 64
     minutes: float | None = None
-    patients: int | None = None
-    runs: int | None = None
-    waiting: int = 8
+    patients: float | None = None
+    runs: float = 20
+    waiting: float = 8
+    upload: float = 256
 
     @classmethod
     def from_environment(cls) -> "Limits":
         """Read the limits.
 
         Raises:
-            JobError: a value that is no number.
+            JobError: training is off, or a value is no number from 0.
         """
-        values = {"allowed": os.environ.get("UNET_TRAINING", "on").strip().lower() not in ("off", "0", "no", "false")}
-        names = {"filters": int, "minutes": float, "patients": int, "runs": int, "waiting": int}
-        for name, kind in names.items():
-            variable = f"UNET_TRAINING_{'QUEUE' if name == 'waiting' else name.upper()}"
-            if text := os.environ.get(variable):
+        check_training_allowed()
+        values = {}
+        for one in fields(cls):
+            variable = f"UNET_TRAINING_{'QUEUE' if one.name == 'waiting' else one.name.upper()}"
+            if text := os.environ.get(variable, "").strip():
                 try:
-                    values[name] = kind(text)
+                    values[one.name] = float(text)
                 except ValueError:
-                    raise JobError(f"{variable} is {text!r}; the host has to set it to a number") from None
+                    values[one.name] = -1
+                if not 0 <= values[one.name] < 1e12:  # not a number, too
+                    raise JobError(f"{variable} is {text!r}; the host has to set it to a number from 0")
         return cls(**values)
 
     def check(self, request: Request) -> None:
         """Refuse what the host does not want.
 
         Raises:
-            JobError: training is off, or the request is over a limit.
+            JobError: the request is over a limit.
         """
-        if not self.allowed:
-            raise JobError("Training is switched off on this server.")
         config, people = request.config, (request.training_patients or 0) + (request.validation_patients or 0)
         people = 1 if request.overfit_patient else people
         for name, wanted, limit in (
@@ -65,7 +77,7 @@ class Limits:
         if self.minutes and not config.minutes:
             raise JobError(f"This server ends runs after {self.minutes:g} minutes; set the minutes.")
         if self.patients and not people:
-            raise JobError(f"This server trains on at most {self.patients} patients; set how many.")
+            raise JobError(f"This server trains on at most {self.patients:g} patients; set how many.")
 
 
 def offered_folders() -> list[Path]:

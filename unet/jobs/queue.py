@@ -4,7 +4,6 @@ One run at a time computes in a runs folder. Every run is a process of its own f
 at a lock of the operating system, which is freed however its holder ends, so there is no dispatcher to restart.
 """
 
-import os
 import re
 import secrets
 import shutil
@@ -15,15 +14,15 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from unet.data.patients import Patient, list_patients
-from unet.jobs.index import DAMAGED, QUEUED, STARTING, Run, list_runs, read_run, runs_folder
-from unet.jobs.limits import Limits
+from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run, runs_folder
+from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
-from unet.jobs.runners import LocalRunner, RunnerError, local_handle, runner_of
+from unet.jobs.runners import LocalRunner, RunnerError, runner_of
 from unet.training.config import TrainingConfig, disk_need
-from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped
+from unet.training.run_folder import FINISHED, RunFolder
 from unet.weights.arrays import WeightsError
 from unet.weights.network import Weights, find_weights
 
@@ -42,7 +41,7 @@ def new_folder(root: Path | None = None) -> Path:
     _clear_abandoned(root)
     path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     try:
-        path.mkdir(parents=True)
+        path.mkdir(mode=0o700, parents=True)  # it may hold what a visitor uploads
     except OSError as error:
         raise JobError(
             f"Runs cannot be written to their folder ({error.strerror}); the host has to name another in UNET_RUNS."
@@ -108,7 +107,7 @@ def _place_for(request: Request, root: Path) -> Iterator[Limits]:
     """
     limits = Limits.from_environment()
     limits.check(request)
-    _check_disk(root, request.config)
+    check_disk(root, request.config)
     with FileLock(root / ".start.lock"):
         waiting = sum(run.active for run in list_runs(root))
         if waiting > limits.waiting:
@@ -140,8 +139,9 @@ def stop(run: Run) -> threading.Thread:
         The thread that sees to it, started, for those who want to wait.
 
     Raises:
-        JobError: the run was deleted meanwhile.
+        JobError: the run was deleted meanwhile, or training is off.
     """
+    check_training_allowed()
     try:
         (run.folder.path / "stop").touch()
     except OSError as error:
@@ -181,8 +181,9 @@ def delete(run: Run) -> None:
     """Remove a run and all it wrote.
 
     Raises:
-        JobError: it is still running.
+        JobError: it is still running, or training is off.
     """
+    check_training_allowed()
     with _alone(run.folder.path) as run:
         if run.active:
             raise JobError(f"{run.title} is {run.state}; stop it first.")
@@ -228,8 +229,16 @@ def _clear_abandoned(root: Path) -> None:
                     shutil.rmtree(path)
 
 
-def _check_disk(root: Path, config: TrainingConfig) -> None:
-    need = disk_need(config.filters, config.architecture) + SPARE_BYTES
+def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
+    """Refuse a run that would fill the disk.
+
+    Args:
+        more: bytes that the run's own slices will take.
+
+    Raises:
+        JobError: too little is free.
+    """
+    need = disk_need(config.filters, config.architecture) + SPARE_BYTES + more
     free = shutil.disk_usage(root).free
     if free < need:
         raise JobError(
@@ -238,57 +247,8 @@ def _check_disk(root: Path, config: TrainingConfig) -> None:
         )
 
 
-def _make_room(root: Path, kept: int | None) -> None:
-    """Remove the oldest ended runs above the host's limit."""
-    if kept is not None:
-        for run in [run for run in list_runs(root) if not run.active][kept:]:
-            with suppress(JobError):  # somebody has just resumed it
-                delete(run)
-
-
-# --- inside the process of a run
-
-
-def check_idle(run_dir: Path) -> None:
-    """Refuse a folder whose run another process computes, or waits to.
-
-    Raises:
-        TrainingError: there is such a process.
-    """
-    run = read_run(run_dir)
-    if run.active and run.folder.read_process().get("pid") not in (None, os.getpid()):  # None: it is being launched
-        raise TrainingError(f"{run_dir} is {run.state} in another process; stop it first, or choose another folder")
-
-
-@contextmanager
-def turn(run_dir: Path, poll_seconds: float = 0.5, queue: bool = True) -> Iterator[None]:
-    """Wait until no other run of this runs folder computes, and keep others waiting during the block.
-
-    Args:
-        queue: False neither waits nor keeps others waiting: a cluster shares its machines out itself.
-
-    Raises:
-        TrainingStopped: someone asked this run to stop while it waited.
-    """
-    folder = RunFolder(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    folder.write_process(local_handle(os.getpid()))
-    lock = FileLock(run_dir.parent / ".training.lock")
-    status = {**folder.read_status(), "state": QUEUED, "reason": "", "queued_at": time.time()}
-    while queue:
-        if folder.stop_requested():
-            raise TrainingStopped("stopped while it waited")
-        folder.write_status(status)
-        if not any(run.place == 1 and run.id != run_dir.name for run in list_runs(run_dir.parent)):
-            try:
-                lock.acquire(timeout=0)
-                break
-            except Timeout:
-                pass
-        time.sleep(poll_seconds)
-    try:
-        status.pop("queued_at")
-        folder.write_status({**status, "state": "preparing"})
-        yield
-    finally:
-        lock.release()
+def _make_room(root: Path, kept: float) -> None:
+    """Remove the oldest ended runs of visitors above the host's limit; those of the command line are the host's."""
+    for run in [run for run in list_runs(root) if run.request and not run.active][int(kept) :]:
+        with suppress(JobError):  # somebody has just resumed it
+            delete(run)

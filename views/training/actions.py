@@ -5,37 +5,43 @@ import streamlit as st
 from unet.data.slice_files import DataError
 from unet.evaluation.evaluate import evaluate, report
 from unet.jobs import queue
-from unet.jobs.archive import export_zip
-from unet.jobs.index import Run
-from unet.jobs.limits import Limits
+from unet.jobs.archive import export_zip, has_uploads
+from unet.jobs.index import DAMAGED, Run
+from unet.jobs.limits import check_training_allowed
 from unet.jobs.request import JobError
+from unet.training.run_folder import FINISHED
 from views.shared import loaders, page
+from views.training.upload import is_own
 
 
 def show_actions(run: Run) -> None:
     """Show the buttons that make sense in the state of the run."""
+    allowed = _training_allowed()
     with st.container(horizontal=True):
         if run.active:
             stopping = queue.is_stopping(run)
-            if st.button("Stopping …" if stopping else "Stop", key="stop", icon=":material/stop:", disabled=stopping):
+            label, off = "Stopping …" if stopping else "Stop", stopping or not allowed
+            if st.button(label, key="stop", icon=":material/stop:", disabled=off):
                 _act(queue.stop, run)
                 st.rerun(scope="app")
             return
-        allowed = _training_allowed()
-        if run.state != "finished" and "config" in run.request:
-            resume = {"key": "resume", "icon": ":material/resume:", "disabled": not allowed}
-            if st.button("Resume", on_click=_act, args=(queue.resume, run), **resume):
-                st.rerun()  # the whole page, which polls again from now on
+        resumable = allowed and run.state not in (FINISHED, DAMAGED) and "config" in run.request
+        resume = {"on_click": _act, "args": (queue.resume, run), "key": "resume", "icon": ":material/resume:"}
+        if resumable and st.button("Resume", **resume):
+            st.rerun()  # the whole page, which polls again from now on
         if run.has_weights:
             if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
                 st.switch_page("pages/explore.py", query_params={"weights": run.id, **_judged_by(run)})
-            if st.button("Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"):
+            if allowed and st.button(
+                "Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"
+            ):
                 _act(_evaluate, run)
-        st.download_button(
-            "Export", data=lambda: export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
-            icon=":material/folder_zip:", on_click="ignore", key="export",
-            help="The run folder as zip: settings, curves, predictions, weights. TensorBoard reads its events folder.",
-        )  # fmt: skip
+        if allowed and (is_own(run.id) or not has_uploads(run)):
+            st.download_button(
+                "Export", data=lambda: export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+                icon=":material/folder_zip:", on_click="ignore", key="export", help="The run folder as zip: settings, "
+                "curves, predictions, weights; without uploaded slices. TensorBoard reads its events folder.",
+            )  # fmt: skip
         if allowed:
             with st.popover("Delete", icon=":material/delete:"):
                 st.write("Deletes the run, its weights and pictures, for everyone.")
@@ -58,9 +64,10 @@ def _judged_by(run: Run) -> dict[str, str]:
 
 def _training_allowed() -> bool:
     try:
-        return Limits.from_environment().allowed
+        check_training_allowed()
     except JobError:
         return False
+    return True
 
 
 def _act(action, run: Run) -> None:
@@ -73,6 +80,7 @@ def _act(action, run: Run) -> None:
 
 def _evaluate(run: Run) -> None:
     """Score the best weights on the run's own validation patients, every slice."""
+    check_training_allowed()
     patients = queue.validation_patients(run)
     segmenter = loaders.segmenter(queue.weights_of(run))
     bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []

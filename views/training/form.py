@@ -9,24 +9,26 @@ import streamlit as st
 
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue
-from unet.jobs.limits import Limits
+from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request, estimate
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 from unet.training.augmentation import NO_AUGMENTATION
 from views.training.presets import PRESETS
 from views.training.settings import recall_settings, show_settings, take_preset
-from views.training.upload import UPLOAD, take_upload
+from views.training.upload import UPLOAD, keep_in_mind, kept_bytes, store_slices
 
 
 def show_form() -> None:
     """Show presets and settings; start what was chosen."""
     try:
+        check_training_allowed()
+    except JobError as error:
+        st.info(str(error))
+        return
+    try:
         limits = Limits.from_environment()
     except JobError as error:
         st.error(str(error), title="Training is not set up")
-        return
-    if not limits.allowed:
-        st.info("Whoever runs this server has switched training off. Finished runs can still be looked at.")
         return
     recall_settings()
     if "preset" not in st.session_state:
@@ -84,22 +86,48 @@ def _requests(request: Request, preset: str) -> list[Request]:
 
 def _start(request: Request, preset: str, limits: Limits) -> None:
     """Start, show the new run and say where it stands."""
-    folder, started = None, 0
+    started = 0
     try:
         for one in _requests(request, preset):
-            if st.session_state.train_data == UPLOAD:
-                limits.check(one)
-                folder = queue.new_folder()
-                one = replace(one, data=take_upload(folder / "data"))
-            st.session_state.run = queue.start(one, folder)
+            uploaded = st.session_state.train_data == UPLOAD
+            st.session_state.run = _start_on_uploads(one, limits) if uploaded else queue.start(one)
             started += 1
     except (JobError, DataError) as error:
-        if folder and not (folder / "request.json").exists():
-            shutil.rmtree(folder, ignore_errors=True)
         which = "Only the first of the two runs was started" if started else "The run was not started"
         st.error(str(error), title=which)
         return
     st.rerun()
+
+
+def _start_on_uploads(request: Request, limits: Limits) -> str:
+    """Store the uploaded slices with a new run, start it and return its id; where that fails nothing is left.
+
+    Raises:
+        JobError: the slices take more than the host allows or the disk has, or as `queue.start`.
+        DataError: a file is no slice.
+    """
+    limits.check(request)
+    folder, size = queue.new_folder(), 0
+    held = kept_bytes(folder.parent)
+
+    def reserve(more: int) -> None:
+        nonlocal size
+        size += more
+        if held + size > limits.upload * 1e6:
+            raise JobError(
+                f"These slices and those of your other runs take {(held + size) / 1e6:,.0f} MB once they are decoded; "
+                f"this server keeps {limits.upload:,.0f} MB of a visit. Upload fewer, or delete a run of yours."
+            )
+        queue.check_disk(folder, request.config, more)
+
+    try:
+        store_slices(folder / "data", reserve)
+        run_id = queue.start(replace(request, data=folder / "data"), folder)
+    except BaseException:  # also an error of this program: no visitor's slices may stay without a run
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    keep_in_mind(run_id, size)
+    return run_id
 
 
 def _measure(request: Request, limits: Limits) -> None:

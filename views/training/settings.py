@@ -25,7 +25,7 @@ from views.training.presets import (
     SCRATCH,
     SIZES,
 )
-from views.training.upload import UPLOAD, take_upload
+from views.training.upload import UPLOAD, ask_for_slices
 
 
 def recall_settings() -> None:
@@ -92,7 +92,7 @@ def show_settings(limits: Limits) -> Request | None:
             on_change=_forget_counts,
         )  # fmt: skip
         try:
-            patients = take_upload() if source == UPLOAD else _patients_in(sources[source][1])
+            patients = ask_for_slices() if source == UPLOAD else _patients_in(sources[source][1])
         except DataError as error:
             st.error(str(error), title="These patients cannot be used")
             return None

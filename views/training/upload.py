@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from unet.data.slice_files import DataError, binary_mask
 from unet.scans.patient_folders import as_in_the_data_set, write_tiff
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError
+from views.shared import page
 
 UPLOAD = "upload"
 MAX_FILES = 2000
@@ -19,43 +21,78 @@ MAX_FILES = 2000
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,59}?)_([0-9]{1,4})(_mask)?\.(?:tiff?|png)", re.IGNORECASE | re.ASCII)
 
 
-def take_upload(destination: Path | None = None):
-    """Show where to drop files; return their patients, or write them out for a run and return the folder.
+def ask_for_slices() -> list[Patient]:
+    """Show where to drop slices and masks, and return their patients, under the ids that a run gives them.
+
+    Raises:
+        DataError: a name that is no slice's, too many files, or no slice has a mask.
+    """
+    files = st.file_uploader(
+        "Slices and masks", ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
+        help="Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
+        "post-contrast as red, green and blue; the mask black and white.",
+    )  # fmt: skip
+    st.caption(
+        "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
+        "server sees its pictures: upload only what may be shown. File names are not kept."
+    )
+    by_patient = _by_patient(files)
+    if by_patient:
+        names = [f"{own_id(number)} is {page.plain(name)}" for number, name in enumerate(by_patient, 1)]
+        st.caption(", ".join(names[:20]) + (" …" if len(names) > 20 else ""))
+    return [
+        Patient(own_id(number), Path(own_id(number)), dict.fromkeys(slices, Path()), dict.fromkeys(slices, Path()))
+        for number, slices in enumerate(by_patient.values(), 1)
+    ]
+
+
+def own_id(number: int) -> str:
+    """Return the id of an uploaded patient in its run: other visitors see it, so it holds nothing of a file's name.
+
+    >>> own_id(3)
+    'upload_003'
+    """
+    return f"upload_{number:03d}"
+
+
+def store_slices(destination: Path, reserve: Callable[[int], None]) -> None:
+    """Decode what was dropped, and write it in the layout of the data set.
 
     Args:
-        destination: folder to write to, in the layout of the data set; None only lists the patients.
+        destination: made; for its owner only.
+        reserve: called before anything of a patient is written, with the bytes it takes; raises to refuse them.
 
     Raises:
         DataError: a file is no picture of 8 bits, too large, or no slice has a mask.
     """
-    if destination is None:
-        files = st.file_uploader(
-            "Slices and masks", ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
-            help="Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
-            "post-contrast as red, green and blue; the mask black and white.",
-        )  # fmt: skip
-        st.caption(
-            "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
-            "server sees its pictures: upload only what may be shown."
-        )
-    else:
-        files = st.session_state.get("train_upload") or []
-    by_patient = _by_patient(files)
-    if destination is None:
-        return [
-            Patient(name, Path(name), dict.fromkeys(slices, Path()), dict.fromkeys(slices, Path()))
-            for name, slices in sorted(by_patient.items())
-        ]
-    for name, slices in by_patient.items():
-        (destination / name).mkdir(parents=True)
+    destination.mkdir(mode=0o700)
+    for order, slices in enumerate(_by_patient(st.session_state.get("train_upload") or []).values(), 1):
         pictures = decode([file for pair in slices.values() for file in pair])
+        reserve(sum(picture.nbytes for picture in pictures.values()))
+        name = own_id(order)
+        (destination / name).mkdir()
         for number, (image, mask) in slices.items():
             picture, drawn = pictures[image.name], pictures[mask.name]
             if picture.shape != drawn.shape:
                 raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
             write_tiff(destination / name / f"{name}_{number}.tif", picture)
             write_tiff(destination / name / f"{name}_{number}_mask.tif", 255 * binary_mask(drawn.max(axis=-1)))
-    return destination
+
+
+def kept_bytes(runs: Path) -> int:
+    """Return the decoded bytes of this visit's uploads in runs that are still there."""
+    own: dict[str, int] = st.session_state.get("own_uploads", {})
+    return sum(size for run_id, size in own.items() if (runs / run_id).exists())
+
+
+def keep_in_mind(run_id: str, size: int) -> None:
+    """Note that this visit has uploaded slices for a run."""
+    st.session_state.setdefault("own_uploads", {})[run_id] = size
+
+
+def is_own(run_id: str) -> bool:
+    """Return whether this visit has uploaded the slices of a run."""
+    return run_id in st.session_state.get("own_uploads", {})
 
 
 def _by_patient(files) -> dict[str, dict[int, tuple]]:
@@ -72,7 +109,7 @@ def _by_patient(files) -> dict[str, dict[int, tuple]]:
         name: {n: (slices[n, False], slices[n, True]) for n, mask in slices if mask and (n, False) in slices}
         for name, slices in found.items()
     }
-    pairs = {name: slices for name, slices in pairs.items() if slices}
+    pairs = {name: slices for name, slices in sorted(pairs.items()) if slices}
     if files and not pairs:
         raise DataError("No slice has its mask beside it: PATIENT_1.tif needs PATIENT_1_mask.tif.")
     return pairs
@@ -82,7 +119,7 @@ def decode(files) -> dict[str, np.ndarray]:
     """Return (height, width, 3) uint8 by file name.
 
     Raises:
-        DataError: one of them is no TIFF or PNG of 8 bits, or larger than 1024 pixels.
+        DataError: one of them is no TIFF or PNG of one picture of 8 bits, or larger than 1024 pixels.
     """
     try:
         scans, problems = read_upload([(file.name, file.getvalue()) for file in files], stacked=False)
@@ -96,4 +133,6 @@ def decode(files) -> dict[str, np.ndarray]:
             pictures[scan.name] = as_in_the_data_set(scan, ("TIFF", "PNG"))
         except DataError as error:
             raise DataError(f"{scan.name}: {error}.") from None
+    if missing := [file.name for file in files if file.name not in pictures]:
+        raise DataError(f"{missing[0]}: expected a TIFF or PNG of one picture, no archive and no pages.")
     return pictures
