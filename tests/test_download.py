@@ -13,6 +13,7 @@ from collections import namedtuple
 import cv2
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from unet.data import download
 from unet.data.patients import find_data_root, list_patients, load_volume
@@ -256,3 +257,33 @@ def test_stall_is_noticed(kaggle, monkeypatch):
     monkeypatch.setattr(download, "_POLL_SECONDS", 0.01)  # looks twice before the child has started
     with pytest.raises(DataError, match="Kaggle sent nothing for 0 s; try again, it continues"):
         download.download_dataset()
+
+
+# --- the button
+
+
+def _page():
+    from views.shared.download import offer_download
+
+    offer_download()
+
+
+@pytest.mark.parametrize(
+    "hosts, word, offered",
+    [
+        ("", "", True),
+        ("", "off", False),
+        ("", "disabled", False),
+        ("mri.example.org", "", False),
+        ("*", "", False),
+        ("mri.example.org", "on", True),
+        ("mri.example.org", "On ", True),
+    ],
+)
+def test_visitors_of_a_server_that_is_not_local_start_no_download(monkeypatch, hosts, word, offered):
+    monkeypatch.setenv("UNET_ALLOWED_HOSTS", hosts)
+    monkeypatch.setenv("UNET_DOWNLOAD", word)
+    app = AppTest.from_function(_page).run()
+    assert not app.exception
+    assert [one.label for one in app.button] == ["Download the data set (714 MB)"] * offered
+    assert ("The host of this server can download it" in app.markdown[0].value) is not offered

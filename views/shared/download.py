@@ -1,20 +1,31 @@
 """Offer to fetch the data set where only the phantoms are there."""
 
+import os
+
 import streamlit as st
 
 from unet.data.slice_files import DataError
+from views.server.settings import ServerSettings
 from views.shared import loaders
 
 
+def download_allowed() -> bool:
+    """Return whether visitors may start the download: `UNET_DOWNLOAD=on`, or without it a server for this computer."""
+    word = os.environ.get("UNET_DOWNLOAD", "").strip().lower()
+    return word == "on" if word else not ServerSettings.from_environment().allowed_hosts
+
+
 def offer_download() -> None:
-    """Show what the real data set is, and a button that fetches it with progress."""
+    """Show what the real data set is, and where the host allows it a button that fetches it with progress."""
+    allowed = download_allowed()
     with st.expander("Look at the 110 real patients", icon=":material/cloud_download:"):
         st.markdown(
             "What you see are phantoms. The LGG MRI segmentation data set (Buda et al. 2019, CC BY-NC-SA 4.0) is on "
-            "[Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). Fetch it here, with "
-            "`python -m unet download`, or unpack it into `data/`."
+            "[Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). "
+            + ("Download it here, with" if allowed else "The host of this server can download it with")
+            + " `python -m unet download`, or unpack it into `data/`."
         )
-        if st.button("Download the data set", icon=":material/download:"):
+        if allowed and st.button("Download the data set (714 MB)", icon=":material/download:"):
             bar = st.progress(0.0, text="Asking Kaggle …")
             from unet.data.download import download_dataset  # brings kagglehub, which nothing else needs
 
