@@ -25,7 +25,7 @@ from unet.data.folds import all_fold_patients, fold_patients
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.jobs.request import Request
-from unet.jobs.runners import RayRunner, RunnerError, run_in_background
+from unet.jobs.runners import RayRunner, RunnerError, limit_memory, run_in_background
 from unet.jobs.turn import check_idle, turn
 from unet.training.arguments import add_settings, flag, given_settings
 from unet.training.config import OVERFIT, OVERFIT_EPOCHS, TrainingConfig, usual_learning_rate
@@ -62,6 +62,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
     run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
+    run.add_argument("--memory-limit", type=float, metavar="MB", help="end the run where it wants more; on Linux")
     run.add_argument("--estimate", action="store_true", help="time two steps, print seconds and memory, do not train")
     return parser.parse_args(argv)
 
@@ -166,6 +167,8 @@ def run(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         run_dir = args.run_dir
         threads = run_in_background() if args.background else None
+        if args.memory_limit:
+            limit_memory(args.memory_limit)
         worker = 0
         if args.strategy == "multi-worker":
             if not (config.slices or config.epochs) or config.minutes:

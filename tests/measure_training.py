@@ -6,6 +6,7 @@ python -m tests.measure_training overfit              seconds until the preset's
 python -m tests.measure_training augmentation         both curves of the preset pair, and a picture of them
 python -m tests.measure_training throughput           train.py's step against a plain Keras fit in float32
 python -m tests.measure_training batches --size 160   slices a second made by one thread and by several processes
+python -m tests.measure_training memory               peak memory of runs of three steps, beside the estimate
 python -m tests.measure_training restart              the page after its server was killed, in Chromium
 """
 
@@ -25,6 +26,7 @@ from unet.jobs import index, queue
 from unet.jobs.request import Request
 from unet.training.augmentation import NO_AUGMENTATION
 from unet.training.config import TrainingConfig
+from unet.training.footprint import peak_memory, volume_bytes
 from unet.weights.arrays import load_arrays
 from unet.weights.network import find_weights
 
@@ -242,6 +244,32 @@ def batches(args) -> None:
     print(f"from {min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds")
 
 
+def memory(args) -> None:
+    """Print the peak of `train.py` on phantoms for several networks, sizes and batches, in float32."""
+    for filters, size, batch in (
+        (8, 64, 8), (16, 128, 8), (16, 192, 24), (32, 128, 8), (32, 128, 32), (32, 256, 8), (64, 128, 8),
+    ):  # fmt: skip
+        config = TrainingConfig(filters, (size,), batch_size=batch, slices=3 * batch, epoch_slices=2 * batch)
+        request = Request("", config, **PHANTOMS)
+        command = [
+            sys.executable,
+            "train.py",
+            *request.arguments(),
+            "--precision=float32",
+            "--no-queue",
+            "--background",
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            process = subprocess.Popen([*command, f"--run-dir={folder}/run"], cwd=PROJECT, stdout=subprocess.DEVNULL)
+            peak = 0
+            while process.poll() is None:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)])
+                time.sleep(0.1)
+        estimated = peak_memory(config, volume_bytes(list_patients(DEMO_FOLDER)[0])) / 1e6
+        print(f"{filters} filters, {size}², batch {batch}: {peak * 1024 / 1e6:,.0f} MB, estimated {estimated:,.0f}")
+
+
 def restart(args) -> None:
     """Kill the server during a run and see how soon the page of a new one shows it."""
     from views.benchmark import running_browser, running_server, wait_until_healthy
@@ -270,7 +298,7 @@ def restart(args) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", choices=["kills", "latency", "overfit", "augmentation", "throughput", "batches", "restart"]
+        "what", choices=["kills", "latency", "overfit", "augmentation", "throughput", "batches", "memory", "restart"]
     )
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=2.0)

@@ -642,6 +642,43 @@ def test_a_resumed_run_keeps_its_settings_and_says_so(tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "changes, gigabytes",
+    [({"filters": 64, "sizes": (256,), "batch_size": 64}, "28.3"), ({"filters": 64, "sizes": (128,)}, "3.6")],
+)
+def test_what_takes_more_memory_than_the_host_gives_is_refused_before_it_starts(root, changes, gigabytes):
+    request = replace(REQUEST, config=replace(CONFIG, **changes))
+    with pytest.raises(JobError, match=f"needs about {gigabytes} GB of memory, this server allows 3.0 GB."):
+        jobs.start(request)
+    assert index.list_runs() == [] and list(root.glob("2*")) == []
+
+
+def test_a_host_with_more_memory_says_so(root, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_MEMORY", "4000")
+    run_id = jobs.start(replace(REQUEST, config=replace(CONFIG, filters=64)))
+    wait_for(lambda: ended(run_id))
+
+
+def test_the_process_of_a_run_gets_the_memory_limit(root, monkeypatch):
+    given = []
+    monkeypatch.setattr(runners.LocalRunner, "start", lambda self, arguments, output: given.extend(arguments) or {})
+    monkeypatch.setenv("UNET_TRAINING_MEMORY", "2500")
+    jobs.start(REQUEST)
+    assert "--memory-limit=2500" in given and "--background" in given
+
+
+def test_a_limit_of_zero_is_one(root, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_MINUTES", "0")
+    with pytest.raises(JobError, match="This server ends runs after 0 minutes"):
+        jobs.start(REQUEST)
+
+
+def test_both_counts_are_needed_where_the_host_limits_patients(root, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_PATIENTS", "6")
+    with pytest.raises(JobError, match="at most 6 patients; set how many"):
+        jobs.start(replace(REQUEST, training_patients=2))
+
+
 @pytest.mark.parametrize("word", ["off", "OFF ", "0", "no", "false", "disabled", "none", "f", "n", "of", "ja"])
 def test_training_switched_off_is_read_only(root, monkeypatch, word):
     other = subprocess.Popen(["sleep", "60"])  # the host's own run, from the command line

@@ -5,7 +5,7 @@ import pytest
 
 from unet.data.volume import Volume
 from unet.preprocessing import intensity_statistics
-from unet.training.config import disk_need, parameters
+from unet.training.footprint import disk_need, parameters
 from unet.training.previews import (
     MAX_EPOCHS,
     SLICES,

@@ -40,10 +40,10 @@ from unet.training.config import (
     TrainingConfig,
     augmentation_without,
     learning_rate_at,
-    parameters,
 )
 from unet.training.devices import gpus, mixed_precision_policy
 from unet.training.estimate import estimate
+from unet.training.footprint import parameters
 from unet.training.learner import Learner
 from unet.training.loop import TrainingError, train
 from unet.training.run_folder import RunFolder, TrainingStopped, read_config
@@ -685,7 +685,7 @@ def test_estimate_times_steps_and_counts_epochs(eagerly, policy):
     assert set(found) == {"epoch_seconds", "epochs", "minutes", "memory_mb"}
     assert len(found["epoch_seconds"]) == 2 and min(found["epoch_seconds"]) > 0
     assert found["epochs"] == 1  # the minutes end it before the four epochs do
-    assert found["memory_mb"] > 100 and found["minutes"] > 0
+    assert found["memory_mb"] > 1100 and found["minutes"] > 0
     assert keras.config.dtype_policy().name == policy
 
 

@@ -390,7 +390,7 @@ def test_settings_survive_a_look_at_another_view(start):
 
 def test_an_estimate_stays_as_long_as_its_settings(start, monkeypatch):
     found = {"epoch_seconds": [2.0], "epochs": 30, "minutes": 1.25, "memory_mb": 900}
-    monkeypatch.setattr("views.training.form.estimate", lambda request, runs: found)
+    monkeypatch.setattr("views.training.form.estimate", lambda request, runs, memory_limit: found)
     app = start()
     button(app, "Measure time and memory").click().run()
     assert "About **1.2 minutes** for 30 epochs" in app.info[0].value

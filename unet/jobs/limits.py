@@ -4,7 +4,10 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from unet.data.patients import find_data_root, list_patients
+from unet.data.slice_files import DataError
 from unet.jobs.request import JobError, Request
+from unet.training.footprint import peak_memory, volume_bytes
 
 ON = ("", "on", "1", "yes", "true", "enabled")  # what `UNET_TRAINING` may be; any other word switches training off
 
@@ -29,6 +32,8 @@ class Limits:
         patients: `UNET_TRAINING_PATIENTS`, training and validation together.
         runs: `UNET_TRAINING_RUNS`, ended runs of visitors that are kept; the oldest make room.
         waiting: `UNET_TRAINING_QUEUE`, runs in the queue.
+        memory: `UNET_TRAINING_MEMORY`, MB that the process of a run may take; the usual value leaves 1 GB of 4 to the
+            server.
         upload: `UNET_TRAINING_UPLOAD`, MB that the uploaded slices of a visit's runs may take once they are decoded.
     """
 
@@ -37,6 +42,7 @@ class Limits:
     patients: float | None = None
     runs: float = 20
     waiting: float = 8
+    memory: float = 3000
     upload: float = 256
 
     @classmethod
@@ -65,8 +71,8 @@ class Limits:
         Raises:
             JobError: the request is over a limit.
         """
-        config, people = request.config, (request.training_patients or 0) + (request.validation_patients or 0)
-        people = 1 if request.overfit_patient else people
+        config, who = request.config, (request.training_patients, request.validation_patients)
+        people = 1 if request.overfit_patient else sum(count or 0 for count in who)
         for name, wanted, limit in (
             ("filters", config.filters, self.filters),
             ("minutes", config.minutes or 0, self.minutes),
@@ -74,10 +80,29 @@ class Limits:
         ):
             if limit is not None and wanted > limit:
                 raise JobError(f"{wanted:g} {name} are more than this server allows ({limit:g}).")
-        if self.minutes and not config.minutes:
+        if self.minutes is not None and not config.minutes:
             raise JobError(f"This server ends runs after {self.minutes:g} minutes; set the minutes.")
-        if self.patients and not people:
+        if self.patients is not None and not request.overfit_patient and None in who:
             raise JobError(f"This server trains on at most {self.patients:g} patients; set how many.")
+        need = peak_memory(config, _volumes(request)) / 1e6
+        if need > self.memory:
+            raise JobError(
+                f"This run needs about {need / 1000:.1f} GB of memory, this server allows {self.memory / 1000:.1f} GB. "
+                "Choose fewer filters, a smaller picture side, fewer slices in a batch, or fewer patients."
+            )
+
+
+def _volumes(request: Request) -> list[int]:
+    """Return the bytes of the largest volumes that the run may load; none where its patients are not there yet."""
+    try:
+        volumes = sorted(volume_bytes(list_patients(find_data_root(request.data))[0]), reverse=True)
+    except (DataError, OSError):  # uploaded slices are written later; what else is wrong the run itself says
+        return []
+    if request.overfit_patient:
+        return volumes[:1]
+    if request.training_patients is None or request.validation_patients is None:
+        return volumes
+    return volumes[: request.training_patients + request.validation_patients]
 
 
 def offered_folders() -> list[Path]:

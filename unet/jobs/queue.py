@@ -21,7 +21,8 @@ from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run, runs_fo
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, runner_of
-from unet.training.config import TrainingConfig, disk_need
+from unet.training.config import TrainingConfig
+from unet.training.footprint import disk_need
 from unet.training.run_folder import FINISHED, RunFolder
 from unet.weights.arrays import WeightsError
 from unet.weights.network import Weights, find_weights
@@ -68,7 +69,7 @@ def start(request: Request, folder: Path | None = None) -> str:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _launch(folder)
+    _launch(folder, limits)
     return folder.name
 
 
@@ -87,7 +88,7 @@ def resume(run: Run) -> None:
     except ValueError as error:
         raise JobError(f"{run.title} cannot be resumed, its settings are of another version: {error}") from None
     path = run.folder.path
-    with _place_for(request, path.parent), _alone(path) as run:
+    with _place_for(request, path.parent) as limits, _alone(path) as run:
         if not run.request:
             raise JobError(f"{request.title} was deleted meanwhile.")
         if run.active or run.state == FINISHED:
@@ -95,7 +96,7 @@ def resume(run: Run) -> None:
         if not run.folder.checkpoint.exists():
             run.folder.clear_start()
         (path / "stop").unlink(missing_ok=True)
-        _launch(path)
+        _launch(path, limits)
 
 
 @contextmanager
@@ -122,13 +123,14 @@ def _alone(path: Path) -> Iterator[Run]:
         yield read_run(path)
 
 
-def _launch(path: Path) -> None:
+def _launch(path: Path, limits: Limits) -> None:
     """Start the process of a run, which reads what to do from `request.json`; a checkpoint is gone on from."""
     folder = RunFolder(path)
     folder.write_status({**folder.read_status(), "state": STARTING, "reason": ""})
     folder.write_process({})
     again = ["--resume"] if folder.checkpoint.exists() else []
     arguments = [f"--config={path / 'request.json'}", f"--run-dir={path}", "--background", *again]
+    arguments.append(f"--memory-limit={limits.memory:g}")
     folder.write_process(LocalRunner().start(arguments, path / "output.txt"))
 
 

@@ -113,11 +113,12 @@ class Request:
             raise ValueError(f"{file}: {error}") from None
 
 
-def estimate(request: Request, runs: Path) -> dict:
+def estimate(request: Request, runs: Path, memory_limit: float) -> dict:
     """Measure what a run would cost by two steps of it, in a process of its own; one such process at a time.
 
     Args:
         runs: the runs folder, to find weights to start from.
+        memory_limit: MB, as of a run.
 
     Returns:
         As `unet.training.estimate.estimate`.
@@ -127,7 +128,7 @@ def estimate(request: Request, runs: Path) -> dict:
     """
     runs.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(PROJECT_FOLDER / "train.py"), f"--run-dir={runs / 'estimate'}"]
-    command += ["--background", "--estimate"]
+    command += ["--background", "--estimate", f"--memory-limit={memory_limit:g}"]
     try:
         with FileLock(runs / ".estimate.lock", timeout=0), tempfile.TemporaryDirectory(prefix="estimate-") as folder:
             write_json(Path(folder) / "request.json", request.to_json())

@@ -161,3 +161,17 @@ def run_in_background() -> int:
     with suppress(OSError):  # if memory runs out, this process goes first and not the server
         Path("/proc/self/oom_score_adj").write_text("500")
     return max(1, (os.cpu_count() or 2) - 1)
+
+
+def limit_memory(megabytes: float) -> None:
+    """Let the system refuse this process more memory than that, which ends the run as out of memory.
+
+    Linux counts what is reserved, of which a third is never touched, so the kernel's limit is a third higher. Other
+    systems do not keep to such a limit; there the estimate before the start has to do.
+    """
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(megabytes * 4e6 / 3),) * 2)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"no memory limit on this system: {error}", file=sys.stderr)

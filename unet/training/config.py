@@ -196,29 +196,3 @@ def augmentation_without(names: list[str]) -> Augmentation:
 
 OVERFIT = {"sizes": (128,), "epoch_slices": 64, "augmentation": NO_AUGMENTATION}  # of the overfit check
 OVERFIT_EPOCHS = 60
-
-
-# --- how large a run is, before any of it is built
-
-
-def parameters(filters: int, architecture: str = "attention-unet") -> int:
-    """Return how many numbers the network holds: a polynomial, as every layer's width is a multiple of `filters`.
-
-    >>> parameters(64)
-    32094725
-    """
-    square, linear, constant = {
-        "attention-unet": (7829, 424, 5),
-        "unet": (7574, 319, 1),
-        "attention-unet-context": (7829, 478, 5),  # 6 more channels × 3 × 3 × filters in the first convolution
-    }[architecture]
-    return square * filters**2 + linear * filters + constant
-
-
-def disk_need(filters: int, architecture: str = "attention-unet") -> int:
-    """Return the bytes a run needs at most: an old and a new checkpoint, the best weights twice, previews and log.
-
-    A checkpoint is four float32 copies: network, average and the optimizer's two moments. Of the previews
-    (`unet.training.previews`) 40 epochs of 6 slices are kept, at 256² 0.92 MB each if nothing of it compressed.
-    """
-    return parameters(filters, architecture) * (2 * 4 * 4 + 2 * 2) + 60_000_000

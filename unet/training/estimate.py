@@ -1,17 +1,17 @@
-"""How long a run would take and how much memory: measured by doing two steps of it, not looked up."""
+"""How long a run would take, measured by doing two steps of it, and how much memory at its peak."""
 
 import json
 import math
 import time
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
 from unet.data.patients import Patient
 from unet.model import built_in
 from unet.training.config import TrainingConfig
 from unet.training.devices import mixed_precision_policy
+from unet.training.footprint import peak_memory, volume_bytes
 from unet.training.learner import Learner
 from unet.training.sampling import SliceSampler, load_examples
 from unet.training.validation import VALIDATION_SLICES, norm_batches
@@ -25,7 +25,8 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
     Reads one training patient with masks; the lengths of the others are counted from their file names.
 
     Returns:
-        `epoch_seconds` at each size, judging included; `epochs` that fit in, `minutes` altogether; `memory_mb`.
+        `epoch_seconds` at each size, validation included; `epochs` that fit in, `minutes` altogether; `memory_mb` at
+        the peak.
     """
     began = time.monotonic()
     with built_in(mixed_precision_policy()):
@@ -59,12 +60,11 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
         config.slices / (steps * config.batch_size) if config.slices else math.inf,
         60 * config.minutes / mean if config.minutes else math.inf,
     )
-    images = sum(len(patient.images) for patient in (*learn, *judge)) * 256 * 256 * 4 / 1e6
     return {
         "epoch_seconds": [round(seconds, 2) for seconds in epoch_seconds],
         "epochs": math.ceil(epochs),
         "minutes": round((epochs * mean + preparing) / 60, 2),
-        "memory_mb": round(psutil.Process().memory_info().rss / 1e6 + images),
+        "memory_mb": round(peak_memory(config, volume_bytes([*learn, *judge])) / 1e6),
     }
 
 

@@ -139,7 +139,7 @@ def _measure(request: Request, limits: Limits) -> None:
     with st.spinner("Two steps of this run are being timed …"):
         try:
             limits.check(request)
-            st.session_state.estimate = request, estimate(measured, index.runs_folder())
+            st.session_state.estimate = request, estimate(measured, index.runs_folder(), limits.memory)
         except JobError as error:
             st.error(str(error), title="It could not be measured")
 
@@ -153,6 +153,7 @@ def _show_estimate(request: Request | None) -> None:
     seconds = " → ".join(f"{value:.1f}" for value in found["epoch_seconds"])
     st.info(
         f"About **{found['minutes']:.1f} minutes** for {found['epochs']} epochs of {seconds} s, and "
-        f"**{found['memory_mb'] / 1000:.1f} GB** of memory, measured by two steps on this server as busy as it is now.",
+        f"at most **{found['memory_mb'] / 1000:.1f} GB** of memory. The time was measured by two steps on this server, "
+        "as busy as it is now.",
         icon=":material/timer:",
     )
