@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.listening_proxy import listening_proxy
 from unet.inference import conversion
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import OpenVinoEngine
@@ -101,20 +102,11 @@ def test_conversion_tells_nobody(tiny, tmp_path):
         "from unet.weights.network import find_weights\n"
         "openvino_model(find_weights(Path(sys.argv[1])))\n"
     )
-    asked = tmp_path / "asked"
-    recorder = (
-        "import socket, sys; from pathlib import Path\n"
-        "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
-        f"c, _ = s.accept(); Path({str(asked)!r}).write_bytes(c.recv(100))\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", recorder], stdout=subprocess.PIPE, text=True) as proxy:
-        address = f"http://127.0.0.1:{proxy.stdout.readline().strip()}"
-        home = tmp_path / "home"
-        home.mkdir()
-        environment = {**os.environ, "HOME": str(home), "UNET_CACHE": str(tmp_path / "cache")}
-        environment |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+    home = tmp_path / "home"
+    home.mkdir()
+    with listening_proxy() as (environment, requests):
+        environment = {**os.environ, **environment, "HOME": str(home), "UNET_CACHE": str(tmp_path / "cache")}
         command = [sys.executable, "-c", program, str(weights.path.parent)]
         subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True)
-        proxy.kill()
-    assert not asked.exists()
+    assert requests == []
     assert not (home / "intel").exists()  # the client id

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.listening_proxy import listening_proxy
 from tests.server_client import PNG, Visit, png, request
 from unet.data.patients import DEMO_FOLDER
 from views.benchmark import running_server, wait_until_healthy
@@ -13,29 +14,12 @@ from views.benchmark import running_server, wait_until_healthy
 
 @pytest.fixture(scope="module")
 def address():
-    """A server whose way outside is a proxy that listens and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        outside = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        environment = {"UNET_DATA": str(DEMO_FOLDER), "UNET_UPLOADS_MB": "5", "UNET_CONNECTIONS": "20"}
-        environment |= {"HTTP_PROXY": outside, "HTTPS_PROXY": outside, "http_proxy": outside, "https_proxy": outside}
+    with listening_proxy() as (environment, requests):
+        environment |= {"UNET_DATA": str(DEMO_FOLDER), "UNET_UPLOADS_MB": "5", "UNET_CONNECTIONS": "20"}
         with running_server(environment) as (address, server):
             wait_until_healthy(address, server)
             yield address
-        asked = waiting_requests(proxy)
-    assert [line for line in asked if b"checkip" in line] == []  # Streamlit asks there for the public address
-
-
-def waiting_requests(proxy: socket.socket) -> list[bytes]:
-    """Return the beginnings of the requests that wait to be accepted."""
-    proxy.setblocking(False)
-    requests = []
-    while True:
-        try:
-            connection, _ = proxy.accept()
-        except BlockingIOError:
-            return requests
-        with connection:
-            requests.append(connection.recv(200))
+    assert requests == []  # Streamlit would ask for the public address, at a foreign Origin
 
 
 @pytest.fixture

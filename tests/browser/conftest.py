@@ -4,15 +4,20 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.listening_proxy import listening_proxy
 from unet.data.patients import DEMO_FOLDER
 from views.benchmark import running_browser, running_server, wait_until_healthy
 
 
 @pytest.fixture(scope="session")
 def app_address():
-    with running_server({"UNET_DATA": str(DEMO_FOLDER)}) as (address, server):
-        wait_until_healthy(address, server)
-        yield f"http://{address}"
+    """The app on the phantoms; no page, upload or export makes the server ask anyone outside."""
+    with listening_proxy() as (environment, requests):
+        environment |= {"UNET_DATA": str(DEMO_FOLDER)}
+        with running_server(environment) as (address, server):
+            wait_until_healthy(address, server)
+            yield f"http://{address}"
+    assert requests == []
 
 
 @pytest.fixture(scope="session")

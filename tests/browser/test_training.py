@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.browser.viewer import native_pixels, probe, wait_for_view
+from tests.listening_proxy import listening_proxy
 from unet import overlay
 from unet.data.patients import DEMO_FOLDER
 from unet.data.volume import FLAIR
@@ -18,9 +19,11 @@ SHORT = os.environ.get("TRAINING_PRESET", "short") == "short"
 @pytest.fixture
 def app_with_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("UNET_RUNS", str(tmp_path / "runs"))
-    with running_server({"UNET_DATA": str(DEMO_FOLDER)}) as (address, server):
+    monkeypatch.setenv("UNET_DATA", str(DEMO_FOLDER))
+    with listening_proxy() as (environment, requests), running_server(environment) as (address, server):
         wait_until_healthy(address, server)
         yield f"http://{address}", tmp_path / "runs"
+    assert requests == []
 
 
 def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
