@@ -1,6 +1,7 @@
 """Imports run one way, and what the app imports at its start is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,30 @@ def test_dataclasses_with_arrays_compare_by_identity():
                 if holds_arrays and "eq=False" not in ast.unparse(node.decorator_list[0]):
                     wrong.append(f"{path.name}: {node.name}")
     assert wrong == []
+
+
+def room_of(module: str) -> str:
+    """Return a module's package or file below `unet` or `views`."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_table_of_packages_is_that_of_the_code():
+    """docs/architecture.md lists every package with the packages that it imports, and its level."""
+    import grimp
+
+    graph = grimp.build_graph("unet", "views", cache_dir=None)
+    imports: dict[str, set[str]] = {}
+    for module in graph.modules - {"unet", "views"}:
+        others = {room_of(name) for name in graph.find_modules_directly_imported_by(module)}
+        imports.setdefault(room_of(module), set()).update(others - {room_of(module)})
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| `([\w.]+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+    told = {package: set(re.findall(r"`([\w.]+)`", names)) for _, package, names in rows}
+    assert told == imports
+
+    def level(package: str) -> int:
+        return 1 + max((level(other) for other in imports[package]), default=0)
+
+    assert {package: int(number) for number, package, _ in rows} == {package: level(package) for package in imports}
+    assert max(level(package) for package in imports if package.startswith("unet.")) <= 9
+    assert len({package for package in imports if package.startswith("unet.")}) <= 26
