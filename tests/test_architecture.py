@@ -98,3 +98,16 @@ def test_table_of_packages_is_that_of_the_code():
     assert {package: int(number) for number, package, _ in rows} == {package: level(package) for package in imports}
     assert max(level(package) for package in imports if package.startswith("unet.")) <= 9
     assert len({package for package in imports if package.startswith("unet.")}) <= 26
+
+
+def test_every_setting_of_a_host_is_documented():
+    sources = [*(PROJECT / "unet").rglob("*.py"), *(PROJECT / "views").rglob("*.py"), *PROJECT.glob("*.py")]
+    used = {name for path in sources for name in re.findall(r"UNET_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))}
+    used |= {
+        f"UNET_TRAINING_{name}" for name in ("FILTERS", "MINUTES", "PATIENTS", "RUNS", "QUEUE", "MEMORY", "UPLOAD")
+    }
+    rows = re.findall(
+        r"^\| `(UNET_\w+)` \|", (PROJECT / "docs" / "hosting.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(rows) == used
+    assert len(rows) == len(set(rows))
