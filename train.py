@@ -29,6 +29,7 @@ from unet.jobs.runners import RayRunner, RunnerError, limit_memory, run_in_backg
 from unet.jobs.turn import check_idle, turn
 from unet.training.arguments import add_settings, flag, given_settings
 from unet.training.config import OVERFIT, OVERFIT_EPOCHS, TrainingConfig, usual_learning_rate
+from unet.training.kernels import choose_kernels
 from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
 from unet.training.sampling import load_examples, overfit_subset, split_patients
 from unet.weights.arrays import WeightsError, load_arrays
@@ -143,16 +144,6 @@ def choose_patients(request: Request, resumed: Path | None) -> tuple[list, list]
     return tuple([by_id[id_] for id_ in group] for group in wanted)
 
 
-def choose_kernels(config: TrainingConfig) -> None:
-    """Keep TensorFlow from its oneDNN kernels where they end the process; to be called before it is imported.
-
-    In TensorFlow 2.21 a network below 16 filters dies ("double free") in its first step at another size. The plain
-    kernels do not, and so small a network hardly notices.
-    """
-    if config.filters < 16 and len(config.sizes) > 1:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say, in this process."""
     request = read_request(args)
@@ -187,17 +178,18 @@ def run(args: argparse.Namespace) -> None:
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
             stack.enter_context(turn(run_dir, queue=args.queue))
 
-        choose_kernels(config)
+        plain_kernels = choose_kernels(config, args.precision)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
         from unet.training import devices, loop
 
         if threads:
             devices.limit_threads(threads)
         strategy = devices.make_strategy(args.strategy)
+        precision = args.precision or ("float32" if plain_kernels and not devices.gpus() else None)
         if args.estimate:
             from unet.training.estimate import print_estimate
 
-            print_estimate(config, learn, judge)
+            print_estimate(config, learn, judge, precision)
             return
         if start and config.filters != weights.filters:
             from unet.model import ARCHITECTURES as BUILDERS
@@ -212,7 +204,7 @@ def run(args: argparse.Namespace) -> None:
         by_heart = bool(request.overfit or request.overfit_patient)
         options = {"allow_overlap": by_heart, "start": start, "strategy": strategy}
         options["batch_workers"] = args.batch_workers
-        best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=args.precision, **options)
+        best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=precision, **options)
         print(f"best weights: {best}")
 
 

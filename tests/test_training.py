@@ -44,6 +44,7 @@ from unet.training.config import (
 from unet.training.devices import gpus, mixed_precision_policy
 from unet.training.estimate import estimate
 from unet.training.footprint import parameters
+from unet.training.kernels import choose_kernels
 from unet.training.learner import Learner
 from unet.training.loop import TrainingError, train
 from unet.training.run_folder import RunFolder, TrainingStopped, read_config
@@ -206,13 +207,35 @@ def test_parameters_are_counted_without_building(architecture, filters):
 
 
 @pytest.mark.parametrize(
-    "filters, sizes, expected", [(8, (64, 128), "0"), (8, (64,), None), (16, (64, 128), None), (15, (64, 96), "0")]
+    "filters, sizes, precision, flags, plain",
+    [
+        (8, (64, 128), None, "amx_bf16", True),
+        (8, (64,), None, "amx_bf16", False),
+        (8, (64,), None, "avx2", True),
+        (8, (64,), "float32", "amx_bf16", True),
+        (8, (64,), "mixed_bfloat16", "avx2", False),
+        (15, (64, 96), None, "avx2", True),
+        (16, (64, 128), None, "amx_bf16", False),
+        (16, (64,), "float32", "avx2", False),
+    ],
 )
-def test_narrow_networks_that_change_size_avoid_the_kernels_that_crash(filters, sizes, expected, monkeypatch):
+def test_narrow_networks_avoid_the_kernels_that_crash(filters, sizes, precision, flags, plain, monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    command_line.choose_kernels(TrainingConfig(filters=filters, sizes=sizes, epochs=1))
-    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == expected
+    monkeypatch.setattr(Path, "read_text", lambda self: flags)
+    assert choose_kernels(TrainingConfig(filters=filters, sizes=sizes, epochs=1), precision) is plain
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == ("0" if plain else None)
+
+
+@pytest.mark.parametrize("words", [["--sizes=64", "--precision=float32"], ["--sizes=32,64"]])
+def test_a_narrow_network_trains_to_its_end(tmp_path, words):
+    """In processes of their own: with the wrong kernels they die without an error."""
+    command = [sys.executable, "train.py", f"--data={DEMO_FOLDER}", "--filters=8", "--slices=48", "--epoch-slices=16"]
+    command += ["--training-patients=1", "--validation-patients=1", f"--run-dir={tmp_path / 'run'}", *words]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert read_config(tmp_path / "run").filters == 8
+    assert json.loads((tmp_path / "run" / "spec.json").read_text())["precision"] == "float32"
 
 
 def test_augmentation_is_switched_off_by_name():
@@ -826,7 +849,7 @@ def test_request_to_stop_is_forgotten_only_when_a_run_starts(tmp_path, monkeypat
     stop.parent.mkdir()
     stop.touch()
     monkeypatch.setattr(training, "train", lambda config, learn, judge, run_folder, **options: run_folder / "best")
-    monkeypatch.setattr(estimate_module, "print_estimate", lambda config, learn, judge: None)
+    monkeypatch.setattr(estimate_module, "print_estimate", lambda *_: None)
     arguments = [f"--data={DEMO_FOLDER}", "--epochs=1", f"--run-dir={stop.parent}"]
     assert command_line.main([*arguments, "--sizes=7"]) == 1
     assert command_line.main([*arguments, "--estimate"]) == 0

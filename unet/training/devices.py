@@ -2,13 +2,13 @@
 
 import json
 import os
-from pathlib import Path
 
 import cv2
 import keras
 import numpy as np
 
 from unet.training.config import TrainingConfig
+from unet.training.kernels import multiplies_bfloat16
 
 STRATEGIES = ("one", "mirrored", "multi-worker")
 
@@ -23,11 +23,7 @@ def mixed_precision_policy() -> str:
         return "mixed_bfloat16" if keras.backend.backend() == "jax" else "mixed_float16"
     if keras.backend.backend() == "jax":
         return "float32"
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "mixed_bfloat16" if multiplies_bfloat16() else "float32"
 
 
 def gpus() -> list[str]:

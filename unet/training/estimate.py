@@ -19,17 +19,20 @@ from unet.training.validation import VALIDATION_SLICES, norm_batches
 TIMED_STEPS = 2
 
 
-def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient]) -> dict:
+def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient], precision: str | None = None) -> dict:
     """Measure a run before it starts.
 
     Reads one training patient with masks; the lengths of the others are counted from their file names.
+
+    Args:
+        precision: a Keras policy, as of `unet.training.loop.train`.
 
     Returns:
         `epoch_seconds` at each size, validation included; `epochs` that fit in, `minutes` altogether; `memory_mb` at
         the peak.
     """
     began = time.monotonic()
-    with built_in(mixed_precision_policy()):
+    with built_in(precision or mixed_precision_policy()):
         learner = Learner(config, tf.distribute.get_strategy(), None)
     measured = [patient for patient in learn if patient.masks][:1]
     sampler = SliceSampler(load_examples(measured), config.batch_size, config.seed, config.augmentation)
@@ -68,6 +71,6 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient])
     }
 
 
-def print_estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient]) -> None:
+def print_estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient], precision: str | None) -> None:
     """Print `estimate` as the last line, in JSON."""
-    print(json.dumps(estimate(config, learn, judge)))
+    print(json.dumps(estimate(config, learn, judge, precision)))
