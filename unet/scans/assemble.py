@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from unet.data.sequences import EXPECTED_MASK
+from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
 from unet.scans.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
 
@@ -71,7 +71,9 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     if len(unnamed) == 3 == len(rest) and all(same_grid(scans[unnamed[0].scan], scans[one.scan]) for one in unnamed):
         pre, flair, post = unnamed
         return [(pre, flair, post)]
-    return [(None, Channel(number, 0), None) for number in range(len(scans)) if Channel(number, 0) in guesses]
+    firsts = [Channel(number, 0) for number in range(len(scans)) if Channel(number, 0) in guesses]
+    likely = [channel for channel in firsts if guesses[channel] != OTHER] or firsts
+    return [(None, channel, None) for channel in likely]
 
 
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from unet import overlay
-from unet.data.sequences import EXPECTED_MASK
+from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.running import RunningSegmentation
 from unet.inference.segmentation import Segmentation
@@ -172,7 +172,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         )
         chosen[number] = None if picked == MISSING else picked
     expected = _pick_expected_mask(columns[3], scans, tuple(chosen), f"map_{key}_mask_{flair}")
-    if not any(set(scan.guesses) - {None, EXPECTED_MASK} for scan in scans):
+    if not any(set(scan.guesses) - {None, EXPECTED_MASK, OTHER} for scan in scans):
         st.caption("Neither names nor tags say which sequence this is: the choice above is a guess to check.")
     return tuple(chosen), expected
 
