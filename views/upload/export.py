@@ -10,6 +10,7 @@ from unet.export.result import Result, lesion_size
 from unet.inference.segmentation import Segmentation
 from unet.scans.scan import BURNED_IN, Scan
 from unet.weights.network import Weights
+from views.shared.browser_state import viewer_state
 
 
 @st.fragment
@@ -34,7 +35,7 @@ def show_export(
         on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
     )
     threshold = slider.slider(
-        "Threshold of the exported mask", 0.05, 0.95, weights.threshold, step=0.05, key="export_threshold"
+        "Threshold of the exported mask", 0.01, 0.99, weights.threshold, step=0.01, key="export_threshold"
     )
     chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights, segmentation.engine)
     voxels, millilitres = lesion_size(chosen)
@@ -64,5 +65,4 @@ def _viewer_threshold(default: float) -> float:
     """The threshold where the viewer came to rest: the canvas tells it, the simple viewer has a slider for it."""
     if st.session_state.get("simple_viewer"):
         return float(st.session_state.get("threshold", default))
-    view = (st.session_state.get("viewer") or {}).get("view") or {}
-    return min(0.95, max(0.05, round(float(view.get("threshold", default)) * 20) / 20))
+    return viewer_state().get("threshold", default)

@@ -17,6 +17,7 @@ from unet.inference.running import RunningSegmentation
 from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
+from views.shared.browser_state import viewer_state
 from views.shared.loaders import MAX_VOLUMES
 from views.shared.segmentations import MAX_SEGMENTATIONS, show_progress
 from views.viewer.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
@@ -129,9 +130,9 @@ def viewed_slice(volume_id: str) -> str | None:
 
     The canvas writes the address itself, so Streamlit may know an older one: what it told is newer.
     """
-    view = (st.session_state.get("viewer") or {}).get("view") or {}
-    if view and not simple_viewer_wanted():
-        return str(view["slice"] + 1) if view["volume"] == volume_id else None
+    view = viewer_state()
+    if "slice" in view and not simple_viewer_wanted():
+        return str(view["slice"] + 1) if view.get("volume") == volume_id else None
     return st.query_params.get("slice")
 
 

@@ -1,0 +1,39 @@
+"""What a browser may say, and what of it is believed."""
+
+import math
+
+import pytest
+
+from views.shared import browser_state
+from views.upload import export
+from views.viewer import slice_viewer
+
+
+def nested(depth: int) -> dict:
+    view: dict = {}
+    for _ in range(depth):
+        view = {"view": view}
+    return view
+
+
+HOSTILE = [None, 1, "{", [], [1], {"view": 1}, {"view": [1]}, {"view": {"slice": math.inf}}, {"view": {"slice": "1"}},
+           {"view": {"slice": True}}, {"view": {"slice": -1}}, {"view": {"threshold": "x"}},
+           {"view": {"threshold": math.nan}}, {"view": {"threshold": 10**400}},
+           {"view": {"volume": "a" * 10**6}}, nested(1000)]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_no_browser_sends_is_as_if_not_said(state, monkeypatch):
+    monkeypatch.setattr(browser_state.st, "session_state", {"viewer": state})
+    monkeypatch.setattr(slice_viewer.st, "query_params", {"slice": "7"})
+    assert browser_state.viewer_state() == {}
+    assert export._viewer_threshold(0.5) == 0.5
+    assert slice_viewer.viewed_slice("a") == "7"
+
+
+def test_a_sound_view_is_taken_as_it_is(monkeypatch):
+    view = {"volume": "a", "slice": 12, "threshold": 0.43, "strokes": []}
+    monkeypatch.setattr(browser_state.st, "session_state", {"viewer": {"view": view}})
+    assert slice_viewer.viewed_slice("a") == "13"
+    assert slice_viewer.viewed_slice("b") is None
+    assert export._viewer_threshold(0.5) == 0.43  # and not the nearest of a coarser slider

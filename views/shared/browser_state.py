@@ -1,0 +1,36 @@
+"""What a browser says, read with bounds: what does not fit is as if it had not been said."""
+
+import streamlit as st
+
+MAX_TEXT = 200  # characters of a search; more is cut before any work
+
+
+def viewer_state() -> dict:
+    """Return where the slice viewer came to rest: of `volume`, `slice` and `threshold` what is sound.
+
+    A message may be made by hand, so that any part of it may be missing, of another type, huge or no number.
+    """
+    return read_view(_part(st.session_state.get("viewer"), "view"))
+
+
+def read_view(view: object) -> dict:
+    """Return the sound parts of what the viewer says.
+
+    >>> read_view({"volume": "a", "slice": 3, "threshold": 0.43})
+    {'volume': 'a', 'slice': 3, 'threshold': 0.43}
+    >>> read_view({"slice": float("inf"), "threshold": "x"})
+    {}
+    """
+    sound = {}
+    volume, slice_, threshold = (_part(view, name) for name in ("volume", "slice", "threshold"))
+    if isinstance(volume, str) and len(volume) <= MAX_TEXT:
+        sound["volume"] = volume
+    if type(slice_) is int and 0 <= slice_ < 1_000_000:  # a bool is an int too
+        sound["slice"] = slice_
+    if type(threshold) in (int, float) and 0 < threshold < 1:  # NaN is neither
+        sound["threshold"] = float(threshold)
+    return sound
+
+
+def _part(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
