@@ -9,6 +9,7 @@ from unet.data.clinical import clinical_record, institution
 from unet.data.patients import Patient
 from unet.data.splits import split_of
 from views.shared import links, loaders, page
+from views.shared.browser_state import MAX_TEXT
 
 
 def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
@@ -36,7 +37,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
         search = st.text_input(
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
-        )
+        )[:MAX_TEXT]
         st.caption("Tick a row at its left to open the patient.")
         shown = rows[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
