@@ -495,6 +495,7 @@ class Viewer {
   }
 
   saveOverlay() {
+    if (!this.study.counts(this.model.id, this.position[0], this.state.threshold)) return; // still on its way
     this.save(new Painter(this.data.palette).paint(this.study, AXIAL, this.position[0], this.look()), "overlay");
   }
 
