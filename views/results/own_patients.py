@@ -4,7 +4,6 @@ The work is a generator in the visitor's session: nothing runs once the visitor 
 nothing but the network, which takes turns.
 """
 
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from unet.data.splits import split_of
 from unet.evaluation import protocol
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter
+from unet.private_folders import PrivateFolder
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
 from views.shared import loaders, page
@@ -35,7 +35,7 @@ class _Evaluation:
     segmenter: Segmenter
     patients: list[Patient]
     steps: Iterator
-    folder: tempfile.TemporaryDirectory | None = None  # uploaded files; gone with the session
+    folder: PrivateFolder | None = None  # uploaded files; gone with the session
     slices: int = 0
     measurements: list = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -101,11 +101,11 @@ def _choose(weights, source: str) -> None:
             "Folder of patients", type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
         )
         if st.button("Evaluate", icon=":material/play_arrow:", disabled=not files, key="own_start"):
-            folder = tempfile.TemporaryDirectory(prefix="patients-")
+            folder = PrivateFolder("patients")
             try:
                 with st.spinner("Reading the files …"):
-                    problems = store_patients(((file.name, file.getvalue()) for file in files), Path(folder.name))
-                patients, more = list_patients(Path(folder.name))
+                    problems = store_patients(((file.name, file.getvalue()) for file in files), folder.path)
+                patients, more = list_patients(folder.path)
             except DataError as error:
                 folder.cleanup()
                 st.error(str(error))
