@@ -12,7 +12,7 @@ import streamlit as st
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
-    from views.server.closed_visits import closed_visits_freed
+    from views.server.lifespan import server_lifespan
     from views.server.settings import ServerSettings
     from views.server.stack import limit_connections, middleware
     from views.shared.memory import give_back_large_blocks
@@ -25,7 +25,7 @@ if __name__ != "__main__":
     threading.Thread(target=lambda: [import_module(name) for name in early], daemon=True).start()
     settings = ServerSettings.from_environment()
     limit_connections(settings)
-    app = st.App(__file__, middleware=middleware(settings), lifespan=closed_visits_freed)
+    app = st.App(__file__, middleware=middleware(settings), lifespan=server_lifespan)
 else:
     st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page
     st.navigation(

@@ -219,7 +219,7 @@ def _odd_pictures() -> dict:
     exif[274] = 6
     alpha = np.dstack([colour, image])
     frames = [Image.fromarray(slice_image(seed=seed)) for seed in range(3)]
-    grey = {"photometric": "minisblack"}
+    grey, pages = {"photometric": "minisblack"}, np.zeros((2000, 8, 8), np.uint8)
     signal = slice_image().astype(np.float32)
     bad, infinite = signal.copy(), signal.copy()
     bad[3, 3], infinite[5, 5] = np.nan, np.inf
@@ -250,7 +250,10 @@ def _odd_pictures() -> dict:
         "tiled_tiff": (READ, [("a.tif", tiff_bytes(image.astype(np.uint16), tile=(16, 16)))]),
         "big_tiff": (READ, [("a.tif", tiff_bytes(image, bigtiff=True))]),
         "big_endian_tiff": (READ, [("a.tif", tiff_bytes(image.astype(np.uint16), byteorder=">"))]),
-        "tiff_of_2000_pages": (READ, [("a.tif", tiff_bytes(np.zeros((2000, 4, 4), np.uint8), metadata=None))]),
+        "tiff_of_2000_pages": (
+            REFUSED,
+            [("a.tif", tiff_bytes(pages, metadata=None, **grey))],
+        ),
         "tiff_of_5_channels": (READ, [("a.tif", tiff_bytes(np.zeros((64, 64, 5), np.uint8), **grey))]),
     }
 

@@ -1,13 +1,16 @@
 """The child process: limits hold, nothing is left behind, and the hostile corpus does no harm."""
 
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests import hostile
@@ -21,9 +24,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 # `python -m tests.hostile`
 _IN_ONE_PROCESS = """
 import json, sys, time
-from unet.scans import sandbox
-sandbox.MAX_SECONDS = 600  # for all of them together
-sandbox._limit_this_process()
+from unet.scans.confine import limit_resources
+limit_resources(seconds=600)  # for all of them together
 from tests import hostile
 from unet.scans.reader import read_files
 from unet.scans.scan import plain_name
@@ -91,43 +93,160 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
     assert scans[0].voxels.max() > 100  # the values are there all the same
 
 
-def test_memory_runs_out_in_words(monkeypatch, tmp_path):
-    monkeypatch.setattr(sandbox, "MAX_MEMORY", 1536 << 20)
-    monkeypatch.setattr(sandbox, "_PROJECT", _project_with(tmp_path, "x = bytearray(8 << 30)"))
-    with pytest.raises(IngestError, match="needs more than the 1536 MB of memory"):
-        read_upload(hostile.good()["png"])
-
-
-def test_time_runs_out_in_words(monkeypatch, tmp_path):
-    monkeypatch.setattr(sandbox, "_PROJECT", _project_with(tmp_path, "import time; time.sleep(60)"))
-    started = time.perf_counter()
-    with pytest.raises(IngestError, match="took longer than 1 seconds"):
-        read_upload(hostile.good()["png"], seconds=1)
-    assert time.perf_counter() - started < 20
-
-
-def test_a_crash_is_told_in_words(monkeypatch, tmp_path):
-    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-    monkeypatch.setattr(sandbox, "_PROJECT", _project_with(tmp_path, crash))
-    with pytest.raises(IngestError, match="The decoder gave up on this upload"):
-        read_upload(hostile.good()["png"])
-
-
-def _project_with(folder: Path, statement: str) -> Path:
-    """A project whose reader runs a statement instead of reading."""
-    package = folder / "unet" / "scans"
-    package.mkdir(parents=True)
-    for door in (package.parent, package):
-        (door / "__init__.py").write_text("")
-    for name in ("sandbox.py", "scan.py"):
-        (package / name).write_text((PROJECT / "unet" / "scans" / name).read_text())
-    (package / "reader.py").write_text(f"def read_files(files, stacked):\n    {statement}\n")
+def project(folder: Path, at_start: str = "", when_reading: str = "pass") -> Path:
+    """A copy of the reader that runs a statement at its start, and one before each picture, `name` is its file's."""
+    shutil.copytree(PROJECT / "unet" / "scans", folder / "unet" / "scans")
+    shutil.copytree(PROJECT / "unet" / "data", folder / "unet" / "data")
+    shutil.copy(PROJECT / "unet" / "private_folders.py", folder / "unet")
+    (folder / "unet" / "__init__.py").write_text(at_start)
+    for kind, reader in (("pictures", "read_picture"), ("dicom", "_open_pixels")):
+        path = folder / "unet" / "scans" / "formats" / f"{kind}.py"
+        name = "name" if kind == "pictures" else "file[0]"
+        statement = f"import os, signal, time; name = {name}; {when_reading}"
+        before, head, after = path.read_text().partition(f"def {reader}(")
+        signature, colon, body = after.partition(":\n")
+        path.write_text(f"{before}{head}{signature}{colon}    {statement}\n{body}")
     return folder
+
+
+@pytest.fixture
+def reader_that(monkeypatch, tmp_path):
+    """A function that puts a changed copy of the reader in the reader's place."""
+
+    def change(**statements: str) -> None:
+        monkeypatch.setattr(sandbox, "_PROJECT", project(tmp_path / "project", **statements))
+
+    return change
+
+
+def test_memory_runs_out_in_words(reader_that):
+    reader_that(when_reading="x = bytearray(8 << 30)")
+    scans, problems = read_upload(hostile.good()["png"])
+    assert scans == []
+    assert problems == ["a.png: reading it needs more memory than an upload gets. Upload fewer or smaller slices."]
+
+
+def test_memory_is_watched_where_it_cannot_be_limited(reader_that, monkeypatch):
+    monkeypatch.setattr(sandbox, "MAX_MEMORY", 100 << 20)
+    reader_that(when_reading="x = b'1' * (200 << 20); time.sleep(5)")
+    assert read_upload(hostile.good()["png"]) == ([], ["a.png: it needs more than 100 MB to unpack; left out."])
+
+
+def test_processor_time_runs_out_in_words(reader_that):
+    reader_that(when_reading="exec('while True: pass')")
+    scans, problems = read_upload([*hostile.good()["png"], ("b.nii", hostile.good()["nifti"][0][1])], seconds=1)
+    assert len(scans) == 1
+    assert problems == ["a.png: reading it takes more than 1 s and was stopped. Upload fewer or smaller files."]
+
+
+def test_a_reader_that_sleeps_is_stopped(reader_that, monkeypatch):
+    monkeypatch.setattr(sandbox, "WALL_FACTOR", 1)
+    reader_that(when_reading="time.sleep(60)")
+    _, problems = read_upload(hostile.good()["png"], seconds=2)
+    assert problems == ["a.png: reading it takes more than 2 s and was stopped. Upload fewer or smaller files."]
+
+
+def test_a_reader_that_ends_before_its_first_file_is_told_in_words(reader_that):
+    reader_that(at_start="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(IngestError, match="The reader ended before it had opened a file"):
+        read_upload(hostile.good()["png"])
+
+
+@pytest.mark.parametrize("kind", list(hostile.good()))
+def test_a_decoder_that_aborts_costs_its_file_alone(reader_that, kind):
+    reader_that(when_reading="os.abort() if name == 'bad.png' else None")
+    [(_, png)] = hostile.good()["png"]
+    scans, problems = read_upload([("bad.png", png), *hostile.good()[kind]])
+    assert len(scans) == 1
+    assert problems == [
+        "bad.png: it is damaged in a way that ends its decoder (code -6), or needs more than 1536 MB to unpack; left "
+        "out."
+    ]
+
+
+def test_files_in_a_zip_and_in_a_series_are_left_out_one_by_one(reader_that):
+    reader_that(when_reading="os.abort() if name in ('x/bad.png', 'IM0003') else None")
+    [(_, png)] = hostile.good()["png"]
+    zipped = hostile.zip_bytes([("x/bad.png", png), ("x/good.png", png)])
+    scans, problems = read_upload([("a.zip", zipped), *hostile.dicom_series(hostile.stack()[..., 1])])
+    assert sorted((scan.name, len(scan.voxels)) for scan in scans) == [("ax FLAIR", 5), ("x/good.png", 1)]
+    assert [problem.split(":")[0] for problem in problems] == ["IM0003", "x/bad.png"]
+
+
+def test_many_files_that_end_their_reader_are_named(reader_that, monkeypatch):
+    monkeypatch.setattr(sandbox, "MAX_CHILDREN", 2)
+    reader_that(when_reading="os.abort()")
+    [(_, png)] = hostile.good()["png"]
+    with pytest.raises(IngestError, match="(?s)^1.png: .*\n2.png: .*left out.$"):
+        read_upload([(f"{number}.png", png) for number in (1, 2, 3)])
+
+
+_REFUSING = """
+import resource, sys
+def refuse(limit, value):
+    raise ValueError("current limit exceeds maximum limit")
+resource.setrlimit = refuse
+sys.platform = "darwin"
+"""
+
+
+def test_a_good_file_is_read_where_the_system_refuses_every_limit(reader_that):
+    reader_that(at_start=_REFUSING)
+    scans, problems = read_upload(hostile.good()["png"])
+    assert (len(scans), problems) == (1, [])
+
+
+def test_each_limit_is_set_where_it_exists():
+    program = _REFUSING.replace("def refuse", "real = resource.setrlimit\ndef refuse").replace(
+        "    raise", "    if limit != resource.RLIMIT_AS: return real(limit, value)\n    raise"
+    )
+    program += "from unet.scans.confine import limit_resources\nprint(*limit_resources(9))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["CPU", "FSIZE", "CORE", "NPROC", "NOFILE"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these measures are Linux's")
+def test_the_child_reaches_neither_network_nor_other_files(tmp_path):
+    program = f"""
+import socket
+from pathlib import Path
+from unet.scans.confine import confine
+held = confine(Path({str(tmp_path)!r}), 9)
+(Path({str(tmp_path)!r}) / "own").write_text("x")
+def refused(measure, attempt):
+    try:
+        attempt()
+    except OSError:
+        return True
+    return measure not in held  # this kernel does not have it
+print(
+    refused("no network", lambda: socket.create_connection(("127.0.0.1", LISTENING), 5)),
+    refused("files", lambda: open("README.md").read()),
+    refused("files", lambda: open({str(tmp_path.parent / "other")!r}, "w")),
+)
+"""
+    (tmp_path.parent / "other").write_text("patient")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        program = program.replace("LISTENING", str(listening.getsockname()[1]))
+        done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True", "True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_process_that_the_reader_starts_ends_with_it(reader_that, tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("the system lets only root's reader start a process")
+    note = "open(os.path.join(os.environ['TMPDIR'], 'grandchild'), 'w').write(str(os.getppid()))"
+    reader_that(when_reading=f"os.fork() or (time.sleep(60), {note})")
+    scans, _ = read_upload(hostile.good()["png"])
+    assert len(scans) == 1
+    left = [one for one in psutil.process_iter(["cmdline"]) if "unet.scans.child" in (one.info["cmdline"] or [])]
+    assert [one.pid for one in left if one.environ().get("TMPDIR", "").startswith(tempfile.gettempdir())] == []
 
 
 def test_the_child_imports_neither_tensorflow_nor_streamlit():
     program = (
-        "import sys, unet.scans.sandbox, unet.scans.reader\n"
+        "import sys, unet.scans.child, unet.scans.reader\n"
         "from unet.scans.formats import dicom, nifti, pictures, tiff\n"
         "print({name.split('.')[0] for name in sys.modules} & {'tensorflow', 'keras', 'streamlit', 'openvino', 'cv2'})"
     )

@@ -82,14 +82,14 @@ def test_impossible_matrices_are_told(broken):
 
 def test_room_is_taken_before_decoding():
     room = Room(1000)
-    room.take("a", 100, 2)  # as float32
+    room.take("a", (1, 10, 10), 1, 2)  # as float32
     assert room.left == 600
-    room.take("b", 50, 8)
+    room.take("b", (1, 10, 5), 1, 8)
     assert room.left == 200
     with pytest.raises(IngestError, match="c: .*left"):
-        room.take("c", 51, 4)
+        room.take("c", (3, 17, 1), 1, 4)
     with pytest.raises(IngestError, match="d: 65 megapixels; at most 64"):
-        Room().take("d", 65_000_000, 1, plane=65_000_000)
+        Room().take("d", (1, 6500, 10_000), 1, 1, scaled_down=True)
 
 
 def test_values_become_finite_and_that_is_said():

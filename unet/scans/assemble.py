@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
-from unet.scans.scan import MAX_SIDE, MIN_SIDE, IngestError, Scan
+from unet.scans.limits import MAX_SIDE, MAX_VOLUME, MIN_SIDE
+from unet.scans.scan import IngestError, Scan, check_shape
 
-MAX_VOLUME = 512 << 20  # bytes of the three channels as float32
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
 MAX_LABELS = 16  # values of a mask, 0 included
 MIN_OVERLAP = 0.5  # of FLAIR's grid that another sequence must cover
@@ -158,6 +158,7 @@ def _check_size(scan: Scan) -> None:
             f"{scan.name}: slices of {width} × {height} pixels; expected {MIN_SIDE} to {MAX_SIDE} a side, as a slice "
             "of MRI has a few hundred. Crop it or scale it."
         )
+    check_shape(scan.name, (count, height, width))
     if 12 * count * height * width > MAX_VOLUME:
         raise IngestError(
             f"{scan.name}: {count} slices of {width} × {height} need {12 * count * height * width >> 20} MB for the "

@@ -7,7 +7,8 @@ each upload.
 
 import re
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -15,19 +16,40 @@ import numpy as np
 from unet.data.sequences import EXPECTED_MASK, guess_from_name
 from unet.scans.formats.archives import gunzip, inflate_start, is_junk, unzip
 from unet.scans.formats.signatures import FORMATS, START, sniff
+from unet.scans.limits import MAX_SCANS, MAX_SLICES
 from unet.scans.scan import IngestError, Room, Scan
 
 MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size
-MAX_SCANS = 200  # of one upload: they are shown one by one
 MIN_STACK = 4  # so many grey pictures of one size are slices; two or three are sequences
 
 
-def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[list[Scan], list[str]]:
+@dataclass(frozen=True)
+class _File:
+    """A file of an upload, perhaps from inside a zip: the key tells it from others of the same name."""
+
+    key: str
+    name: str
+    content: bytes
+    kind: str | None
+
+
+def _say_nothing(key: str, name: str) -> None:
+    pass
+
+
+def read_files(
+    files: list[tuple[str, bytes]],
+    stacked: bool = True,
+    starting: Callable[[str, str], None] = _say_nothing,
+    left_out: frozenset[str] = frozenset(),
+) -> tuple[list[Scan], list[str]]:
     """Read the files of one upload.
 
     Args:
         files: (name, content); names are only for people, for sorting and for guessing the sequence.
         stacked: whether single pictures that look like slices become one scan.
+        starting: called with key and name before anything is done with the content of a file.
+        left_out: keys of files that are not touched.
 
     Returns:
         The scans, and one plain sentence for each file that was left out. A file that cannot be read never takes
@@ -36,44 +58,64 @@ def read_files(files: list[tuple[str, bytes]], stacked: bool = True) -> tuple[li
     Raises:
         MemoryError: while archives are unpacked, under the limit of the process it runs in.
     """
-    room, problems, scans = Room(), [], []
-    dicom, images, rest = [], {}, []
-    unpacked = list(_unpacked(files, problems))
-    headers = {_stem(name) for name, _ in unpacked if name.lower().endswith((".hdr", ".hdr.gz"))}
-    for name, content in unpacked:
-        kind = sniff(content[:START])
-        if kind == "gzip":  # still packed: a NIfTI, or half of one
-            kind = sniff(inflate_start(content, START))
-        # voxels of an .img may look like anything, so its name counts first
-        if name.lower().endswith((".img", ".img.gz")) and (kind is None or _stem(name) in headers):
-            images[_stem(name)] = name, content
-        elif kind == "dicom":
-            dicom.append((name, content))
-        else:
-            rest.append((name, content, kind))
-    if dicom:
-        from unet.scans.formats.dicom import read_dicom
-
-        found, sentences = read_dicom(dicom, room, _unforeseen)
-        scans += found
-        problems += sentences
-    for name, content, kind in rest:
-        try:
-            scans.append(_read_one(name, content, kind, room, images))
-        except IngestError as error:
-            problems.append(str(error))
-        except Exception as error:
-            problems.append(_unforeseen(name, error))
+    room, problems = Room(), []
+    unpacked = [one for one in _unpacked(files, problems, starting, left_out) if one.key not in left_out]
+    headers = {_stem(one.name) for one in unpacked if one.name.lower().endswith((".hdr", ".hdr.gz"))}
+    # voxels of an .img may look like anything, so its name counts first
+    images = {
+        _stem(one.name): one
+        for one in unpacked
+        if one.name.lower().endswith((".img", ".img.gz")) and (one.kind is None or _stem(one.name) in headers)
+    }
+    rest = [one for one in unpacked if one not in images.values()]
+    scans = _read_series([one for one in rest if one.kind == "dicom"], room, problems, starting)
+    scans += _read_single([one for one in rest if one.kind != "dicom"], images, room, problems, starting)
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
-    for stem, (name, _) in images.items():
+    for stem, image in images.items():
         if stem not in used:
             missing = "the .hdr file of the same name is missing. Upload both."
-            problems.append(f"{name}: {'left out together with its .hdr file.' if stem in headers else missing}")
+            problems.append(f"{image.name}: {'left out together with its .hdr file.' if stem in headers else missing}")
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
         problems.append(f"{len(scans):,} pictures or series; the first {MAX_SCANS} are kept. Upload fewer at once.")
         scans = scans[:MAX_SCANS]
     return scans, problems
+
+
+def _read_series(
+    files: list[_File], room: Room, problems: list[str], starting: Callable[[str, str], None]
+) -> list[Scan]:
+    """Read the DICOM files of an upload, which make series together."""
+    if not files:
+        return []
+    from unet.scans.formats.dicom import read_dicom
+
+    named = [(one.name, one.content) for one in files]
+    scans, sentences = read_dicom(
+        named, room, _unforeseen, lambda number: starting(files[number].key, files[number].name)
+    )
+    problems += sentences
+    return scans
+
+
+def _read_single(
+    files: list[_File],
+    images: dict[str, _File],
+    room: Room,
+    problems: list[str],
+    starting: Callable[[str, str], None],
+) -> list[Scan]:
+    """Read files that are a scan each."""
+    scans = []
+    for one in files:
+        starting(one.key, one.name)
+        try:
+            scans.append(_read_one(one, room, images.get(_stem(one.name))))
+        except IngestError as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(_unforeseen(one.name, error))
+    return scans
 
 
 def _unforeseen(name: str, error: Exception) -> str:
@@ -83,62 +125,78 @@ def _unforeseen(name: str, error: Exception) -> str:
     return f"{name}: damaged in a way that breaks its reader ({type(error).__name__}). Export it again."
 
 
-def _unpacked(files: list[tuple[str, bytes]], problems: list[str]):
+def _unpacked(
+    files: list[tuple[str, bytes]],
+    problems: list[str],
+    starting: Callable[[str, str], None],
+    left_out: frozenset[str],
+) -> Iterator[_File]:
     """Yield every file, those inside zips too; archives inside archives stay closed."""
-    for name, content in files:
-        kind = sniff(content[:START])
-        if is_junk(name):
+    for number, (name, content) in enumerate(files):
+        if is_junk(name) or str(number) in left_out:
             continue
+        starting(str(number), name)
         if not content:
             problems.append(f"{name}: the file is empty. Copy it again.")
-        elif kind == "zip":
-            try:
-                inside, sentences = unzip(content, name)
-            except IngestError as error:
-                problems.append(str(error))
-                continue
-            problems += sentences
-            if not inside:
-                problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
-            for entry, data in inside:
-                if sniff(data[:START]) == "zip":
-                    problems.append(f"{entry}: a zip inside a zip is not opened. Unpack it first.")
-                elif not data:
-                    problems.append(f"{entry}: the file is empty.")
-                else:
-                    yield from _ungzipped(entry, data, problems)
+        elif sniff(content[:START]) == "zip":
+            yield from _unzipped(str(number), name, content, problems)
         else:
-            yield from _ungzipped(name, content, problems)
+            yield from _ungzipped(str(number), name, content, problems)
 
 
-def _ungzipped(name: str, content: bytes, problems: list[str]):
+def _unzipped(key: str, name: str, content: bytes, problems: list[str]) -> Iterator[_File]:
+    """Yield the files of a zip; each has a key of its own, under that of the zip."""
+    try:
+        inside, sentences = unzip(content, name)
+    except IngestError as error:
+        problems.append(str(error))
+        return
+    problems += sentences
+    if not inside:
+        problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
+    for number, (entry, data) in enumerate(inside):
+        if sniff(data[:START]) == "zip":
+            problems.append(f"{entry}: a zip inside a zip is not opened. Unpack it first.")
+        elif not data:
+            problems.append(f"{entry}: the file is empty.")
+        else:
+            yield from _ungzipped(f"{key}/{number}", entry, data, problems)
+
+
+def _ungzipped(key: str, name: str, content: bytes, problems: list[str]) -> Iterator[_File]:
     """Yield a file; a gzip is unpacked, unless it is a NIfTI, which is read with an eye on its header."""
-    if sniff(content[:START]) != "gzip":
-        yield name, content
+    kind = sniff(content[:START])
+    if kind != "gzip":
+        yield _File(key, name, content, kind)
         return
     inner = sniff(inflate_start(content, START))
     if inner == "nifti" or (inner is None and name.lower().endswith(".img.gz")):
-        yield name, content
+        yield _File(key, name, content, inner)
     elif inner in (None, "zip", "gzip"):
         problems.append(f"{name}: a gzip that holds neither NIfTI, DICOM nor a picture. Expected {FORMATS}.")
     else:
         try:
-            yield name.removesuffix(".gz"), gunzip(content, name, MAX_GZIPPED)
+            yield _File(key, name.removesuffix(".gz"), gunzip(content, name, MAX_GZIPPED), inner)
         except IngestError as error:
             problems.append(str(error))
 
 
-def _read_one(name: str, content: bytes, kind: str | None, room: Room, images: dict[str, tuple]) -> Scan:
-    """Read a file that is a scan by itself."""
-    if kind == "nifti":
+def _read_one(file: _File, room: Room, image: _File | None) -> Scan:
+    """Read a file that is a scan by itself.
+
+    Args:
+        image: the `.img` of the same name, if there is one.
+    """
+    name, content = file.name, file.content
+    if file.kind == "nifti":
         from unet.scans.formats.nifti import read_nifti
 
-        return read_nifti(content, name, room, images.get(_stem(name), (None, None))[1])
-    if kind in ("png", "jpeg"):
+        return read_nifti(content, name, room, image and image.content)
+    if file.kind in ("png", "jpeg"):
         from unet.scans.formats.pictures import read_picture
 
         return read_picture(content, name, room)
-    if kind == "tiff":
+    if file.kind == "tiff":
         from unet.scans.formats.tiff import read_tiff
 
         return read_tiff(content, name, room)
@@ -176,13 +234,17 @@ def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
     for (_, shape, *_, kind), group in groups.items():
         if len(group) >= (2 if always or kind == EXPECTED_MASK or shape[2] == 3 else MIN_STACK):
             group.sort(key=lambda scan: natural_key(scan.name))
-            scans = [scan for scan in scans if scan not in group] + [_stack(group)]
+            joined = set(map(id, group))
+            scans = [scan for scan in scans if id(scan) not in joined] + [_stack(group)]
     return scans
 
 
 def _stack(group: list[Scan]) -> Scan:
-    first = group[0]
+    first, found = group[0], len(group)
+    group = group[:MAX_SLICES]
     note = f"{len(group)} pictures joined as slices, in the order of the numbers in their names."
+    if found > MAX_SLICES:
+        note = f"{found:,} pictures of one size; the first {MAX_SLICES} {note.partition(' pictures ')[2]}"
     return replace(
         first,
         name=f"{first.name} and {len(group) - 1} more",

@@ -2,38 +2,41 @@
 
 The child gets a private folder with the bytes, numbered, and leaves `.npy` arrays and JSON in it: nothing that
 comes back could run as code, and nothing is left when the folder is gone. What the child prints goes nowhere, as
-decoders quote headers, which name patients.
-
-    python -m unet.scans.sandbox FOLDER       what the parent starts
+decoders quote headers, which name patients. The child says in a file what it is about to read; where it dies, that
+file alone is left out, and another child reads the rest.
 """
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
-import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+from unet.private_folders import PrivateFolder
+from unet.scans.child import READING
+from unet.scans.limits import MAX_FILE_BYTES, MAX_MEMORY, MAX_UPLOAD_BYTES, processor_seconds
 from unet.scans.scan import IngestError, Scan, plain_name
 
-MAX_MEMORY = 1536 << 20  # bytes of address space
-MAX_SECONDS = 20.0
-MAX_FILE_BYTES = 100 << 20
-MAX_UPLOAD_BYTES = 300 << 20
-MAX_AT_ONCE = 2  # children; the next visitor's upload waits
-_TURN = threading.BoundedSemaphore(MAX_AT_ONCE)
+MAX_CHILDREN = 8  # one after the other for an upload: each but the last has died of another file
+MAX_SLOW = 2  # of them that may die of their time
+WALL_FACTOR = 8  # seconds on the clock for each of processor time: a busy machine is slow, a sleeping child is stopped
 _PROJECT = Path(__file__).resolve().parents[2]
+_children: set[subprocess.Popen] = set()
 
 
 def read_upload(
-    files: list[tuple[str, bytes]], seconds: float = MAX_SECONDS, stacked: bool = True
+    files: list[tuple[str, bytes]], seconds: int | None = None, stacked: bool = True
 ) -> tuple[list[Scan], list[str]]:
     """Read the files of one upload.
 
     Args:
         files: (name, content).
-        seconds: time the child gets.
+        seconds: processor time that a child gets; by default what files of this size may need.
         stacked: whether single pictures that look like slices become one scan.
 
     Returns:
@@ -46,13 +49,12 @@ def read_upload(
     problems, accepted = _within_limits(files)
     if not accepted:
         return [], problems
-    with _TURN, tempfile.TemporaryDirectory(prefix="upload_", ignore_cleanup_errors=True) as folder:  # mode 0700
-        _write(Path(folder), accepted, stacked)
-        _run_child(Path(folder), seconds)
-        result = json.loads((Path(folder) / "result.json").read_text(encoding="utf-8"))
-        scans = [Scan.load(Path(folder), number) for number in range(result["scans"])]
-    if result["error"] and not scans:
-        raise IngestError(result["error"])
+    seconds = seconds or processor_seconds(sum(len(content) for _, content in accepted))
+    with PrivateFolder("upload") as folder:
+        for number, (_, content) in enumerate(accepted):
+            (folder / str(number)).write_bytes(content)
+        result = _read_what_can_be(folder, [plain_name(name) for name, _ in accepted], stacked, seconds)
+        scans = [Scan.load(folder, number) for number in range(result["scans"])]
     return scans, [*problems, *result["problems"]]
 
 
@@ -70,76 +72,101 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
     return problems, accepted
 
 
-def _write(folder: Path, files: list[tuple[str, bytes]], stacked: bool) -> None:
-    task = {"names": [plain_name(name) for name, _ in files], "stacked": stacked}
-    (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-    for number, (_, content) in enumerate(files):
-        (folder / str(number)).write_bytes(content)
+def _read_what_can_be(folder: Path, names: list[str], stacked: bool, seconds: int) -> dict:
+    """Start children until one has read all that none before it has died of; return what it wrote."""
+    left_out: dict[str, str] = {}  # sentences by key
+    slow = 0
+    for _ in range(MAX_CHILDREN):
+        task = {"names": names, "stacked": stacked, "left_out": list(left_out)}
+        (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
+        death = _run_child(folder, seconds)
+        if death is None:
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            return result | {"problems": [*left_out.values(), *result["problems"]]}
+        slow += death == _slow(seconds)
+        key, name = _being_read(folder)
+        if key is None or key in left_out:  # it died between files
+            break
+        left_out[key] = f"{name}: {death}"
+        if slow == MAX_SLOW:
+            break
+    raise IngestError(
+        "\n".join(left_out.values())
+        or f"The reader ended before it had opened a file: {death} Upload fewer or smaller files."
+    )
 
 
-def _run_child(folder: Path, seconds: float) -> None:
-    """Start the child and wait for it; it must leave a result."""
+def _being_read(folder: Path) -> tuple[str | None, str]:
+    """Return key and name of the file that a child said it would read next."""
+    try:
+        said = json.loads((folder / READING).read_text(encoding="utf-8"))
+        return str(said["key"]), plain_name(str(said["name"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _slow(seconds: int) -> str:
+    return f"reading it takes more than {seconds} s and was stopped. Upload fewer or smaller files."
+
+
+def _run_child(folder: Path, seconds: int) -> str | None:
+    """Start a child and wait for it; return None if it has left a result, else what it died of, as a sentence's end."""
+    (folder / READING).unlink(missing_ok=True)
     environment = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
     # one thread each: a thread's arena and buffers count as address space
-    environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    threads = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"
+    environment |= dict.fromkeys(threads, "1")
     environment |= {"MALLOC_ARENA_MAX": "1", "TMPDIR": str(folder)}
-    command = [sys.executable, "-m", "unet.scans.sandbox", str(folder)]
+    command = [sys.executable, "-m", "unet.scans.child", str(folder), str(seconds)]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=_PROJECT, env=environment, **quiet) as child:
+    # a session of its own is a process group of its own, which is ended whole
+    with subprocess.Popen(command, cwd=_PROJECT, env=environment, start_new_session=True, **quiet) as child:
+        _children.add(child)
         try:
-            code = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            raise IngestError(
-                f"Reading took longer than {seconds:.0f} seconds and was stopped. Upload fewer or smaller files."
-            ) from None
+            died_of = _wait(child, seconds)
         finally:
-            if child.poll() is None:
-                child.kill()
-    if not (folder / "result.json").exists():
-        raise IngestError(
-            f"The decoder gave up on this upload (code {code}): a file in it is damaged, or needs more than "
-            f"{MAX_MEMORY >> 20} MB to unpack. Upload the files one by one to find it."
-        )
+            _end(child)
+            _children.discard(child)
+    if (folder / "result.json").exists():
+        return None
+    if died_of is not None:
+        return died_of
+    if child.returncode in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
+        return _slow(seconds)
+    return (
+        f"it is damaged in a way that ends its decoder (code {child.returncode}), or needs more than "
+        f"{MAX_MEMORY >> 20} MB to unpack; left out."
+    )
 
 
-def _limit_this_process() -> None:
-    """Take memory, processor time, file size and core dumps away; only where the system knows how."""
-    try:
-        import resource
-    except ImportError:  # not on Windows: time is still limited, by the parent
-        return
-    for limit, value in (
-        (resource.RLIMIT_AS, MAX_MEMORY),
-        (resource.RLIMIT_CPU, int(MAX_SECONDS) + 5),
-        (resource.RLIMIT_FSIZE, 600 << 20),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard),) * 2)
+def _wait(child: subprocess.Popen, seconds: int) -> str | None:
+    """Wait until a child has ended, or has passed a limit that its system may not have; return which, as `_run_child`.
+
+    Time on the clock stands for processor time where that cannot be limited, and stops a child that sleeps.
+    """
+    until = time.monotonic() + WALL_FACTOR * seconds
+    watched = psutil.Process(child.pid)
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(0.1)
+            return None
+        if time.monotonic() > until:
+            return _slow(seconds)
+        with suppress(psutil.Error):
+            if watched.memory_info().rss > MAX_MEMORY:
+                return f"it needs more than {MAX_MEMORY >> 20} MB to unpack; left out."
 
 
-def _read_in_child(folder: Path) -> None:
-    """Read what the parent wrote, and leave the result as a file."""
-    from unet.scans.reader import read_files
-
-    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    scans, problems, error = [], [], None
-    try:
-        files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]
-        scans, problems = read_files(files, task["stacked"])
-        for number, scan in enumerate(scans):
-            scan.save(folder, number)
-    except MemoryError:
-        scans, error = (
-            [],
-            (f"Reading needs more than the {MAX_MEMORY >> 20} MB of memory that an upload gets. Upload less at once."),
-        )
-    result = {"scans": len(scans), "problems": problems, "error": error}
-    (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
-    (folder / "result.part").rename(folder / "result.json")
+def _end(child: subprocess.Popen) -> None:
+    """End a child and all that it has started."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # macOS says the second of a group that has ended
+            os.killpg(child.pid, signal.SIGKILL)
+    elif child.poll() is None:
+        child.kill()
 
 
-if __name__ == "__main__":
-    _limit_this_process()
-    _read_in_child(Path(sys.argv[1]))
+def end_children() -> None:
+    """End all readers of this process; for its end by a signal."""
+    for child in list(_children):
+        _end(child)

@@ -17,14 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES
+
 # which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
 # the front, z up); "the patient's right on the left" is a column that counts to the left
 DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
-MAX_DECODED = 512 << 20  # bytes, of one upload, in the file's type and as float32
-MAX_PIXELS_2D = 64_000_000
-MIN_SIDE, MAX_SIDE = 16, 2048  # pixels of a slice to segment; one of MRI has a few hundred
-MAX_CHANNELS = 8
 BURNED_IN = "The header says that text is burned into the picture. It may name the patient: look before you share."
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 
@@ -51,22 +49,31 @@ class Room:
     def __init__(self, size: int = MAX_DECODED):
         self.left = size
 
-    def take(self, name: str, voxels: int, item_size: int, plane: int = 0) -> None:
-        """Reserve room for that many values.
+    def take(
+        self, name: str, shape: tuple[int, int, int], channels: int, item_size: int, scaled_down: bool = False
+    ) -> None:
+        """Reserve room for a scan.
 
         Args:
             name: of the file, for the message.
-            voxels: values in all, channels included.
+            shape: slices, height and width that the header states.
+            channels: values of one pixel.
             item_size: bytes of one value in the file.
-            plane: pixels of a single two-dimensional picture, if it is one.
+            scaled_down: whether it is a single picture, which is scaled down where its sides are too long.
 
         Raises:
             IngestError: it does not fit.
         """
+        slices, height, width = shape
+        voxels = slices * height * width * channels
         if voxels <= 0:
             raise IngestError(f"{name}: the header speaks of a picture without pixels. Export it again.")
-        if plane > MAX_PIXELS_2D:
-            raise IngestError(f"{name}: {plane / 1e6:,.0f} megapixels; at most {MAX_PIXELS_2D / 1e6:.0f}.")
+        if not scaled_down:
+            check_shape(name, shape)
+        elif height * width > MAX_PIXELS_2D:
+            raise IngestError(
+                f"{name}: {height * width / 1e6:,.0f} megapixels; at most {MAX_PIXELS_2D / 1e6:.0f}. Scale it down."
+            )
         size = voxels * max(4, item_size)
         if size > self.left:
             used = "" if self.left == MAX_DECODED else f", of which {self.left / 2**20:,.0f} MB are left"
@@ -75,6 +82,21 @@ class Room:
                 "Upload fewer or smaller series."
             )
         self.left -= size
+
+
+def check_shape(name: str, shape: tuple[int, int, int]) -> None:
+    """Raise IngestError where a scan of (slices, height, width) has more slices, or larger ones, than are segmented."""
+    slices, height, width = shape
+    if max(height, width) > MAX_SIDE:
+        raise IngestError(
+            f"{name}: slices of {width:,} × {height:,} pixels; expected at most {MAX_SIDE:,} a side, as a slice of MRI "
+            "has a few hundred. Crop it or scale it."
+        )
+    if slices > MAX_SLICES:
+        raise IngestError(
+            f"{name}: {slices:,} slices; at most {MAX_SLICES}, as a head in slices of 1 mm has some 200. Upload the "
+            "slices of the head alone."
+        )
 
 
 @dataclass(frozen=True)

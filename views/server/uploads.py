@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
-from unet.scans.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
+from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from views.server.refusals import RefusedError
 
 MAX_FILES = 5_000  # a visit; a long DICOM series has some hundred

@@ -19,8 +19,9 @@ from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
 from unet.scans.domain_check import compare, warnings_of
+from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.scans.reader import stack_pictures
-from unet.scans.sandbox import MAX_FILE_BYTES, MAX_UPLOAD_BYTES, read_upload
+from unet.scans.sandbox import read_upload
 from unet.scans.scan import BURNED_IN, IngestError, Scan
 from views.shared import page
 from views.viewer.slice_viewer import forget_private

@@ -40,7 +40,10 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def read_dicom(
-    files: list[tuple[str, bytes]], room: Room, unforeseen: Callable[[str, Exception], str]
+    files: list[tuple[str, bytes]],
+    room: Room,
+    unforeseen: Callable[[str, Exception], str],
+    starting: Callable[[int], None],
 ) -> tuple[list[Scan], list[str]]:
     """Read all DICOM files of an upload.
 
@@ -48,6 +51,7 @@ def read_dicom(
         files: (name, content).
         room: memory that is left.
         unforeseen: what to say of a file whose reading fails in a way of its own.
+        starting: called with the position of a file before its header or its pixels are read.
 
     Returns:
         One scan for each series and stack, and a sentence for each file or series that was left out.
@@ -58,6 +62,7 @@ def read_dicom(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values of the header, which may name a patient
         for number, (name, data) in enumerate(files):
+            starting(number)
             try:
                 headers[number] = read_header(data, name)
                 for frame in list_frames(headers[number], number, name):
@@ -71,7 +76,7 @@ def read_dicom(
             stacks = split_stacks(frames)
             for part, stack in enumerate(stacks, start=1):
                 try:
-                    scan = _read_stack(stack, headers, files, room, problems)
+                    scan = _read_stack(stack, headers, files, room, problems, starting)
                     if len(stacks) > 1:
                         scan = replace(scan, name=f"{scan.name} ({part} of {len(stacks)})")
                     if len(stacks[-1]) < len(stacks[0]):
@@ -85,7 +90,12 @@ def read_dicom(
 
 
 def _read_stack(
-    frames: list[Frame], headers: dict, files: list[tuple[str, bytes]], room: Room, problems: list[str]
+    frames: list[Frame],
+    headers: dict,
+    files: list[tuple[str, bytes]],
+    room: Room,
+    problems: list[str],
+    starting: Callable[[int], None],
 ) -> Scan:
     """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
     first = headers[frames[0].file]
@@ -93,8 +103,7 @@ def _read_stack(
     rows, columns = int(stated(first, "Rows")), int(stated(first, "Columns"))
     samples = 3 if text_of(first, "PhotometricInterpretation") == "PALETTE COLOR" else int(frames[0].key[3])
     bits = int(stated(first, "BitsAllocated"))
-    alone = len(frames) == 1 and frames[0].reference["frame"] is None
-    room.take(files[frames[0].file][0], len(frames) * rows * columns * samples, (bits + 7) // 8, alone * rows * columns)
+    room.take(files[frames[0].file][0], (len(frames), rows, columns), samples, (bits + 7) // 8)
     notes: list[str] = []
     stack = np.empty((len(frames), rows, columns, samples), np.float32)
     outside = np.zeros(stack.shape, bool)
@@ -103,6 +112,7 @@ def _read_stack(
     for number, frame in enumerate(frames):
         try:
             if opened is None or opened[0] != frame.file:
+                starting(frame.file)
                 opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
             array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
             stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])

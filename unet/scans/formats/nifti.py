@@ -13,7 +13,8 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
 from unet.data.sequences import guess_from_file
 from unet.scans.formats.archives import gunzip, inflate_start
-from unet.scans.scan import MAX_CHANNELS, IngestError, Placement, Room, Scan, finished, orient, usable_affine
+from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
+from unet.scans.scan import IngestError, Placement, Room, Scan, check_shape, finished, orient, usable_affine
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (
@@ -44,9 +45,14 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     start = inflate_start(data, 2048) if zipped else data[:2048]
     header, shape, dtype = _read_header(start, name)
     count = int(np.prod(shape, dtype=object))
-    first = (*shape[:3], min(int(np.prod(shape[3:], dtype=object)), MAX_CHANNELS))
-    kept = int(np.prod(first, dtype=object)) * (len(dtype.names) if dtype.names else 1)
-    room.take(name, kept, dtype.itemsize)
+    if max(shape[:3]) > MAX_SIDE:
+        raise IngestError(
+            f"{name}: {' × '.join(map(str, shape))} values; expected at most {MAX_SIDE:,} a side, as an MRI has a few "
+            "hundred. Crop it."
+        )
+    volumes = int(np.prod(shape[3:], dtype=object))
+    # which axis counts the slices is known later
+    room.take(name, (1, *shape[:2]), shape[2] * min(volumes, MAX_CHANNELS) * len(dtype.names or "1"), dtype.itemsize)
     paired = header["magic"].item()[:2] == b"ni"
     offset = _offset(header, name)
     end = offset + count * dtype.itemsize
@@ -56,7 +62,7 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     if values[:2] == b"\x1f\x8b" and (zipped or paired):
         if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
             raise IngestError(f"{name}: the header speaks of {end:,} bytes, which the file cannot hold.")
-        Room().take(name, count, dtype.itemsize)
+        Room().take(name, (1, *shape[:2]), shape[2] * volumes, dtype.itemsize)
         values = gunzip(values, name, end + _SLACK)
     if len(values) < end:
         raise IngestError(
@@ -124,6 +130,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         notes.append("The header does not say how the head lies: it is shown as such files usually lie.")
     else:
         voxels, geometry = orient(voxels, file_affine, slice_axis)
+    check_shape(name, voxels.shape[:3])
     # the numbers that place a mask on the very same grid; words of the header may name a patient and stay behind
     geometry_fields = {field: np.asarray(header[field], float).tolist() for field in GEOMETRY_FIELDS}
     version = 2 if int(header["sizeof_hdr"]) == 540 else 1

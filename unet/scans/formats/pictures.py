@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
-from unet.scans.scan import MAX_PIXELS_2D, MAX_SIDE, MIN_SIDE, IngestError, Room, Scan, finished
+from unet.scans.limits import MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
+from unet.scans.scan import IngestError, Room, Scan, finished
 
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
@@ -19,7 +20,12 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     try:
         picture = Image.open(io.BytesIO(data), formats=[file_format])
         width, height = picture.size
-        room.take(name, width * height * len(picture.getbands()), 1, width * height)
+        room.take(name, (1, height, width), len(picture.getbands()), 1, scaled_down=True)
+        if picture.info.get("interlace") and width * height > MAX_PIXELS_INTERLACED:
+            raise IngestError(
+                f"{name}: an interlaced PNG of {width * height / 1e6:,.0f} megapixels; at most "
+                f"{MAX_PIXELS_INTERLACED / 1e6:.0f}. Save it without interlacing."
+            )
         bits = data[24] if file_format == "PNG" else 8
         if bits == 16 and picture.mode not in GREY_MODES:
             array = _sixteen_bit_colour(data, name)

@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 
 from unet.scans.formats.pictures import GREY_MODES, picture_scan
-from unet.scans.scan import MAX_CHANNELS, IngestError, Room, Scan
+from unet.scans.limits import MAX_CHANNELS
+from unet.scans.scan import IngestError, Room, Scan
 
 MAX_PAGES = 5_000
 _SAMPLES = "SC"  # tifffile's letters for axes that hold samples or channels of one pixel
@@ -37,9 +38,8 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
             page = series.keyframe
             if len(file.series) > 1:
                 notes.append("Pages of different sizes; only the largest picture or stack is used.")
-            plane = page.imagewidth * page.imagelength
-            count = int(np.prod(series.shape, dtype=object))
-            room.take(name, count, series.dtype.itemsize, plane)
+            shape, channels = _sizes(series)
+            room.take(name, shape, channels, series.dtype.itemsize, scaled_down=shape[0] == 1)
             _check_strips(page, series, name, len(data))
             array, axes, upright, bright = _decode(series, page, data, notes)
             stack = _stack(array, axes)
@@ -70,6 +70,15 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         notes.append("Turned upright, as the orientation tag asks.")
         stack = stack if upright else np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])
     return picture_scan(name, "TIFF", stack, int(bits), notes)
+
+
+def _sizes(series) -> tuple[tuple[int, int, int], int]:
+    """Return (slices, height, width) and channels, as `_stack` will arrange them, from the tags alone."""
+    sizes = list(zip(series.axes, series.shape, strict=True))
+    slices = [size for letter, size in sizes if letter not in f"YX{_SAMPLES}"]
+    channels = [size for letter, size in sizes if letter in _SAMPLES]
+    height, width = (series.shape[series.axes.index(letter)] for letter in "YX")
+    return (int(np.prod(slices, dtype=object)), height, width), int(np.prod(channels, dtype=object))
 
 
 def _check_strips(page, series, name: str, available: int) -> None:

@@ -1,0 +1,33 @@
+"""The process that reads an upload, confined before it looks at a byte.
+
+python -m unet.scans.child FOLDER SECONDS       what `unet.scans.sandbox` starts
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from unet.scans.confine import confine
+
+READING = "reading.json"  # key and name of the file that is about to be read
+
+
+def read_in_child(folder: Path) -> None:
+    """Read what the parent wrote, and leave the result as files; a MemoryError ends the child."""
+    from unet.scans.reader import read_files
+
+    def starting(key: str, name: str) -> None:
+        (folder / READING).write_text(json.dumps({"key": key, "name": name}), encoding="utf-8")
+
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]
+    scans, problems = read_files(files, task["stacked"], starting, frozenset(task["left_out"]))
+    for number, scan in enumerate(scans):
+        scan.save(folder, number)
+    (folder / "result.part").write_text(json.dumps({"scans": len(scans), "problems": problems}), encoding="utf-8")
+    (folder / "result.part").rename(folder / "result.json")
+
+
+if __name__ == "__main__":
+    confine(Path(sys.argv[1]), int(sys.argv[2]))
+    read_in_child(Path(sys.argv[1]))
