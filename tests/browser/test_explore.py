@@ -560,3 +560,25 @@ def test_a_single_slice_keeps_everything_whatever_the_rule(page, app_address):
         })""",
     )
     assert slices == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("browser_script", "said"),
+    [
+        ("delete globalThis.DecompressionStream", "This browser is too old to unpack the slices."),
+        (
+            "const subarray = Uint8Array.prototype.subarray;"  # every parcel loses its last bytes
+            "Uint8Array.prototype.subarray = function (first, end) {"
+            "  return subarray.call(this, first, end ?? this.length - 5);"
+            "}",
+            "Some slices arrived damaged. Reload the page.",
+        ),
+    ],
+)
+def test_slices_that_cannot_be_unpacked_are_named(page, app_address, browser_script, said):
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.add_init_script(browser_script)
+    page.goto(f"{app_address}/?patient={SECOND}")
+    page.locator(".progress").filter(has_text=said).wait_for()
+    assert errors == []

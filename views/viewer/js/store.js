@@ -6,6 +6,9 @@
 
 const STEPS = 100; // thresholds 0.01, 0.02 … 0.99
 const MAX_STUDIES = 3; // kept in the browser, up to 40 MB each
+const DAMAGED = "Some slices arrived damaged. Reload the page.";
+const CANNOT_UNPACK =
+  'This browser is too old to unpack the slices. Update it, or switch on "Simple viewer" below.'; // no DecompressionStream
 
 /**
  * The bits of a number in [2⁻¹⁴, 1] as IEEE half precision, to nearest, ties to even: NumPy's `np.float16(x)`.
@@ -47,6 +50,8 @@ class Study {
     this.images = undefined;
     /** @type {Uint8Array | undefined} */
     this.expected = undefined;
+    /** @type {string | undefined} why some of it will not come */
+    this.problem = undefined;
   }
 
   /**
@@ -263,17 +268,33 @@ async function unpack(header, deflated) {
 }
 
 /**
- * Put a parcel where it belongs and tell whoever looks at that volume.
+ * The header of a parcel, and where its arrays begin.
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @returns {{ header: Header, start: number }}
+ */
+function readHeader(bytes) {
+  const start = 4 + new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
+  return { header: JSON.parse(new TextDecoder().decode(bytes.subarray(4, start))), start };
+}
+
+/**
+ * Put a parcel where it belongs and tell every viewer of that volume, also that a parcel cannot be read.
  * @param {Uint8Array<ArrayBuffer>} bytes
  */
 async function receive(bytes) {
-  const start = 4 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  /** @type {Header} */
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, start)));
-  const study = studyOf(header.volume);
-  if (study.has(header)) return; // a rerun sends again what the browser already knows
-  const arrays = await unpack(header, bytes.subarray(start));
-  if (header.kind === "volume") study.addVolume(header, arrays);
-  else study.addPrediction(header, arrays);
-  for (const listener of study.listeners) listener();
+  let study;
+  try {
+    const { header, start } = readHeader(bytes);
+    study = studyOf(header.volume);
+    if (study.has(header)) return; // a rerun sends again what the browser already knows
+    const arrays = await unpack(header, bytes.subarray(start));
+    if (header.kind === "volume") study.addVolume(header, arrays);
+    else study.addPrediction(header, arrays);
+  } catch (error) {
+    console.error(error);
+    const problem = typeof DecompressionStream === "undefined" ? CANNOT_UNPACK : DAMAGED;
+    // without a header the volume is unknown, and may be any of those on the page
+    for (const one of study ? [study] : studies.values()) one.problem = problem;
+  }
+  for (const one of study ? [study] : studies.values()) for (const listener of one.listeners) listener();
 }

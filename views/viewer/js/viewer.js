@@ -372,11 +372,11 @@ class Viewer {
   /** How far the networks are; when they are done, what ran. */
   progress() {
     const { study, data, model } = this;
-    if (!study.shape) return "The slices are on their way …";
+    if (!study.shape) return study.problem ?? "The slices are on their way …";
     const other = data.other && this.atEpoch(data.other);
     for (const [network, who] of [[model, "The network"], [other, other?.name]]) {
       const arrived = network ? study.arrived(network.id) : data.shape[0];
-      if (arrived < data.shape[0]) return `${who} looks at every slice: ${arrived} of ${data.shape[0]}`;
+      if (arrived < data.shape[0]) return study.problem ?? `${who} looks at every slice: ${arrived} of ${data.shape[0]}`;
     }
     return model.engine;
   }
