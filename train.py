@@ -18,9 +18,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 from unet.data.folds import all_fold_patients, fold_patients
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
@@ -229,8 +226,9 @@ def end_when_told(run_dir: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = parse_arguments(argv)
-    if args.backend:  # Keras reads it when it is imported, which is later
-        os.environ["KERAS_BACKEND"] = args.backend
+    # Keras and TensorFlow read these when they are imported, which is later
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = args.backend or os.environ.get("KERAS_BACKEND", "tensorflow")
     try:
         with ExitStack() as stack:
             if args.submit:

@@ -77,6 +77,21 @@ def test_dataclasses_with_arrays_compare_by_identity():
     assert wrong == []
 
 
+def test_nothing_is_set_when_a_module_is_imported():
+    """Whoever imports it for one function would get settings of the whole process with it."""
+    setting = re.compile(r"environ(\[.*\] =|\.(setdefault|update|pop)\()|putenv\(|matplotlib\.use\(|MAX_IMAGE_PIXELS =")
+    assert setting.search("os.environ['A'] = 'b'")
+    assert setting.search("os.environ.setdefault('A', 'b')")
+    assert not setting.search("FOLDER = os.environ.get('A') or os.environ['B']")
+    wrong = []
+    for path in [*SOURCES, *(PROJECT / "views").rglob("*.py"), *(PROJECT / "pages").glob("*.py")]:
+        for statement in ast.parse(path.read_text()).body:
+            inside = isinstance(statement, (ast.FunctionDef, ast.ClassDef))
+            if not inside and setting.search(ast.unparse(statement)):
+                wrong.append(f"{path.relative_to(PROJECT)}:{statement.lineno}")
+    assert wrong == []
+
+
 def room_of(module: str) -> str:
     """Return a module's package or file below `unet` or `views`."""
     return ".".join(module.split(".")[:2])
