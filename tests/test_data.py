@@ -96,6 +96,17 @@ def test_missing_sequences_are_copies_of_flair(first_pixel, expected):
     assert volume.missing_sequences == expected
 
 
+def test_missing_sequences_are_compared_once_a_volume(monkeypatch):
+    compared = []
+    monkeypatch.setattr("unet.data.volume.copies_of_flair", lambda images: compared.append(len(images)) or ("FLAIR",))
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    volume = Volume("p", images, images[..., 0], np.ones(2, bool), np.arange(2))
+    assert [volume.missing_sequences for _ in range(9)] == [("FLAIR",)] * 9
+    assert compared == [2]
+    assert replace(volume, images=images[:1]).missing_sequences == ("FLAIR",)
+    assert compared == [2, 1]
+
+
 def test_content_hash_changes_with_all_that_is_shown():
     images = np.zeros((2, 4, 4, 3), np.uint8)
     volume = Volume("p", images, images[..., 0], np.ones(2, bool), np.arange(2))

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,9 +53,12 @@ class Volume:
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
+    @cached_property
     def missing_sequences(self) -> tuple[str, ...]:
-        """Names of the sequences that are a copy of FLAIR, which is how the data set fills a missing one."""
+        """Names of the sequences that are a copy of FLAIR, which is how the data set fills a missing one.
+
+        Compares all slices when it is first asked.
+        """
         return copies_of_flair(self.images)
 
     @property
