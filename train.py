@@ -26,8 +26,9 @@ from unet.jobs.runners import RayRunner, RunnerError, limit_memory, run_in_backg
 from unet.jobs.turn import check_idle, turn
 from unet.training.arguments import add_settings, flag, given_settings
 from unet.training.config import OVERFIT, OVERFIT_EPOCHS, TrainingConfig, usual_learning_rate
+from unet.training.endings import TrainingError, TrainingStopped
 from unet.training.kernels import choose_kernels
-from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped, read_config
+from unet.training.run_folder import RunFolder, read_config
 from unet.training.sampling import load_examples, overfit_subset, split_patients
 from unet.weights.arrays import WeightsError, load_arrays
 from unet.weights.network import find_weights
@@ -141,6 +142,14 @@ def choose_patients(request: Request, resumed: Path | None) -> tuple[list, list]
     return tuple([by_id[id_] for id_ in group] for group in wanted)
 
 
+def load_patients(request: Request, learn: list, judge: list) -> tuple[list, list]:
+    """Return the examples to train on and to validate on, which are the same for a check by heart."""
+    training = load_examples(learn[: request.overfit])
+    if request.overfit:
+        training = overfit_subset(training, request.overfit)
+    return training, training if request.overfit or request.overfit_patient else load_examples(judge)
+
+
 def run(args: argparse.Namespace) -> None:
     """Do what the arguments say, in this process."""
     request = read_request(args)
@@ -151,6 +160,7 @@ def run(args: argparse.Namespace) -> None:
         weights = find_start(config.from_weights, args.run_dir.parent)
         start, _ = load_arrays(weights.path)
     print(f"{len(learn)} training and {len(judge)} validation patients", flush=True)
+    plain_kernels = choose_kernels(config, args.precision)
 
     with ExitStack() as stack:
         run_dir = args.run_dir
@@ -175,7 +185,6 @@ def run(args: argparse.Namespace) -> None:
                 (run_dir / "stop").unlink(missing_ok=True)  # of an earlier time
             stack.enter_context(turn(run_dir, queue=args.queue))
 
-        plain_kernels = choose_kernels(config, args.precision)
         # only now: half a gigabyte and seconds that a waiting run does not need, nor --help or a wrong flag
         from unet.training import devices, loop
 
@@ -193,15 +202,11 @@ def run(args: argparse.Namespace) -> None:
             from unet.weights.widening import widen
 
             start = widen(start, BUILDERS[config.architecture](config.filters, (None, None, 3)), config.seed)
-        learn = load_examples(learn[: request.overfit])
-        if request.overfit:
-            learn = judge = overfit_subset(learn, request.overfit)
-        else:
-            judge = learn if request.overfit_patient else load_examples(judge)
+        learn, judge = load_patients(request, learn, judge)
         by_heart = bool(request.overfit or request.overfit_patient)
-        options = {"allow_overlap": by_heart, "start": start, "strategy": strategy}
+        options = {"allow_overlap": by_heart, "start": start, "strategy": strategy, "precision": precision}
         options["batch_workers"] = args.batch_workers
-        best = loop.train(config, learn, judge, run_dir, resume=args.resume, precision=precision, **options)
+        best = loop.train(config, learn, judge, run_dir, resume=args.resume, **options)
         print(f"best weights: {best}")
 
 

@@ -16,7 +16,7 @@ from tests.test_training import JUDGE, LEARN, TINY, rows_of
 from unet.training import batches, loop
 from unet.training.augmentation import Augmentation
 from unet.training.batches import OwnBatches, WorkerBatches, make_batches
-from unet.training.run_folder import TrainingError
+from unet.training.endings import TrainingError
 from unet.training.sampling import SliceSampler
 
 PROJECT = Path(__file__).resolve().parent.parent

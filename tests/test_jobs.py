@@ -38,7 +38,8 @@ import errno, os, sys, time
 sys.path.insert(0, {project!r})
 from pathlib import Path
 from unet.jobs.turn import turn
-from unet.training.run_folder import RunFolder, TrainingStopped
+from unet.training.endings import TrainingStopped
+from unet.training.run_folder import RunFolder
 run_dir = Path(next(word.split("=", 1)[1] for word in sys.argv if word.startswith("--run-dir=")))
 folder = RunFolder(run_dir)
 with folder.recorded_end(), turn(run_dir, 0.05):
@@ -706,6 +707,13 @@ def test_training_switched_off_is_read_only(root, monkeypatch, word):
 def test_training_switched_on(monkeypatch, word):
     monkeypatch.setenv("UNET_TRAINING", word)
     assert Limits.from_environment().filters == 64
+
+
+@pytest.mark.parametrize("value", ["8.5", "nan", "-1", "1e2"])
+def test_a_limit_that_is_no_whole_number(monkeypatch, value):
+    monkeypatch.setenv("UNET_TRAINING_FILTERS", value)
+    with pytest.raises(JobError, match=f"FILTERS is '{value}'; the host has to set it to a whole number from 0"):
+        Limits.from_environment()
 
 
 @pytest.mark.parametrize("value", ["many", "nan", "inf", "-1", "1e400", "5 minutes"])

@@ -1,16 +1,19 @@
 """The run folder under a process that is killed at any moment."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unet.training.run_folder import RunFolder, TrainingStopped, describe_end
+from unet.training.endings import TrainingStopped, describe_end, describe_result
+from unet.training.run_folder import METRICS, RunFolder
 from unet.weights.arrays import load_arrays
 from unet.weights.network import find_weights
 
@@ -86,14 +89,51 @@ def test_best_weights_that_were_cut_off_before_their_config(tmp_path):
     assert '"epoch": 2' in (folder.best / "config.json").read_text()
 
 
-@pytest.mark.parametrize("best, said", [(0.0, True), (0.1, False)])
-def test_a_run_whose_masks_touched_no_lesion_says_so_at_its_end(tmp_path, best, said):
+@pytest.mark.parametrize(
+    "dice, by_heart, words",
+    [
+        ([], False, ""),
+        ([math.nan, math.nan], False, "No validation slice shows a lesion, so there is no volume Dice."),
+        ([0.0, 0.0], False, "No mask touched a lesion (volume Dice 0): the run was too short"),
+        ([0.1, 0.04], False, "Dice 0.100, after epoch 1 of 2: the masks hardly touch the lesions. Later epochs"),
+        ([0.1, 0.3], False, "Best mean volume Dice 0.300, after epoch 2 of 2: the masks cover a part of the lesions."),
+        ([0.1, 0.3, 0.6], False, "after epoch 3 of 3: the masks cover most of the lesions. The last epoch"),
+        ([0.6, 0.8, 0.76], False, "Dice 0.800, after epoch 2 of 3: the masks are close to the expected ones."),
+        ([0.6, 0.8, 0.76, math.nan], False, "after epoch 2 of 4: the masks are close to the expected ones."),
+        ([0.9, 0.9], True, "after epoch 1 of 2: the masks are close to the expected ones. The run was validated"),
+    ],
+)
+def test_a_result_is_said_in_words(dice, by_heart, words):
+    said = describe_result(dice, by_heart)
+    assert words in said
+    assert bool(words) is bool(said)
+
+
+def test_advice_follows_the_curve():
+    assert "longer run may become better" in describe_result([0.1, 0.2, 0.3])
+    assert "Later epochs were worse" in describe_result([0.1, 0.5, 0.3])
+    assert describe_result([0.1, 0.5, 0.48]).endswith("the masks cover a part of the lesions.")
+
+
+@pytest.mark.parametrize(
+    "error, state, reason",
+    [
+        (None, "finished", "Best mean volume Dice 0.700, after epoch 1 of 1: the masks cover most of the lesions."),
+        (TrainingStopped("x"), "stopped", "Stopped on request; it can be resumed after its last finished epoch. Best"),
+        (ValueError("broken"), "failed", "broken"),
+    ],
+)
+def test_a_run_says_at_its_end_how_good_it_is(tmp_path, error, state, reason):
     folder = RunFolder(tmp_path)
-    with folder.recorded_end():
-        folder.write_status({"state": "training", "best_validation_dice": best})
+    (tmp_path / "curve.png").touch()  # or it would be drawn
+    with nullcontext() if error is None else pytest.raises(type(error)), folder.recorded_end():
+        folder.append_metrics({**dict.fromkeys(METRICS, 1), "validation_dice": 0.7}, last=False)
+        if error:
+            raise error
     status = folder.read_status()
-    assert status["state"] == "finished"
-    assert ("No mask touched a lesion" in status["reason"]) is said
+    assert status["state"] == state
+    assert status["reason"].startswith(reason)
+    assert f"{state}: {reason}" in (tmp_path / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_a_pair_starts_two_runs_that_differ_in_one_thing(start):
     assert set(runs) == {"with augmentation", "without augmentation"}
     first, second = runs["with augmentation"], runs["without augmentation"]
     assert (first.config.augmentation, second.config.augmentation) == (Augmentation(), NO_AUGMENTATION)
+    assert (first.config.slices, first.config.minutes) == (8000, None)  # the same run on any computer
     changed = replace(second.config, augmentation=Augmentation())
     assert replace(second, title=first.title, config=changed) == first
     for run in index.list_runs():
@@ -115,6 +116,49 @@ def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch)
     assert app.error[0].value == "1 runs compute or wait already; stop one, or come back later."
     (run,) = index.list_runs()
     queue.stop(run).join()
+
+
+def test_the_length_of_a_run_is_set_in_slices_epochs_or_minutes(start):
+    app = start()
+    for length, field, value in (("slices", "slices", 5000), ("epochs", "epochs", 7), ("minutes", "minutes", 1.5)):
+        app.segmented_control(key="train_length").set_value(length).run()
+        app.number_input(key=f"train_{field}").set_value(value).run()
+        button(app, "Start").click().run()
+        assert not app.exception
+        config = Request.from_json(index.list_runs()[0].request).config
+        assert {name: getattr(config, name) for name in ("slices", "epochs", "minutes")} == {
+            "slices": None, "epochs": None, "minutes": None, field: value,
+        }  # fmt: skip
+    wait_for(lambda: not any(run.active for run in index.list_runs()))
+
+
+@pytest.mark.parametrize("filters", ["0", "3", "4", "16"])
+def test_limits_of_the_host_fit_the_form(start, monkeypatch, filters):
+    monkeypatch.setenv("UNET_TRAINING_FILTERS", filters)
+    monkeypatch.setenv("UNET_TRAINING_PATIENTS", "3")
+    app = start()
+    assert not app.exception
+    button(app, "Start").click().run()
+    assert not app.exception
+    if filters == "0":
+        assert app.error[0].value == "1 filters are more than this server allows (0)."
+        return
+    request = Request.from_json(index.list_runs()[0].request)
+    assert (request.config.filters, request.training_patients, request.validation_patients) == (
+        min(8, int(filters)), 1, 2,
+    )  # fmt: skip
+    wait_for(lambda: not any(run.active for run in index.list_runs()))
+
+
+def test_a_host_of_short_runs_ends_a_run_of_many_slices(start, monkeypatch):
+    monkeypatch.setenv("UNET_TRAINING_MINUTES", "0.05")
+    app = start()
+    app.segmented_control(key="train_length").set_value("slices").run()
+    button(app, "Start").click().run()
+    assert not app.exception
+    config = Request.from_json(index.list_runs()[0].request).config
+    assert (config.slices, config.minutes) == (8000, 0.05)
+    wait_for(lambda: not any(run.active for run in index.list_runs()))
 
 
 def test_counts_cannot_overlap(start):

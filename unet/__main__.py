@@ -8,7 +8,7 @@ from unet.data.slice_files import DataError
 from unet.inference.engines import InferenceError
 from unet.jobs.runners import RunnerError
 from unet.scans.scan import IngestError
-from unet.training.run_folder import TrainingError
+from unet.training.endings import TrainingError
 from unet.weights.arrays import WeightsError
 
 

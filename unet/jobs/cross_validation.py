@@ -17,7 +17,8 @@ from pathlib import Path
 from unet.jobs.index import read_run
 from unet.jobs.runners import COMMAND, RayRunner
 from unet.paths import PROJECT_FOLDER
-from unet.training.run_folder import FINISHED, RunFolder, TrainingError, TrainingStopped, write_json
+from unet.training.endings import FINISHED, TrainingError, TrainingStopped
+from unet.training.run_folder import RunFolder, write_json
 
 WAIT_SECONDS = 1.0
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from unet.jobs.request import JobError
 from unet.jobs.runners import RunnerError, runner_of
 from unet.paths import PROJECT_FOLDER
-from unet.training.run_folder import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED, RunFolder
+from unet.training.endings import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED
+from unet.training.run_folder import RunFolder
 
 INTERRUPTED, STARTING, QUEUED, DAMAGED = "interrupted", "starting", "queued", "damaged"
 START_SECONDS = 30  # a process that has not spoken for so long after its start never will

@@ -9,6 +9,7 @@ from unet.data.slice_files import DataError
 from unet.jobs.request import JobError, Request
 from unet.training.footprint import peak_memory, volume_bytes
 
+_WHOLE = ("filters", "patients", "runs", "waiting")
 ON = ("", "on", "1", "yes", "true", "enabled")  # what `UNET_TRAINING` may be; any other word switches training off
 
 
@@ -37,11 +38,11 @@ class Limits:
         upload: `UNET_TRAINING_UPLOAD`, MB that the uploaded slices of a visit's runs may take once they are decoded.
     """
 
-    filters: float = 64
+    filters: int = 64
     minutes: float | None = None
-    patients: float | None = None
-    runs: float = 20
-    waiting: float = 8
+    patients: int | None = None
+    runs: int = 20
+    waiting: int = 8
     memory: float = 3000
     upload: float = 256
 
@@ -57,12 +58,13 @@ class Limits:
         for one in fields(cls):
             variable = f"UNET_TRAINING_{'QUEUE' if one.name == 'waiting' else one.name.upper()}"
             if text := os.environ.get(variable, "").strip():
+                kind, called = (int, "whole number") if one.name in _WHOLE else (float, "number")
                 try:
-                    values[one.name] = float(text)
+                    values[one.name] = kind(text)
                 except ValueError:
                     values[one.name] = -1
                 if not 0 <= values[one.name] < 1e12:  # not a number, too
-                    raise JobError(f"{variable} is {text!r}; the host has to set it to a number from 0")
+                    raise JobError(f"{variable} is {text!r}; the host has to set it to a {called} from 0")
         return cls(**values)
 
     def check(self, request: Request) -> None:

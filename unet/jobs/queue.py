@@ -22,8 +22,9 @@ from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, runner_of
 from unet.training.config import TrainingConfig
+from unet.training.endings import FINISHED
 from unet.training.footprint import disk_need
-from unet.training.run_folder import FINISHED, RunFolder
+from unet.training.run_folder import RunFolder
 from unet.weights.arrays import WeightsError
 from unet.weights.network import Weights, find_weights
 
@@ -249,8 +250,8 @@ def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
         )
 
 
-def _make_room(root: Path, kept: float) -> None:
+def _make_room(root: Path, kept: int) -> None:
     """Remove the oldest ended runs of visitors above the host's limit; those of the command line are the host's."""
-    for run in [run for run in list_runs(root) if run.request and not run.active][int(kept) :]:
+    for run in [run for run in list_runs(root) if run.request and not run.active][kept:]:
         with suppress(JobError):  # somebody has just resumed it
             delete(run)

@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 
 from unet.jobs.index import QUEUED, list_runs, read_run
 from unet.jobs.runners import local_handle
-from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
+from unet.training.endings import TrainingError, TrainingStopped
+from unet.training.run_folder import RunFolder
 
 
 def check_idle(run_dir: Path) -> None:

@@ -19,7 +19,8 @@ from unet.data.slice_files import DataError
 from unet.evaluation import protocol
 from unet.inference.segmenter import Segmenter
 from unet.jobs.cross_validation import fold_folder
-from unet.training.run_folder import FINISHED, RunFolder, TrainingError, read_config
+from unet.training.endings import FINISHED, TrainingError
+from unet.training.run_folder import RunFolder, read_config
 from unet.weights.network import Weights, find_weights
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from unet.data.volume import Volume
 from unet.preprocessing import IntensityStatistics
-from unet.training.run_folder import TrainingError
+from unet.training.endings import TrainingError
 from unet.training.sampling import Example, SliceSampler
 
 Batch = TypeVar("Batch")

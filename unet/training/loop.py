@@ -18,9 +18,10 @@ from unet.model import built_in
 from unet.training.batches import OwnBatches, WorkerBatches, ahead, make_batches
 from unet.training.config import TrainingConfig
 from unet.training.devices import gpus, make_learner, mixed_precision_policy, usual_batch_workers
+from unet.training.endings import TrainingError, TrainingStopped
 from unet.training.events import event_file
 from unet.training.previews import predict_slices, preview_slices
-from unet.training.run_folder import RunFolder, TrainingError, TrainingStopped
+from unet.training.run_folder import RunFolder
 from unet.training.sampling import Example, SliceSampler, patient_ids
 from unet.training.validation import check_examples, check_same_patients, norm_batches, predict_volume
 from unet.weights.arrays import half_precision, load_arrays, save_arrays

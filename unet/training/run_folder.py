@@ -15,7 +15,6 @@ What is replaced is written beside its place and moved over it, so that a reader
 """
 
 import csv
-import errno
 import os
 import platform
 import sys
@@ -27,52 +26,17 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.data.slice_files import DataError
 from unet.files import write_text
 from unet.provenance import code_version, command_line, without_folders
 from unet.training.config import TrainingConfig, config_from_dict
+from unet.training.endings import FINISHED, STOPPED, TrainingError, describe_end, describe_result
 from unet.training.previews import Previews
 from unet.training.records import PROCESS, REQUEST, SPEC, STATUS, DamagedRecord, read_record, write_json
-from unet.weights.arrays import WeightsError, file_sha256, load_arrays, save_arrays
+from unet.weights.arrays import file_sha256, load_arrays, save_arrays
 
-FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
-ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
-DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 RESERVE_BYTES = 16_384  # given back when the disk is full, so that the run can still say so
-NOTHING_FOUND = "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
 METRICS = ("epoch", "learning_rate", "loss", "validation_dice", "moving_average", "epoch_seconds", "seconds")
 CURVE_SECONDS = 20  # the curve's picture is not drawn more often
-
-
-class TrainingError(RuntimeError):
-    """A run that cannot go on; the message says what was seen and what to try."""
-
-
-class TrainingStopped(TrainingError):
-    """Someone asked the run to stop."""
-
-
-def describe_end(error: BaseException) -> tuple[str, str]:
-    """Return how a run ended, one of `ENDINGS`, and the reason in words.
-
-    >>> describe_end(OSError(28, "No space left on device"))[0]
-    'disk full'
-    """
-    chain, cause = [], error
-    while cause is not None and cause not in chain:  # a library may wrap the error that matters
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if any(isinstance(one, OSError) and one.errno in DISK_FULL_ERRORS for one in chain):
-        return DISK_FULL, "The disk is full; the checkpoint and the best weights from before are intact. Free space."
-    # by name: this module is read by pages, which never load TensorFlow
-    if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
-        return OUT_OF_MEMORY, "The memory ran out; choose fewer filters, a smaller size or a smaller batch."
-    if any(isinstance(one, TrainingStopped | KeyboardInterrupt) for one in chain):
-        return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
-    if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
-        return FAILED, str(error)
-    lines = str(error).splitlines()
-    return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 
 
 class RunFolder:
@@ -223,10 +187,11 @@ class RunFolder:
         try:
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
             yield
-            if self.read_status().get("best_validation_dice") == 0:
-                reason = NOTHING_FOUND
+            reason = self._result()
         except BaseException as error:
             state, reason = describe_end(error)
+            if state == STOPPED and (so_far := self._result()):
+                reason = f"{reason} {so_far}"
             reason = without_folders(reason)
             if getattr(error, "recorded", False):  # by a block within this one
                 reason = ""
@@ -239,6 +204,14 @@ class RunFolder:
                     self.write_status({**self.read_status(), "state": state, "reason": reason})
                 if reason:
                     self.write_log(f"{state}: {reason}")
+
+    def _result(self) -> str:
+        try:
+            spec = self.read_spec()
+        except (OSError, ValueError):
+            spec = {}
+        by_heart = bool(set(spec.get("training_patients", [])) & set(spec.get("validation_patients", [])))
+        return describe_result([row["validation_dice"] for row in self.read_metrics()], by_heart)
 
     def write_log(self, line: str) -> None:
         """Add a line with the time."""

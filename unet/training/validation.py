@@ -8,7 +8,8 @@ from unet.context import with_neighbours
 from unet.data.folds import check_fold
 from unet.letterbox import Letterbox
 from unet.preprocessing import normalise
-from unet.training.run_folder import RunFolder, TrainingError
+from unet.training.endings import TrainingError
+from unet.training.run_folder import RunFolder
 from unet.training.sampling import Example, patient_ids
 
 NORM_SLICES = 1600  # at most, for the average's batch-norm statistics: over 320 a score varies by 0.0016

@@ -9,7 +9,7 @@ from unet.jobs.archive import export_zip, has_uploads
 from unet.jobs.index import DAMAGED, Run
 from unet.jobs.limits import check_training_allowed
 from unet.jobs.request import JobError
-from unet.training.run_folder import FINISHED
+from unet.training.endings import FINISHED
 from views.shared import loaders, page
 from views.training.upload import is_own
 

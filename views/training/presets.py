@@ -32,8 +32,8 @@ SCRATCH = "random numbers"
 # what each preset changes of the form's first values; `twin` is a second run that differs from it in these
 FIRST = {
     "data": "demo", "architecture": "attention-unet", "filters": 8, "size": "128", "length": "minutes", "minutes": 5.0,
-    "epochs": 10, "epoch_slices": 0, "batch": 8, "rate": 1e-3, "schedule": "cosine", "loss": "bce-dice", "seed": 2026,
-    "augmentation": list(AUGMENTATION_LABELS), "start": SCRATCH, "overfit": None,
+    "slices": 8000, "epochs": 10, "epoch_slices": 0, "batch": 8, "rate": 1e-3, "schedule": "cosine", "loss": "bce-dice",
+    "seed": 2026, "augmentation": list(AUGMENTATION_LABELS), "start": SCRATCH, "overfit": None,
 }  # fmt: skip
 PRESETS = {
     "60 seconds on phantoms": {
@@ -58,14 +58,15 @@ PRESETS = {
         "values": {"data": "best", "start": DEFAULT_WEIGHTS, "rate": 1e-4, "epoch_slices": 96},
     },
     "Augmentation, with and without": {
-        "explanation": "Two runs one after the other, same seed and same minutes: one sees every slice turned, scaled "
-        "and re-lit, the other as it is. Compare shows both curves.",
-        "values": {"size": "64", "minutes": 2.0, "epoch_slices": 96, "rate": 5e-3},
+        "explanation": "Two runs one after the other, same seed and same number of slices: one sees every slice "
+        "turned, scaled and re-lit, the other as it is. Compare shows both curves.",
+        "values": {"size": "64", "length": "slices", "epoch_slices": 96, "rate": 5e-3},
         "twin": {"augmentation": []},
     },
     "Attention, with and without": {
-        "explanation": "Two runs one after the other, same seed and same minutes: with and without attention gates.",
-        "values": {"size": "64", "minutes": 2.0, "epoch_slices": 96, "rate": 5e-3},
+        "explanation": "Two runs one after the other, same seed and same number of slices: with and without attention "
+        "gates.",
+        "values": {"size": "64", "length": "slices", "epoch_slices": 96, "rate": 5e-3},
         "twin": {"architecture": "unet"},
     },
 }  # fmt: skip

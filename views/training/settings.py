@@ -1,6 +1,7 @@
 """Every setting of a training run: what a preset fills in and a visitor may change."""
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -84,91 +85,128 @@ def _patients_in(folder: Path) -> list[Patient]:
 
 def show_settings(limits: Limits) -> Request | None:
     """Show every setting and return what they ask for, or None where something is missing."""
-    state, sources = st.session_state, _sources()
     left, middle, right = st.columns(3, gap="medium")
     with left:
-        source = st.selectbox(
-            "Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0],
-            on_change=_forget_counts,
-        )  # fmt: skip
-        try:
-            patients = ask_for_slices() if source == UPLOAD else _patients_in(sources[source][1])
-        except DataError as error:
-            st.error(str(error), title="These patients cannot be used")
-            return None
-        if not patients:
-            return None
-        overfit = _pick_overfit(patients)
-        training, validation = (None, None) if overfit else _pick_counts(patients, limits)
-        if not overfit and training is None:
-            return None
+        who = _pick_patients(limits)
     with middle:
-        starts = _starts()
-        start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.get)
-        given = _network_of(start)
-        architecture = st.selectbox(
-            "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.get,
-            disabled=given is not None,
-        )  # fmt: skip
-        widths = [width for width in (4, 8, 16, 32, 64) if width <= limits.filters] or [limits.filters]
-        state.train_filters = min(state.train_filters, widths[-1])
-        filters = st.select_slider(
-            "Filters of the first level", widths, key="train_filters", disabled=given is not None,
-            help="The network of the literature has 64. Half the filters cost a quarter of the time.",
-        ) if len(widths) > 1 else widths[0]  # fmt: skip
-        if given:
-            architecture, filters = given
-            st.caption(f"The weights decide: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
-        size = st.selectbox(
-            "Picture side, pixels", SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
-        )
-        length = st.segmented_control("Length in", ["minutes", "epochs"], key="train_length", required=True)
-        epochs = st.number_input("Epochs", 1, 1000, key="train_epochs") if length == "epochs" else None
-        longest = limits.minutes or 24 * 60.0
-        state.train_minutes = min(state.train_minutes, longest)
-        minutes = st.number_input("Minutes", 0.1, longest, key="train_minutes") if length == "minutes" else None
+        settings = {**_pick_network(limits), **_pick_length(limits)}
     with right:
-        rate = st.number_input(
-            "Learning rate, peak",
-            1e-6,
-            1e-1,
-            key="train_rate",
-            format="%.5f",
-            step=1e-4,
-            help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
-        )
-        schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
-        loss = st.selectbox(
-            "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
-            help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
-            "focal Tversky counts a missed pixel more than a false alarm.",
-        )  # fmt: skip
-        batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
-        slices = st.number_input(
-            "Slices in an epoch", 0, 100_000, key="train_epoch_slices", step=32, help="0 takes as many as there are."
-        )
-        seed = st.number_input("Seed", 0, 2**31 - 1, key="train_seed")
+        settings |= _pick_recipe()
     chosen = st.pills(
         "Augmentation", list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
         format_func=AUGMENTATION_LABELS.get, wrap=True, help="What each one does is on the page's tab Augmentation.",
     )  # fmt: skip
-    config = TrainingConfig(
-        filters=filters,
-        sizes=tuple(int(side) for side in size.split(",")),
-        epochs=epochs,
-        minutes=minutes or limits.minutes,
-        batch_size=batch,
-        learning_rate=rate,
-        loss=loss,
-        seed=seed,
-        epoch_slices=slices or None,
-        augmentation=_augmentation(chosen),
-        schedule=schedule,
-        architecture=architecture,
-        from_weights=None if start == SCRATCH else start,
+    if who is None:
+        return None
+    try:
+        return Request(st.session_state.preset, TrainingConfig(**settings, augmentation=_augmentation(chosen)), **who)
+    except ValueError as error:
+        st.error(str(error), title="These settings do not work")
+        return None
+
+
+def _pick_patients(limits: Limits) -> dict[str, Any] | None:
+    """Choose patients; return those fields of a `Request`, or None where something is missing."""
+    sources = _sources()
+    source = st.selectbox(
+        "Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0], on_change=_forget_counts
     )
-    folder = sources[source][1] or Path("uploaded")  # its place is known when the run starts
-    return Request(state.preset, config, folder, training, validation, overfit)
+    folder = sources[source][1]
+    try:
+        patients = ask_for_slices() if folder is None else _patients_in(folder)
+    except DataError as error:
+        st.error(str(error), title="These patients cannot be used")
+        return None
+    if not patients:
+        return None
+    overfit = _pick_overfit(patients)
+    training, validation = (None, None) if overfit else _pick_counts(patients, limits)
+    if not overfit and training is None:
+        return None
+    return {
+        "data": folder or Path("uploaded"),  # its place is known when the run starts
+        "training_patients": training,
+        "validation_patients": validation,
+        "overfit_patient": overfit,
+    }
+
+
+def _pick_network(limits: Limits) -> dict[str, Any]:
+    """Choose weights to start from, architecture, width and picture size; return them as settings."""
+    state, starts = st.session_state, _starts()
+    start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.get)
+    given = _network_of(start)
+    architecture = st.selectbox(
+        "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.get,
+        disabled=given is not None,
+    )  # fmt: skip
+    widths = [width for width in (4, 8, 16, 32, 64) if width <= limits.filters] or [max(1, limits.filters)]
+    state.train_filters = min(state.train_filters, widths[-1])
+    filters = st.select_slider(
+        "Filters of the first level", widths, key="train_filters", disabled=given is not None,
+        help="The network of the literature has 64. Half the filters cost a quarter of the time.",
+    ) if len(widths) > 1 else widths[0]  # fmt: skip
+    if given:
+        architecture, filters = given
+        st.caption(f"The weights decide: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
+    size = st.selectbox(
+        "Picture side, pixels", SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
+    )
+    return {
+        "from_weights": None if start == SCRATCH else start,
+        "architecture": architecture,
+        "filters": filters,
+        "sizes": tuple(int(side) for side in size.split(",")),
+    }
+
+
+def _pick_length(limits: Limits) -> dict[str, Any]:
+    """Choose when the run ends; return it as settings."""
+    state = st.session_state
+    length = st.segmented_control(
+        "Length in", ["slices", "epochs", "minutes"], key="train_length", required=True,
+        help="The same number of slices or epochs is the same run on any computer; minutes are not.",
+    )  # fmt: skip
+    if length == "slices":
+        draws = "Each draw counts; the same slice is drawn many times."
+        slices = st.number_input("Slices", 1, 10_000_000, key="train_slices", step=1000, help=draws)
+        return {"slices": slices, "minutes": limits.minutes}
+    if length == "epochs":
+        return {"epochs": st.number_input("Epochs", 1, 1000, key="train_epochs"), "minutes": limits.minutes}
+    longest = max(0.1, limits.minutes or 24 * 60.0)
+    state.train_minutes = min(state.train_minutes, longest)
+    return {"minutes": st.number_input("Minutes", 0.1, longest, key="train_minutes")}
+
+
+def _pick_recipe() -> dict[str, Any]:
+    """Choose how the network is trained; return it as settings."""
+    rate = st.number_input(
+        "Learning rate, peak",
+        1e-6,
+        1e-1,
+        key="train_rate",
+        format="%.5f",
+        step=1e-4,
+        help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
+    )
+    schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
+    loss = st.selectbox(
+        "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
+        help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
+        "focal Tversky counts a missed pixel more than a false alarm.",
+    )  # fmt: skip
+    batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
+    epoch_slices = st.number_input(
+        "Slices in an epoch", 0, 100_000, key="train_epoch_slices", step=32, help="0 takes as many as there are."
+    )
+    return {
+        "learning_rate": rate,
+        "schedule": schedule,
+        "loss": loss,
+        "batch_size": batch,
+        "epoch_slices": epoch_slices or None,
+        "seed": st.number_input("Seed", 0, 2**31 - 1, key="train_seed"),
+    }
 
 
 def _augmentation(chosen: list[str]):
