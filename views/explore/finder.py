@@ -115,5 +115,6 @@ def _untick() -> None:
 
 
 def _take_selected(shown: pd.DataFrame) -> None:
-    if selected := st.session_state[_table_key()].selection.rows:
-        st.session_state.patient = shown["Patient"].iloc[selected[0]]
+    rows = st.session_state.get(_table_key(), {}).get("selection", {}).get("rows", [])
+    if rows and rows[0] in range(len(shown)):  # the browser names a row, and may name any
+        st.session_state.patient = shown["Patient"].iloc[rows[0]]
