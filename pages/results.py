@@ -8,6 +8,7 @@ from unet.reports.results import headline_row, rows_of
 from views.results import report as results
 from views.results.own_patients import own_report, show_own_evaluation, show_own_problems
 from views.shared import links, loaders, page
+from views.shared.browser_state import one_of
 
 page.start_page("Results")
 
@@ -42,7 +43,7 @@ else:
     if st.session_state.get("split") not in by_split:
         st.session_state.split = "test" if "test" in by_split else next(iter(by_split))
     split_box, row_box = st.columns([2, 4])
-    split = split_box.segmented_control("Patients", list(by_split), key="split", required=True)
+    split = one_of(split_box.segmented_control("Patients", list(by_split), key="split", required=True), by_split)
     links.keep_in_link("split", None if split == OWN else split)  # a visitor's own patients are nobody else's
     report = by_split[split]
     rows = rows_of(report)

@@ -13,6 +13,7 @@ from unet.lessons.perturbation import Change
 from unet.training.augmentation import Augmentation
 from views.learn.lesson import Lesson, begin_section
 from views.shared import legend
+from views.shared.browser_state import one_of
 from views.viewer.simple_viewer import window
 
 MAX_RESULTS = 128  # kept for all visitors, 0.13 MB each
@@ -37,6 +38,7 @@ def show_trials(lesson: Lesson, threshold: float) -> None:
     """Let the visitor choose what to do to the slice, and show what becomes of the mask."""
     begin_section("try")
     trial = st.pills("Change the slice", TRIALS, default=SEQUENCES, key="learn_trial", required=True, wrap=True)
+    trial = one_of(trial, TRIALS)
     if trial == SEQUENCES:
         _try_sequences(lesson, threshold)
     else:

@@ -12,6 +12,7 @@ from unet.reports.charts import GREY, Chart, Series
 from views.learn.inside import Inside, show_up
 from views.learn.lesson import Lesson, begin_section
 from views.shared import legend
+from views.shared.browser_state import one_of
 from views.shared.charts import show_chart
 from views.viewer.simple_viewer import MAP_OPACITY
 
@@ -89,8 +90,11 @@ def show_score(lesson: Lesson, threshold: float) -> None:
         return
     left, right = st.columns([2, 3], gap="medium")
     with right:
-        how = st.segmented_control(
-            "Spoil the predicted mask", list(_SPOILS), default="Move it", key="learn_spoil", required=True
+        how = one_of(
+            st.segmented_control(
+                "Spoil the predicted mask", list(_SPOILS), default="Move it", key="learn_spoil", required=True
+            ),
+            _SPOILS,
         )
         spoil, label = _SPOILS[how]
         pixels = st.slider(label, -FURTHEST, FURTHEST, 0, key="learn_pixels")

@@ -22,6 +22,7 @@ from unet.private_folders import PrivateFolder
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
 from views.shared import loaders, page
+from views.shared.browser_state import one_of
 
 SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer
 HERE = "Patients on this machine"
@@ -85,8 +86,16 @@ def show_own_evaluation(weights) -> None:
         "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
     )
     running: _Evaluation | None = st.session_state.get("evaluation")
-    source = st.segmented_control(
-        "Patients to evaluate", [HERE, UPLOAD], default=HERE, required=True, key="own_source", disabled=bool(running)
+    source = one_of(
+        st.segmented_control(
+            "Patients to evaluate",
+            [HERE, UPLOAD],
+            default=HERE,
+            required=True,
+            key="own_source",
+            disabled=bool(running),
+        ),
+        [HERE, UPLOAD],
     )
     if running is None:
         _choose(weights, source)

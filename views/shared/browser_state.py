@@ -1,6 +1,11 @@
 """What a browser says, read with bounds: what does not fit is as if it had not been said."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import streamlit as st
+
+Option = TypeVar("Option")
 
 MAX_TEXT = 200  # characters of a search; more is cut before any work
 
@@ -30,6 +35,17 @@ def read_view(view: object) -> dict:
     if type(threshold) in (int, float) and 0 < threshold < 1:  # NaN is neither
         sound["threshold"] = float(threshold)
     return sound
+
+
+def one_of(value: Option | None, options: Iterable[Option]) -> Option:
+    """Return a choice, or the first option where the browser says that nothing is chosen.
+
+    `required=True` holds a browser to a choice, a message made by hand may have none.
+
+    >>> one_of("b", "abc"), one_of(None, "abc")
+    ('b', 'a')
+    """
+    return next(iter(options)) if value is None else value
 
 
 def _part(value: object, name: str) -> object:

@@ -13,6 +13,7 @@ from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request, estimate
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 from unet.training.augmentation import NO_AUGMENTATION
+from views.shared.browser_state import one_of
 from views.training.presets import PRESETS
 from views.training.settings import recall_settings, show_settings, take_preset
 from views.training.upload import UPLOAD, keep_in_mind, kept_bytes, store_slices
@@ -35,6 +36,7 @@ def show_form() -> None:
         st.session_state.preset = next(iter(PRESETS))
         take_preset()
     preset = st.pills("Start with", list(PRESETS), key="preset", required=True, wrap=True, on_change=take_preset)
+    preset = one_of(preset, PRESETS)
     st.caption(PRESETS[preset]["explanation"])
     settings = st.expander("Settings", icon=":material/tune:", key="settings", on_change="rerun")
     buttons = st.container(horizontal=True, vertical_alignment="center")

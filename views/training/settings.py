@@ -17,6 +17,7 @@ from unet.training.sampling import split_patients
 from unet.weights.arrays import WeightsError
 from unet.weights.network import find_weights
 from views.shared import loaders
+from views.shared.browser_state import one_of
 from views.training.presets import (
     ARCHITECTURE_NAMES,
     AUGMENTATION_LABELS,
@@ -43,7 +44,7 @@ def recall_settings() -> None:
 def take_preset() -> None:
     """Fill in what the chosen preset says, and for everything else what is usual."""
     state = st.session_state
-    preset = PRESETS[state.preset]
+    preset = PRESETS[one_of(state.preset, PRESETS)]
     for name, value in {**FIRST, **preset["values"]}.items():
         state[f"train_{name}"] = value
     sources = _sources()
@@ -189,7 +190,7 @@ def _pick_recipe() -> dict[str, Any]:
         step=1e-4,
         help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
     )
-    schedule = st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True)
+    schedule = one_of(st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True), SCHEDULES)
     loss = st.selectbox(
         "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
         help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "

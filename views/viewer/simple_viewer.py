@@ -15,6 +15,7 @@ from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmentation import Segmentation
 from views.shared import legend, links
+from views.shared.browser_state import one_of
 
 CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
 PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
@@ -144,16 +145,29 @@ def _pick_slice(volume: Volume, names: list[str] | None) -> int:
 
 def _pick_overlay(default_overlay: str, default_threshold: float) -> tuple[str, str, str, float, float]:
     """Show what is drawn and how; return channel, overlay, style, opacity in [0, 1] and threshold."""
-    channel = st.segmented_control(
-        "Channel", list(CHANNELS), default="FLAIR", key="channel", bind="query-params", required=True, width="stretch"
+    channel = one_of(
+        st.segmented_control(
+            "Channel",
+            list(CHANNELS),
+            default="FLAIR",
+            key="channel",
+            bind="query-params",
+            required=True,
+            width="stretch",
+        ),
+        CHANNELS,
     )
-    shown = st.pills(
-        "Overlay", OVERLAYS, default=default_overlay, key="overlay", bind="query-params", required=True, wrap=True
+    shown = one_of(
+        st.pills(
+            "Overlay", OVERLAYS, default=default_overlay, key="overlay", bind="query-params", required=True, wrap=True
+        ),
+        OVERLAYS,
     )
     looks, opacity_column, threshold_column = st.columns([5, 4, 4], gap="medium")
     with looks.container(horizontal=True, vertical_alignment="bottom"):
-        style = st.segmented_control(
-            "Mask as", STYLES, default=STYLES[0], key="style", bind="query-params", required=True
+        style = one_of(
+            st.segmented_control("Mask as", STYLES, default=STYLES[0], key="style", bind="query-params", required=True),
+            STYLES,
         )
         hidden = st.session_state.get("overlay_hidden", False)
         st.button(
