@@ -61,7 +61,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
     run.add_argument("--background", action="store_true", help="give way to other programs; record every ending")
-    run.add_argument("--memory-limit", type=float, metavar="MB", help="end the run where it wants more; on Linux")
+    run.add_argument("--memory-limit", type=float, metavar="MB", help="end a run that wants more; Linux, no GPU")
     run.add_argument("--estimate", action="store_true", help="time two steps, print seconds and memory, do not train")
     return parser.parse_args(argv)
 
@@ -165,8 +165,6 @@ def run(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         run_dir = args.run_dir
         threads = run_in_background() if args.background else None
-        if args.memory_limit:
-            limit_memory(args.memory_limit)
         worker = 0
         if args.strategy == "multi-worker":
             if not (config.slices or config.epochs) or config.minutes:
@@ -191,6 +189,8 @@ def run(args: argparse.Namespace) -> None:
         if threads:
             devices.limit_threads(threads)
         strategy = devices.make_strategy(args.strategy)
+        if args.memory_limit and not devices.gpus():  # a GPU's driver reserves far more than it takes
+            limit_memory(args.memory_limit)
         precision = args.precision or ("float32" if plain_kernels and not devices.gpus() else None)
         if args.estimate:
             from unet.training.estimate import print_estimate

@@ -632,6 +632,19 @@ def test_overfit_takes_every_flag_and_has_defaults_of_its_own():
     )
 
 
+def test_a_run_resumes_with_the_settings_of_its_request(tmp_path):
+    augmentation = replace(Augmentation(), rotation=5.0, zoom=(0.9, 1.1))
+    config = TrainingConfig(sizes=(64, 96), epochs=2, weight_decay=0.05, augmentation=augmentation)
+    request, folder = Request("t", config, DEMO_FOLDER, 4, 2), RunFolder(tmp_path / "run")
+    folder.write_spec({"config": asdict(config), "training_patients": ["A"], "validation_patients": ["B"]})
+    folder.write_request({**request.to_json(), "time": 1.0})
+    words = [f"--config={folder.path / 'request.json'}", f"--run-dir={folder.path}", "--resume"]
+    assert train.read_request(train.parse_arguments(words)) == request
+    folder.write_request(replace(request, config=replace(config, seed=1)).to_json())
+    with pytest.raises(ValueError, match="a resumed run keeps its settings, here --seed 2026; leave out 1"):
+        train.read_request(train.parse_arguments(words))
+
+
 def test_a_resumed_run_keeps_its_settings_and_says_so(tmp_path, capsys):
     folder = RunFolder(tmp_path / "run")
     folder.write_spec({"config": asdict(CONFIG), "training_patients": ["A"], "validation_patients": ["B"]})
