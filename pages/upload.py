@@ -7,6 +7,7 @@ from unet.scans.scan import IngestError
 from views.shared import loaders, page, segmentations
 from views.upload import steps
 from views.upload.export import show_export
+from views.upload.found import show_found
 from views.viewer.slice_viewer import show_viewer
 
 page.start_page("Your own MRI")
@@ -28,7 +29,7 @@ if not reading.scans:
 # open until there is a result to look at
 looking = "segmented" not in st.session_state
 with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=looking):
-    scans = steps.show_found(reading.scans)
+    scans = show_found(reading.scans)
 mapping, expected = steps.pick_mapping(scans)
 flair = scans[mapping[FLAIR].scan]
 

@@ -9,6 +9,7 @@ import resource
 import struct
 import zipfile
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
+from tests import hostile_large
 from tests.upload_files import (
     dicom_bytes,
     dicom_series,
@@ -64,6 +66,7 @@ def good() -> dict[str, Files]:
     }
 
 
+@cache
 def corpus() -> dict[str, tuple[str, Files]]:
     """Return name → (what must come of it, the upload)."""
     found: dict[str, tuple[str, Files]] = {}
@@ -71,7 +74,7 @@ def corpus() -> dict[str, tuple[str, Files]]:
         for name, case in part().items():
             assert name not in found
             found[name] = case
-    return found
+    return found | hostile_large.corpus(slice_image())
 
 
 def _truncated() -> dict:

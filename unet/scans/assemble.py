@@ -11,12 +11,14 @@ from scipy import ndimage
 
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
+from unet.scans import budget
 from unet.scans.limits import MAX_SIDE, MAX_VOLUME, MIN_SIDE
 from unet.scans.scan import IngestError, Scan, check_shape
 
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
 MAX_LABELS = 16  # values of a mask, 0 included
 MIN_OVERLAP = 0.5  # of FLAIR's grid that another sequence must cover
+PROBED = 32  # points along an axis at which that is looked at
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
     flair = scans[mapping[FLAIR].scan]
     count, height, width = flair.voxels.shape[:3]
     _check_size(flair)
-    notes, images = [], np.empty((count, height, width, 3), np.float32)
+    notes, images = [], budget.SERVER.hold(np.empty((count, height, width, 3), np.float32))
     missing = [SEQUENCE_NAMES[number] for number, channel in enumerate(mapping) if channel is None]
     if missing:
         notes.append(
@@ -134,7 +136,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
         )
     for number, channel in enumerate(mapping):
         channel = channel or mapping[FLAIR]
-        images[..., number] = _on_grid(flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
+        _fill(images[..., number], flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
     _make_positive(images, notes)
     images.flags.writeable = False
     mask = np.zeros(images.shape[:3], np.uint8)
@@ -166,11 +168,12 @@ def _check_size(scan: Scan) -> None:
         )
 
 
-def _on_grid(flair: Scan, other: Scan, channel: Channel, name: str, notes: list[str]) -> np.ndarray:
-    """Return a channel, (slices, height, width), on FLAIR's grid."""
-    values = other.voxels[..., channel.channel]
+def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: str, notes: list[str]) -> None:
+    """Write a channel, on FLAIR's grid, into an array of (slices, height, width)."""
+    source = other.voxels[..., channel.channel]
     if same_grid(flair, other):
-        return values
+        values[:] = source
+        return
     if not fits(flair, other):
         raise IngestError(
             f"{name}: {_size(other)} voxels, but FLAIR has {_size(flair)}, and the files do not say where they lie. "
@@ -178,14 +181,29 @@ def _on_grid(flair: Scan, other: Scan, channel: Channel, name: str, notes: list[
         )
     assert flair.affine is not None and other.affine is not None  # else `fits` has said no
     to_other = np.linalg.solve(other.affine, flair.affine)
-    grid = (to_other[:3, :3], to_other[:3, 3], flair.voxels.shape[:3])
-    covered = ndimage.affine_transform(np.ones(values.shape, np.float32), *grid, order=0)
-    if covered.mean() < MIN_OVERLAP:
+    covered = _covered(to_other, values.shape, source.shape)
+    if covered < MIN_OVERLAP:
         raise IngestError(
-            f"{name}: covers only {covered.mean():.0%} of where FLAIR lies. Are both series of the same examination?"
+            f"{name}: covers only {covered:.0%} of where FLAIR lies. Are both series of the same examination?"
         )
     notes.append(f"The {name} series has another grid, {_size(other)}; it was resampled onto FLAIR's {_size(flair)}.")
-    return ndimage.affine_transform(np.asarray(values), *grid, order=1, cval=float(values.min()))
+    ndimage.affine_transform(
+        np.asarray(source), to_other[:3, :3], to_other[:3, 3], output=values, order=1, cval=float(source.min())
+    )
+
+
+def _covered(to_other: np.ndarray, shape: tuple[int, ...], other_shape: tuple[int, ...]) -> float:
+    """Return the share of a grid that lies inside another one, seen at some of its points.
+
+    Args:
+        to_other: 4 × 4, indices of the grid to those of the other.
+        shape, other_shape: voxels of the two along each axis.
+    """
+    axes = [np.linspace(0, size - 1, min(size, PROBED)) for size in shape]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    points = to_other[:3, :3] @ points + to_other[:3, 3:]
+    last = np.array(other_shape)[:, np.newaxis] - 0.5
+    return float(((points >= -0.5) & (points < last)).all(axis=0).mean())
 
 
 def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> np.ndarray:

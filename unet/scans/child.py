@@ -4,6 +4,7 @@ python -m unet.scans.child FOLDER SECONDS       what `unet.scans.sandbox` starts
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def read_in_child(folder: Path) -> None:
         (folder / READING).write_text(json.dumps({"key": key, "name": name}), encoding="utf-8")
 
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    if hasattr(os, "nice"):
+        os.nice(task["nice"])
     files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]
     scans, problems = read_files(files, task["stacked"], starting, frozenset(task["left_out"]))
     for number, scan in enumerate(scans):

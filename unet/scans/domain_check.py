@@ -20,6 +20,7 @@ from unet.scans.scan import Scan
 
 RANGES_FILE = Path(__file__).with_name("domain_check.json")
 MAX_SLICES = 16  # looked at, evenly spaced over the middle two thirds
+MAX_PIXELS = 2 << 20  # looked at; of larger slices fewer, as roughness depends on the size of a pixel
 MARGIN = 0.25  # of the training range, on either side, before a value counts as unlike
 
 
@@ -101,7 +102,9 @@ def measure(images: np.ndarray) -> dict[str, float]:
     """
     count = len(images)
     middle = np.arange(count // 6, count - count // 6)
-    chosen = middle[np.unique(np.linspace(0, len(middle) - 1, min(MAX_SLICES, len(middle))).round().astype(int))]
+    wanted = min(MAX_SLICES, len(middle), max(1, MAX_PIXELS // images[0, ..., 0].size))
+    places = np.linspace(0, len(middle) - 1, wanted) if wanted > 1 else np.array([len(middle) // 2])
+    chosen = middle[np.unique(places.round().astype(int))]
     images = images[chosen].astype(np.float32)
     head = head_mask(images)
     share = float(head.mean())

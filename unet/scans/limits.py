@@ -12,9 +12,12 @@ MAX_SLICES = 600  # of a scan; a head in slices of 1 mm has some 200, and each c
 MIN_SIDE, MAX_SIDE = 16, 2048  # pixels of a slice to segment; one of MRI has a few hundred
 MAX_PIXELS_2D = 64_000_000  # of a single picture, which is scaled down to MAX_SIDE
 MAX_PIXELS_INTERLACED = 16_000_000  # of an interlaced PNG, which is decoded in seven passes
+MAX_JPEG_SCANS = 64  # passes over a JPEG's picture; a progressive one has about ten
 MAX_CHANNELS = 8
 MAX_SCANS = 200  # of an upload
-MAX_SERVER_DECODED = 4 << 30  # of the scans and volumes of all visitors together
+MAX_PICTURED = 24  # scans that are shown with thumbnails
+MIN_SPACING, MAX_SPACING = 1e-4, 1e4  # millimetres between voxels; a header that states others counts as silent
+MAX_SERVER_DECODED = 2 << 30  # of the scans and volumes of all visitors together
 
 MAX_MEMORY = 1536 << 20  # of the reader's child: address space, or resident where the system cannot limit that
 MAX_SECONDS = 24  # of processor time for a file of MAX_FILE_BYTES

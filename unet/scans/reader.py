@@ -224,6 +224,20 @@ def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
     whose names speak of different sequences make a stack for each; pictures with three colours are slices with three
     sequences, as in the data set. Masks make a stack of their own.
     """
+    for group in _stackable(scans, always):
+        group.sort(key=lambda scan: natural_key(scan.name))
+        joined = set(map(id, group))
+        scans = [scan for scan in scans if id(scan) not in joined] + [_stack(group)]
+    return scans
+
+
+def can_be_stacked(scans: list[Scan]) -> bool:
+    """Tell whether `stack_pictures` would join any, always."""
+    return bool(_stackable(scans, always=True))
+
+
+def _stackable(scans: list[Scan], always: bool) -> list[list[Scan]]:
+    """Return the groups of pictures that make a stack each."""
     pictures = [scan for scan in scans if scan.file_format in ("PNG", "JPEG", "TIFF") and len(scan.voxels) == 1]
     groups: dict[tuple, list[Scan]] = defaultdict(list)
     for scan in pictures:
@@ -231,12 +245,11 @@ def stack_pictures(scans: list[Scan], always: bool = False) -> list[Scan]:
         size = tuple((scan.source or {}).get("size", ()))  # of the file, where it was scaled down
         kind = EXPECTED_MASK if EXPECTED_MASK in scan.guesses else None if shape[2] == 3 else guess_from_name(path.name)
         groups[path.parent, shape, size, scan.file_format, scan.bit_depth, kind].append(scan)
-    for (_, shape, *_, kind), group in groups.items():
-        if len(group) >= (2 if always or kind == EXPECTED_MASK or shape[2] == 3 else MIN_STACK):
-            group.sort(key=lambda scan: natural_key(scan.name))
-            joined = set(map(id, group))
-            scans = [scan for scan in scans if id(scan) not in joined] + [_stack(group)]
-    return scans
+    return [
+        group
+        for (_, shape, *_, kind), group in groups.items()
+        if len(group) >= (2 if always or kind == EXPECTED_MASK or shape[2] == 3 else MIN_STACK)
+    ]
 
 
 def _stack(group: list[Scan]) -> Scan:

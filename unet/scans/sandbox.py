@@ -18,19 +18,23 @@ from pathlib import Path
 import psutil
 
 from unet.private_folders import PrivateFolder
+from unet.scans import budget
 from unet.scans.child import READING
 from unet.scans.limits import MAX_FILE_BYTES, MAX_MEMORY, MAX_UPLOAD_BYTES, processor_seconds
 from unet.scans.scan import IngestError, Scan, plain_name
+from unet.scans.turns import Turns, looks_cheap
 
 MAX_CHILDREN = 8  # one after the other for an upload: each but the last has died of another file
 MAX_SLOW = 2  # of them that may die of their time
+NICE = 10  # of a child that looks expensive, so that cheap ones beside it and the pages are quick
 WALL_FACTOR = 8  # seconds on the clock for each of processor time: a busy machine is slow, a sleeping child is stopped
 _PROJECT = Path(__file__).resolve().parents[2]
+_turns = Turns()
 _children: set[subprocess.Popen] = set()
 
 
 def read_upload(
-    files: list[tuple[str, bytes]], seconds: int | None = None, stacked: bool = True
+    files: list[tuple[str, bytes]], seconds: int | None = None, stacked: bool = True, visitor: str = ""
 ) -> tuple[list[Scan], list[str]]:
     """Read the files of one upload.
 
@@ -38,13 +42,15 @@ def read_upload(
         files: (name, content).
         seconds: processor time that a child gets; by default what files of this size may need.
         stacked: whether single pictures that look like slices become one scan.
+        visitor: who waits for it; visitors take turns.
 
     Returns:
         The scans, whose values stay in a file without a name that goes when they go, and one plain sentence for
         each file that was left out.
 
     Raises:
-        IngestError: nothing could be read: too big, too slow, or the decoder crashed.
+        IngestError: nothing could be read: too big, too slow, the decoder crashed, or other visitors' uploads fill
+            the server.
     """
     problems, accepted = _within_limits(files)
     if not accepted:
@@ -53,8 +59,11 @@ def read_upload(
     with PrivateFolder("upload") as folder:
         for number, (_, content) in enumerate(accepted):
             (folder / str(number)).write_bytes(content)
-        result = _read_what_can_be(folder, [plain_name(name) for name, _ in accepted], stacked, seconds)
+        task = {"names": [plain_name(name) for name, _ in accepted], "stacked": stacked}
+        result = _read_what_can_be(folder, task, seconds, visitor, looks_cheap(accepted))
         scans = [Scan.load(folder, number) for number in range(result["scans"])]
+        for scan in scans:
+            budget.SERVER.hold(scan.voxels)
     return scans, [*problems, *result["problems"]]
 
 
@@ -72,17 +81,19 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
     return problems, accepted
 
 
-def _read_what_can_be(folder: Path, names: list[str], stacked: bool, seconds: int) -> dict:
+def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, cheap: bool) -> dict:
     """Start children until one has read all that none before it has died of; return what it wrote."""
     left_out: dict[str, str] = {}  # sentences by key
     slow = 0
     for _ in range(MAX_CHILDREN):
-        task = {"names": names, "stacked": stacked, "left_out": list(left_out)}
+        task |= {"left_out": list(left_out), "nice": 0 if cheap else NICE}
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        death = _run_child(folder, seconds)
+        with _turns.turn(visitor, sum(path.stat().st_size for path in folder.iterdir()), cheap):
+            death = _run_child(folder, seconds)
         if death is None:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             return result | {"problems": [*left_out.values(), *result["problems"]]}
+        cheap = False  # it has shown that it is not; others may go first now
         slow += death == _slow(seconds)
         key, name = _being_read(folder)
         if key is None or key in left_out:  # it died between files

@@ -12,12 +12,13 @@ mask back to the very voxels it was drawn on.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES
+from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES, MAX_SPACING, MIN_SPACING
 
 # which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
 # the front, z up); "the patient's right on the left" is a column that counts to the left
@@ -176,12 +177,22 @@ def nearest_axes(affine: np.ndarray) -> list[tuple[int, int]]:
     return found
 
 
+def usable_spacing(sizes: Iterable[float]) -> bool:
+    """Tell whether millimetres between voxels can be meant: finite, and neither tiny nor huge.
+
+    >>> usable_spacing((6.0, 1.0, 1.0)), usable_spacing((6.0, 1e-300, 1.0)), usable_spacing((float("nan"),))
+    (True, False, False)
+    """
+    return all(MIN_SPACING < size < MAX_SPACING for size in sizes)
+
+
 def usable_affine(affine: np.ndarray) -> bool:
     """Tell whether a matrix places voxels in space: finite, no axis of length 0, no two axes alike."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         return False
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool((sizes > 1e-4).all() and (sizes < 1e4).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-2)
+    with np.errstate(over="ignore"):
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(usable_spacing(sizes) and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,14 @@
-"""The steps of the Upload page: what was found, which sequence is what, how familiar it looks, what the network gets.
+"""The steps of the Upload page: the files, which sequence is what, how familiar it looks, what the network gets.
 
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unet import overlay
 from unet.data.sequences import EXPECTED_MASK, OTHER
@@ -20,13 +20,12 @@ from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
-from unet.scans.reader import stack_pictures
 from unet.scans.sandbox import read_upload
-from unet.scans.scan import BURNED_IN, IngestError, Scan
+from unet.scans.scan import IngestError, Scan
 from views.shared import page
+from views.upload.once import MADE, once
 from views.viewer.slice_viewer import forget_private
 
-STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels
 MISSING = Channel(-1, -1)  # stands for no channel, as Streamlit reads None as no choice made
 
 
@@ -63,17 +62,24 @@ def pick_files() -> Reading | None:
     if reading is None or reading.ids != ids:
         _forget()
         with st.spinner("Reading the files …"):
+            contents = [(file.name, file.getvalue()) for file in files]
             try:
-                reading = Reading(ids, *read_upload([(file.name, file.getvalue()) for file in files]))
+                reading = Reading(ids, *read_upload(contents, visitor=_visit()))
             except IngestError as error:
                 reading = Reading(ids, [], [], str(error))
         st.session_state.reading = reading
     return reading
 
 
+def _visit() -> str:
+    """The id of this visit."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
+
+
 def _forget() -> None:
     """Drop everything about the last upload, so that nothing of it can stand beside the next one."""
-    for name in ("reading", "upload_volume", "input_statistics", "segmented", "private_segmentation"):
+    for name in (*MADE, "reading", "segmented", "private_segmentation"):
         st.session_state.pop(name, None)
     forget_private()
 
@@ -90,57 +96,6 @@ def show_problems(reading: Reading) -> None:
                 st.text(problem)
             if len(reading.problems) > 50:
                 st.caption(f"and {len(reading.problems) - 50} more")
-
-
-def show_found(scans: list[Scan]) -> list[Scan]:
-    """Show each scan in words and thumbnails; return them, joined into one stack if the visitor wants that."""
-    joined = stack_pictures(scans, always=True)
-    if len(joined) < len(scans) and st.toggle("The pictures are slices of one stack, not sequences of one slice"):
-        scans = joined
-    for number, scan in enumerate(scans, start=1):
-        with st.container(border=True):
-            st.markdown(f"**{number}. {page.plain(scan.name)}** · {describe(scan)}")
-            st.image(thumbnails(scan), output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
-            for note in scan.notes:
-                if note == BURNED_IN:
-                    st.warning(note, icon=":material/person_alert:")
-                else:
-                    st.caption(note)
-    return scans
-
-
-def describe(scan: Scan) -> str:
-    """Say in one line what a scan is."""
-    count, height, width, channel_count = scan.voxels.shape
-    words = [scan.file_format, f"{count} slice{'s' * (count > 1)} of {width} × {height}"]
-    if channel_count > 1:
-        words.append(f"{channel_count} channels")
-    words.append(f"{scan.bit_depth} bit")
-    if scan.modality:
-        words.append(scan.modality)
-    words.append(scan.plane or "orientation unknown")
-    if scan.spacing:
-        depth, row, column = scan.spacing
-        words.append(f"{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart")
-    else:
-        words.append("size in millimetres unknown")
-    return " · ".join(words)
-
-
-def thumbnails(scan: Scan) -> np.ndarray:
-    """Return evenly spaced slices side by side, (height, width, 3) uint8, in their true proportions."""
-    count, height, width = scan.voxels.shape[:3]
-    _, row, column = scan.spacing or (1, 1, 1)
-    shown = max(8, min(4 * STRIP_SIDE, round(STRIP_SIDE * width * column / (height * row))))
-    chosen = np.unique(np.linspace(0, count - 1, min(STRIP_SLICES, count)).round().astype(int))
-    colour = scan.voxels.shape[3] == 3
-    step = max(1, min(height, width) // (4 * STRIP_SIDE))  # of a big picture a part will do, and saves memory
-    values = scan.voxels[chosen, ::step, ::step, : 3 if colour else 1].astype(np.float32)
-    window = scan.window or tuple(np.percentile(values, [0.5, 99.5]))
-    pictures = [
-        cv2.resize(overlay.to_display(one, window), (shown, STRIP_SIDE), interpolation=cv2.INTER_AREA) for one in values
-    ]
-    return np.hstack([one if one.ndim == 3 else overlay.grey_to_rgb(one) for one in pictures])
 
 
 def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
@@ -209,17 +164,17 @@ def volume_of(
     Raises:
         IngestError: the sequences do not fit together, or the picture is too small or too big.
     """
-    key = st.session_state.reading.ids, mapping, expected, len(scans)
-    kept = st.session_state.get("upload_volume")
-    if kept is None or kept[0] != key:
+
+    def build() -> tuple[Volume, list[str], np.ndarray, str]:
         volume, notes = build_volume(scans, mapping, expected)
-        kept = st.session_state.upload_volume = key, (volume, notes, brain_mask(volume.images), volume.content_hash)
-    return kept[1]
+        return volume, notes, brain_mask(volume.images), volume.content_hash
+
+    return once("upload_volume", (mapping, expected, len(scans)), build)
 
 
 def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     """Warn in plain words where the picture is unlike the training set, and show the measures; return the warnings."""
-    findings = compare(volume)
+    findings = once("upload_findings", volume.patient_id, lambda: compare(volume))
     warnings = warnings_of(findings, flair)
     if warnings:
         st.warning(
@@ -292,10 +247,7 @@ def show_input(volume: Volume, size: int) -> None:
 
 def _statistics(volume: Volume):
     """The statistics of the volume on the page, measured once."""
-    kept = st.session_state.get("input_statistics")
-    if kept is None or kept[0] != volume.patient_id:
-        kept = st.session_state.input_statistics = volume.patient_id, intensity_statistics(volume.images)
-    return kept[1]
+    return once("input_statistics", volume.patient_id, lambda: intensity_statistics(volume.images))
 
 
 class Mirrored:

@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGTransferSyntaxes, RLELossless
 
 from unet.data.sequences import guess_from_name, guess_from_timing
 from unet.scans.formats.dicom_frames import (
@@ -32,7 +32,9 @@ from unet.scans.formats.dicom_frames import (
     uid_of,
     value_of,
 )
-from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine
+from unet.scans.formats.signatures import JPEG_SCAN
+from unet.scans.limits import MAX_JPEG_SCANS
+from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine, usable_spacing
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
 MIXED = "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
@@ -179,6 +181,9 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
         pixels = stated(header, "Rows") * stated(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
         if len(value_of(dataset, "PixelData") or b"") > 2 * pixels * samples * bits / 8 + 65536:
             raise IngestError(f"{name}: more run-length data than its {pixels:,.0f} pixels can need. Export it again.")
+    frames = int(number_of(header, "NumberOfFrames") or 1)
+    if dataset.file_meta.TransferSyntaxUID in JPEGTransferSyntaxes and data.count(JPEG_SCAN) > MAX_JPEG_SCANS * frames:
+        raise IngestError(f"{name}: JPEG of more than {MAX_JPEG_SCANS} scans a frame. Export it again.")
     return dataset
 
 
@@ -217,7 +222,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     if orientation is None or normal is None or any(position is None for position in positions):
         notes.append("The header does not say how the slices lie: they are shown in the order of their numbers.")
         thickness = frames[0].reference["thickness"]
-        known = spacing and thickness and min(*spacing, thickness) > 0
+        known = spacing and thickness and usable_spacing((thickness, *spacing))
         return stack, {"spacing": (thickness, *spacing) if known else None}
     positions = np.array(positions)
     thickness = frames[0].reference["thickness"]

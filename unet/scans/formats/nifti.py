@@ -14,7 +14,17 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from unet.data.sequences import guess_from_file
 from unet.scans.formats.archives import gunzip, inflate_start
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
-from unet.scans.scan import IngestError, Placement, Room, Scan, check_shape, finished, orient, usable_affine
+from unet.scans.scan import (
+    IngestError,
+    Placement,
+    Room,
+    Scan,
+    check_shape,
+    finished,
+    orient,
+    usable_affine,
+    usable_spacing,
+)
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (
@@ -156,7 +166,7 @@ def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
 def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
     """Return indices to millimetres, or None where the header is silent; voxel sizes in mm, and whether they hold."""
     unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
-    sensible = bool(np.isfinite(zooms).all() and (zooms > 1e-4).all() and (zooms < 1e4).all())
+    sensible = usable_spacing(zooms * (unit or 1.0))
     oriented = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
     known = oriented or (sensible and (unit is not None or bool((zooms != 1).any())))
     affine = None

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
-from unet.scans.limits import MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
+from unet.scans.formats.signatures import JPEG_SCAN
+from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
 
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
@@ -25,6 +26,10 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             raise IngestError(
                 f"{name}: an interlaced PNG of {width * height / 1e6:,.0f} megapixels; at most "
                 f"{MAX_PIXELS_INTERLACED / 1e6:.0f}. Save it without interlacing."
+            )
+        if file_format == "JPEG" and data.count(JPEG_SCAN) > MAX_JPEG_SCANS:
+            raise IngestError(
+                f"{name}: a JPEG of more than {MAX_JPEG_SCANS} scans, which no camera makes. Save it again."
             )
         bits = data[24] if file_format == "PNG" else 8
         if bits == 16 and picture.mode not in GREY_MODES:
