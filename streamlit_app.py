@@ -30,15 +30,23 @@ if __name__ != "__main__":
     app = st.App(__file__, middleware=middleware(settings), lifespan=server_lifespan)
 else:
     st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page
+    explore = st.Page(
+        "pages/explore.py",
+        title="Explore",
+        icon=":material/neurology:",
+        help="Browse the patients, move through the slices and see what the network sees.",
+        default=True,
+        url_path="start",  # else it would keep the name of the file, at which Streamlit finds no page
+    )
+
+    def start_page() -> None:
+        """Go on to the start page, whose own address Streamlit leaves empty."""
+        st.switch_page(explore, query_params=st.query_params.to_dict())
+
     st.navigation(
         [
-            st.Page(
-                "pages/explore.py",
-                title="Explore",
-                icon=":material/neurology:",
-                help="Browse the patients, move through the slices and see what the network sees.",
-                default=True,
-            ),
+            explore,
+            st.Page(start_page, title="Explore", url_path="explore", visibility="hidden"),
             st.Page(
                 "pages/learn.py",
                 title="How it works",
