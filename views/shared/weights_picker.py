@@ -57,7 +57,11 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
         help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
     )
     keep_in_link("beside", beside)
-    return load(name), load(beside) if beside not in (None, name) else None
+    first, second = load(name), load(beside) if beside else None
+    if second and second.key == first.key:  # maybe under another name, such as a run that became the shipped weights
+        right.caption("Both are the same network, so only one is shown.")
+        second = None
+    return first, second
 
 
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
