@@ -21,7 +21,7 @@ patient = pick_patient(root, found, "Brain MRI through an Attention U-Net")
 _, clinical_problem = loaders.clinical_table(root)
 
 try:
-    volume, content_hash, brain = loaders.volume(patient.folder, patient.patient_id)
+    volume, content_hash, brain = loaders.volume(patient)
     show_badges(patient.patient_id, volume.missing_sequences)
     networks = [
         (weights, segmentations.running_segmentation(volume, content_hash, weights))

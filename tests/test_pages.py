@@ -1,6 +1,7 @@
 """Every page from a cold start, without a browser."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from unet.data.patients import DEMO_FOLDER
+from unet.data.patients import DEMO_FOLDER, list_patients
+from unet.data.slice_files import DataError
 from unet.inference.segmenter import Segmenter
+from unet.paths import WEIGHTS_FOLDER
+from unet.weights.network import find_weights
 from views.explore.finder import _matches
+from views.shared import loaders, weights_picker
 
 PHANTOM = "PHANTOM_ICBM_0001_20260101"
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -234,3 +239,29 @@ def test_the_canvas_viewer_gets_a_volume_and_every_slice(start):
     assert not app.exception
     assert not app.metric  # its numbers are in the browser
     assert len(app.get("bidi_component")) == 1 + 2 + 6  # viewer, volume, 24 slices in parcels of four
+
+
+def test_what_the_caches_are_asked_for_comes_with_the_question(start, tmp_path):
+    """A folder that is gone since the patients were listed is an error in words, and is forgotten when it is back."""
+    folder = tmp_path / "data" / PHANTOM
+    shutil.copytree(DEMO_FOLDER / PHANTOM, folder)
+    start(tmp_path / "data")
+    (patient,), _ = list_patients(tmp_path / "data")
+    folder.rename(tmp_path / "away")
+    st.cache_resource.clear()
+    with pytest.raises(DataError):
+        loaders.volume(patient)
+    (tmp_path / "away").rename(folder)
+    assert loaders.volume(patient)[0].patient_id == PHANTOM
+    assert loaders.summaries([patient])[PHANTOM].slices == len(patient.images)
+
+
+def test_a_second_network_that_is_the_first_is_shown_once(start, monkeypatch, tmp_path):
+    copy = tmp_path / "again"
+    shutil.copytree(WEIGHTS_FOLDER / "attention-unet-32", copy)
+    found = {"attention-unet-32": find_weights(), "again": replace(find_weights(copy), name="again")}
+    monkeypatch.setattr(weights_picker, "shipped_names", lambda: list(found))
+    monkeypatch.setattr(weights_picker, "shipped_weights", lambda: found)
+    app = start(patient=PHANTOM, beside="again")
+    assert not app.exception
+    assert "Both are the same network, so only one is shown." in [caption.value for caption in app.caption]

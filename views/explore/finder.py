@@ -65,7 +65,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
 
 def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
     records, _ = loaders.clinical_table(root)
-    summaries = loaders.summaries(root, tuple(patient.patient_id for patient in found))
+    summaries = loaders.summaries(found)
     rows = []
     for patient in found:
         record, summary = clinical_record(records, patient.patient_id), summaries[patient.patient_id]

@@ -90,7 +90,7 @@ class Lesson:
 
 def pick_lesson(patient: Patient) -> Lesson:
     """Let the visitor choose the network and the slice; the link keeps both, as on Explore."""
-    volume, content_hash, _ = loaders.volume(patient.folder, patient.patient_id)
+    volume, content_hash, _ = loaders.volume(patient)
     left, right = st.columns(2, gap="medium")
     with left:
         weights, _ = weights_picker.choose_weights(pair=False)

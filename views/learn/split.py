@@ -79,7 +79,7 @@ def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str,
     shape = volume.images.shape[1:3]
     mask = memory.copied(number, shape)
     try:
-        source = volume if patient_id == volume.patient_id else loaders.volume(by_id[patient_id].folder, patient_id)[0]
+        source = volume if patient_id == volume.patient_id else loaders.volume(by_id[patient_id])[0]
     except page.PAGE_ERRORS as error:
         st.caption(str(error))
         return

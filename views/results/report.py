@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from unet import overlay
+from unet.data.patients import Patient
 from unet.data.splits import published_splits, split_of
 from unet.data.volume import FLAIR
 from unet.evaluation.protocol import ROWS
@@ -153,8 +154,8 @@ def show_failures(report: dict, weights: Weights) -> None:
         _, found, _ = loaders.patients()
     except page.PAGE_ERRORS:
         found = []
-    folders = {patient.patient_id: patient.folder for patient in found}
-    here = any(row["patient"] in folders for row in worst)
+    by_id = {patient.patient_id: patient for patient in found}
+    here = any(row["patient"] in by_id for row in worst)
     pictures = here and st.toggle(
         "Show the pictures", help="Runs the network on these patients: some seconds for each, the first time."
     )
@@ -165,15 +166,15 @@ def show_failures(report: dict, weights: Weights) -> None:
         in_row = worst[start : start + PER_ROW]
         for column, row in zip(st.columns(PER_ROW, gap="small"), in_row, strict=False):
             with column.container(border=True):
-                folder = folders.get(row["patient"])
-                if pictures and folder:
-                    _picture(folder, row, weights)
+                patient = by_id.get(row["patient"])
+                if pictures and patient:
+                    _picture(patient, row, weights)
                 _failure(row, weights)
-                if folder:
+                if patient:
                     _choice(row, chosen)
         for row in in_row:
-            if _place(row) == chosen and row["patient"] in folders:
-                _viewer(folders[row["patient"]], row, weights)
+            if _place(row) == chosen and row["patient"] in by_id:
+                _viewer(by_id[row["patient"]], row, weights)
     if pictures:
         legend.show_legend(legend.ERRORS)
         drawn, scored = loaders.quick_segmenter(weights).engine_name, report["protocol"]["engine"]
@@ -218,10 +219,10 @@ def _choice(row: dict, chosen: tuple[str, int] | None) -> None:
     )
 
 
-def _viewer(folder, row: dict, weights: Weights) -> None:
+def _viewer(patient: Patient, row: dict, weights: Weights) -> None:
     """The patient in the slice viewer, at that slice; the network's answers are those that Explore keeps."""
     try:
-        volume, content_hash, brain = loaders.volume(folder, row["patient"])
+        volume, content_hash, brain = loaders.volume(patient)
         network = weights, segmentations.running_segmentation(volume, content_hash, weights)
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="This patient cannot be shown")
@@ -235,10 +236,10 @@ def _viewer(folder, row: dict, weights: Weights) -> None:
         show_viewer(volume, content_hash, brain, network, start=start)
 
 
-def _picture(folder, row: dict, weights: Weights) -> None:
+def _picture(patient: Patient, row: dict, weights: Weights) -> None:
     """The slice with its errors; drawn from what Explore keeps, so that opening it there is quick."""
     try:
-        volume, content_hash, _ = loaders.volume(folder, row["patient"])
+        volume, content_hash, _ = loaders.volume(patient)
         mask = segmentations.segmentation(volume, content_hash, weights).mask(weights.threshold)
     except page.PAGE_ERRORS as error:
         st.caption(str(error))

@@ -32,13 +32,16 @@ def patients() -> tuple[Path, list[Patient], list[str]]:
     return root, *list_patients(root)
 
 
-@st.cache_data(max_entries=8, show_spinner="Counting slices …")
-def summaries(root: Path, patient_ids: tuple[str, ...]) -> dict[str, PatientSummary]:
+def _files(patient: Patient) -> tuple:
+    """Return what tells one patient's files from another's in a cache."""
+    return str(patient.folder), patient.patient_id, sorted(patient.images), sorted(patient.masks)
+
+
+@st.cache_data(max_entries=8, show_spinner="Counting slices …", hash_funcs={Patient: _files})
+def summaries(found: list[Patient]) -> dict[str, PatientSummary]:
     """Return what the patient finder shows, by patient id; reads every mask once."""
-    _, found, _ = patients()
-    chosen = [patient for patient in found if patient.patient_id in patient_ids]
     with ThreadPoolExecutor() as pool:
-        return dict(zip([patient.patient_id for patient in chosen], pool.map(summarise, chosen), strict=True))
+        return dict(zip([patient.patient_id for patient in found], pool.map(summarise, found), strict=True))
 
 
 @st.cache_data(max_entries=8, ttl="1m", show_spinner=False)
@@ -47,15 +50,13 @@ def clinical_table(root: Path) -> tuple[dict[str, ClinicalRecord], str | None]:
     return read_clinical_table(root / "data.csv")
 
 
-@st.cache_resource(max_entries=MAX_VOLUMES, ttl="1h", show_spinner="Reading slices …")
-def volume(folder: Path, patient_id: str) -> tuple[Volume, str, np.ndarray]:
+@st.cache_resource(max_entries=MAX_VOLUMES, ttl="1h", show_spinner="Reading slices …", hash_funcs={Patient: _files})
+def volume(patient: Patient) -> tuple[Volume, str, np.ndarray]:
     """Return a patient's volume, its content hash and its brain mask, (slices, height, width) bool, estimated.
 
     Raises:
         DataError: no slice can be read.
     """
-    _, found, _ = patients()
-    patient = next(p for p in found if p.folder == folder and p.patient_id == patient_id)
     loaded = load_volume(patient)
     loaded.images.flags.writeable = loaded.expected_mask.flags.writeable = False
     return loaded, loaded.content_hash, brain_mask(loaded.images)

@@ -40,7 +40,7 @@ def show_augmentation() -> None:
         by_id = {patient.patient_id: patient for patient in found}
         left, right, button = st.columns([2, 2, 1], vertical_alignment="bottom")
         patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
-        volume, content_hash, _ = loaders.volume(patient.folder, patient.patient_id)
+        volume, content_hash, _ = loaders.volume(patient)
     except page.PAGE_ERRORS as error:
         st.error(str(error), title="No patient to show")
         return
