@@ -22,9 +22,14 @@ if __name__ != "__main__":
     ignore_what_does_not_fit()
     # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
     PagesManager.uses_pages_directory = False
-    # what every page needs is imported while the first visitor's browser still loads Streamlit itself
-    early = "unet.jobs.queue", "pandas"
-    threading.Thread(target=lambda: [import_module(name) for name in early], daemon=True).start()
+
+    def prepare() -> None:
+        """Import what every page needs while the first visitor's browser still loads Streamlit itself; sweep runs."""
+        for name in ("unet.jobs.queue", "pandas"):
+            import_module(name)
+        import_module("unet.jobs.folders").clear_abandoned()
+
+    threading.Thread(target=prepare, daemon=True).start()
     settings = ServerSettings.from_environment()
     limit_connections(settings)
     app = st.App(__file__, middleware=middleware(settings), lifespan=server_lifespan)

@@ -23,6 +23,7 @@ from unet.data.patients import DEMO_FOLDER
 from unet.jobs import index, runners
 from unet.jobs import queue as jobs
 from unet.jobs.archive import export_zip, has_uploads
+from unet.jobs.folders import clear_abandoned, new_folder
 from unet.jobs.limits import Limits, offered_folders
 from unet.jobs.request import JobError, Request
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
@@ -348,8 +349,38 @@ def test_uploads_that_a_dead_server_left_behind_are_removed(root):
     two_hours_ago = time.time() - 7200
     for folder in (abandoned, other, run):
         os.utime(folder, (two_hours_ago, two_hours_ago))
-    new = jobs.new_folder()
+    new = new_folder()
     assert sorted(path for path in root.iterdir() if path.is_dir()) == sorted([fresh, other, run, new])
+
+
+def test_slices_of_a_killed_server_are_gone_at_the_next_start(root):
+    program = (
+        "import sys, time; from unet.jobs.folders import new_folder\n"
+        "path = new_folder(); (path / 'data').mkdir(); (path / 'data' / 'slice.tif').touch()\n"
+        "print(path.name, flush=True); time.sleep(60)\n"
+    )
+    server = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    folder = root / server.stdout.readline().strip()
+    clear_abandoned()
+    assert (folder / "data" / "slice.tif").exists()  # another server is filling it
+    server.kill()
+    server.wait()
+    clear_abandoned()
+    assert not folder.exists()
+    run_id = jobs.start(REQUEST)
+    clear_abandoned()
+    assert index.find_run(run_id) and not (root / run_id / "maker").exists()
+
+
+def test_a_folder_that_another_machine_fills_stays_for_an_hour(root):
+    folder = new_folder()
+    (folder / "maker").write_text('{"host": "another", "pid": 1, "start": "1"}')
+    clear_abandoned()
+    assert folder.exists()
+    two_hours_ago = time.time() - 7200
+    os.utime(folder, (two_hours_ago, two_hours_ago))
+    clear_abandoned()
+    assert not folder.exists()
 
 
 def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
@@ -757,7 +788,7 @@ def test_runs_are_not_kept_without_end(root):
 
 
 def test_only_the_owner_may_look_into_a_new_run(root):
-    folder = jobs.new_folder()
+    folder = new_folder()
     assert folder.stat().st_mode & 0o777 == 0o700
 
 

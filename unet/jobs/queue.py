@@ -4,20 +4,18 @@ One run at a time computes in a runs folder. Every run is a process of its own f
 at a lock of the operating system, which is freed however its holder ends, so there is no dispatcher to restart.
 """
 
-import re
-import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock
 
 from unet.data.patients import Patient, list_patients
-from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run, runs_folder
+from unet.jobs.folders import MAKER, new_folder
+from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, runner_of
@@ -30,25 +28,6 @@ from unet.weights.network import Weights, find_weights
 
 ASK_SECONDS, TERMINATE_SECONDS = 5, 2  # to stop by itself, then after being told to, then it is killed
 SPARE_BYTES = 200_000_000  # to leave free on the disk
-ABANDONED_SECONDS = 3600  # a folder without a run in it: what fills one takes minutes
-
-
-def new_folder(root: Path | None = None) -> Path:
-    """Make the folder of a new run; its name is its id.
-
-    Raises:
-        JobError: runs cannot be written there.
-    """
-    root = root or runs_folder()
-    _clear_abandoned(root)
-    path = root / f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    try:
-        path.mkdir(mode=0o700, parents=True)  # it may hold what a visitor uploads
-    except OSError as error:
-        raise JobError(
-            f"Runs cannot be written to their folder ({error.strerror}); the host has to name another in UNET_RUNS."
-        ) from None
-    return path
 
 
 def start(request: Request, folder: Path | None = None) -> str:
@@ -66,6 +45,7 @@ def start(request: Request, folder: Path | None = None) -> str:
             _make_room(folder.parent, limits.runs)
             RunFolder(folder).write_status({"state": STARTING})  # first: a run without a state counts as interrupted
             RunFolder(folder).write_request({**request.to_json(), "time": time.time()})
+            (folder / MAKER).unlink(missing_ok=True)
     except JobError:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -221,15 +201,6 @@ def validation_patients(run: Run) -> list[Patient]:
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
         raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None
-
-
-def _clear_abandoned(root: Path) -> None:
-    """Remove what a server that ended meanwhile left of an upload: no page shows it, so nobody could delete it."""
-    for path in root.glob("*"):
-        if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", path.name) and not any(path.glob("*.json")):
-            with suppress(OSError):  # somebody else was faster
-                if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                    shutil.rmtree(path)
 
 
 def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from unet.data.slice_files import DataError
 from unet.jobs import index, queue
+from unet.jobs.folders import new_folder
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request, estimate
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
@@ -109,7 +110,7 @@ def _start_on_uploads(request: Request, limits: Limits) -> str:
         DataError: a file is no slice.
     """
     limits.check(request)
-    folder, size = queue.new_folder(), 0
+    folder, size = new_folder(), 0
     held = kept_bytes(folder.parent)
 
     def reserve(more: int) -> None:

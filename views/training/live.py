@@ -204,7 +204,7 @@ def _by_heart(run: Run) -> bool:
 
 def _log(run: Run) -> str:
     try:
-        lines = (run.folder.path / "log.txt").read_text(encoding="utf-8")[-6000:]
+        lines = (run.folder.path / "log.txt").read_text(encoding="utf-8", errors="replace")[-6000:]
     except OSError:
         lines = ""
     printed = index.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
