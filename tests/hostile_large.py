@@ -63,6 +63,10 @@ def _long_and_many(image: np.ndarray) -> dict:
         "nifti_of_3000_squared": (REFUSED, [("a.nii.gz", _blank((3000, 3000, 1)))]),
         "nifti_of_two_grids": (
             READ,
+            [("flair.nii.gz", _blank((512, 512, 91))), ("t1.nii.gz", _blank((512, 512, 91), finer))],
+        ),
+        "nifti_of_two_large_grids": (  # the page refuses to resample them
+            READ,
             [("flair.nii.gz", _blank((512, 512, 120))), ("t1.nii.gz", _blank((512, 512, 120), finer))],
         ),
         "pngs_2000_of_one_size": (READ, [(f"{number}.png", png) for number in range(2000)]),
@@ -121,7 +125,7 @@ def _jpeg(side: int, mode: str = "L", **options) -> bytes:
     return written.getvalue()
 
 
-def _many_scans(side: int, scans: int) -> bytes:
+def many_scans(side: int, scans: int) -> bytes:
     """A progressive JPEG whose scans are repeated."""
     jpeg = _jpeg(side, progressive=True)
     last = jpeg.rfind(b"\xff\xda")
@@ -139,10 +143,10 @@ def _slow_pictures(image: np.ndarray) -> dict:
         "jpeg_of_80_megapixels": (REFUSED, [("a.jpg", _jpeg(9000))]),
         "jpeg_progressive_of_60_megapixels": (EITHER, [("a.jpg", _jpeg(7700, progressive=True))]),
         "jpeg_progressive_in_colours": (EITHER, [("a.jpg", _jpeg(6000, "RGB", progressive=True))]),
-        "jpeg_of_1000_scans": (REFUSED, [("a.jpg", _many_scans(4000, 1000))]),
+        "jpeg_of_1000_scans": (REFUSED, [("a.jpg", many_scans(4000, 1000))]),
         "png_beside_a_slow_jpeg": (
             READ,
-            [("slow.jpg", _many_scans(6000, 1000)), ("good.png", png_bytes(image))],
+            [("slow.jpg", many_scans(6000, 1000)), ("good.png", png_bytes(image))],
         ),
         "tiff_of_60_megapixels": (
             READ,
@@ -174,36 +178,38 @@ def _impossible_sizes(image: np.ndarray) -> dict:
     return cases
 
 
-def _compressed_dicom(image: np.ndarray) -> dict:
-    def packed(syntax: str, frames: list[bytes], **changes) -> Files:
-        dataset = dicom_slice(image, **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} | changes)
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.PixelData = encapsulate(frames)
-        dataset["PixelData"].is_undefined_length = True
-        return [("a.dcm", dicom_bytes(dataset))]
+def packed(image: np.ndarray, syntax: str, frames: list[bytes], **changes) -> Files:
+    """A DICOM file of 8 bits with compressed frames; keywords as in `dicom_slice`."""
+    dataset = dicom_slice(image, **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} | changes)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate(frames)
+    dataset["PixelData"].is_undefined_length = True
+    return [("a.dcm", dicom_bytes(dataset))]
 
+
+def _compressed_dicom(image: np.ndarray) -> dict:
     noise = np.random.default_rng(5).bytes(3000)
     frame = struct.pack(">BHHB3B", 8, 64, 64, 1, 1, 0x11, 0)
     cases = {
         "dicom_jpeg_of_4096_squared": (
             REFUSED,
-            packed(JPEGBaseline8Bit, [_jpeg(4096, progressive=True)], Rows=4096, Columns=4096),
+            packed(image, JPEGBaseline8Bit, [_jpeg(4096, progressive=True)], Rows=4096, Columns=4096),
         ),
         "dicom_jpeg_of_2048_squared": (
             EITHER,
-            packed(JPEGBaseline8Bit, [_jpeg(2048, progressive=True)], Rows=2048, Columns=2048),
+            packed(image, JPEGBaseline8Bit, [_jpeg(2048, progressive=True)], Rows=2048, Columns=2048),
         ),
         "dicom_jpeg_of_1000_scans": (
             EITHER,
-            packed(JPEGBaseline8Bit, [_many_scans(2048, 1000)], Rows=2048, Columns=2048),
+            packed(image, JPEGBaseline8Bit, [many_scans(2048, 1000)], Rows=2048, Columns=2048),
         ),
-        "dicom_jpeg_larger_than_said": (EITHER, packed(JPEGBaseline8Bit, [_jpeg(8000)])),
-        "dicom_jpeg_of_another_size": (EITHER, packed(JPEGBaseline8Bit, [_jpeg(32)])),
+        "dicom_jpeg_larger_than_said": (EITHER, packed(image, JPEGBaseline8Bit, [_jpeg(8000)])),
+        "dicom_jpeg_of_another_size": (EITHER, packed(image, JPEGBaseline8Bit, [_jpeg(32)])),
         "dicom_of_500_jpeg_frames": (
             EITHER,
-            packed(JPEGBaseline8Bit, [_jpeg(256)] * 500, Rows=256, Columns=256, NumberOfFrames=500),
+            packed(image, JPEGBaseline8Bit, [_jpeg(256)] * 500, Rows=256, Columns=256, NumberOfFrames=500),
         ),
-        "dicom_of_5000_frames": (REFUSED, packed(RLELossless, [noise] * 2, NumberOfFrames=5000)),
+        "dicom_of_5000_frames": (REFUSED, packed(image, RLELossless, [noise] * 2, NumberOfFrames=5000)),
         "dicom_deflated_of_zeros": (READ, _deflated(image)),
     }
     for name, syntax, start in (
@@ -213,10 +219,10 @@ def _compressed_dicom(image: np.ndarray) -> dict:
         ("jpeg_2000", JPEG2000, b"\xff\x4f\xff\x51\0\x29"),
         ("rle", RLELossless, struct.pack("<16I", 1, 64, *[0] * 14)),
     ):
-        cases[f"dicom_{name}_of_noise"] = (EITHER, packed(syntax, [start + noise]))
-        cases[f"dicom_{name}_without_end"] = (EITHER, packed(syntax, [start]))
-        cases[f"dicom_{name}_of_nothing"] = (EITHER, packed(syntax, [bytes(2)]))
-        cases[f"dicom_{name}_of_zeros"] = (EITHER, packed(syntax, [start + bytes(900)]))
+        cases[f"dicom_{name}_of_noise"] = (EITHER, packed(image, syntax, [start + noise]))
+        cases[f"dicom_{name}_without_end"] = (EITHER, packed(image, syntax, [start]))
+        cases[f"dicom_{name}_of_nothing"] = (EITHER, packed(image, syntax, [bytes(2)]))
+        cases[f"dicom_{name}_of_zeros"] = (EITHER, packed(image, syntax, [start + bytes(900)]))
     return cases
 
 

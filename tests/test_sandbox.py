@@ -208,10 +208,10 @@ def test_each_limit_is_set_where_it_exists():
 @pytest.mark.skipif(sys.platform != "linux", reason="these measures are Linux's")
 def test_the_child_reaches_neither_network_nor_other_files(tmp_path):
     program = f"""
-import socket
+import os, socket
 from pathlib import Path
 from unet.scans.confine import confine
-held = confine(Path({str(tmp_path)!r}), 9)
+held = confine(Path({str(tmp_path)!r}), 9, os.getppid())
 (Path({str(tmp_path)!r}) / "own").write_text("x")
 def refused(measure, attempt):
     try:
@@ -252,6 +252,15 @@ def test_the_child_imports_neither_tensorflow_nor_streamlit():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_reader_ends_where_its_server_has_ended(tmp_path):
+    (tmp_path / "0").write_bytes(hostile.good()["png"][0][1])
+    (tmp_path / "task.json").write_text(json.dumps({"names": ["a.png"], "stacked": True, "nice": 0, "left_out": []}))
+    command = [sys.executable, "-m", "unet.scans.child", str(tmp_path), "9"]
+    for parent, code, result in ((1 << 22, 1, False), (os.getpid(), 0, True)):
+        assert subprocess.run([*command, str(parent)], cwd=PROJECT).returncode == code
+        assert (tmp_path / "result.json").exists() is result
 
 
 def test_limits_of_size_are_for_each_file_and_for_all(monkeypatch):

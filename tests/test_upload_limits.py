@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import hostile
-from tests.upload_files import dicom_bytes, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
+from tests.upload_files import AXIAL, dicom_bytes, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
 from unet.preprocessing import brain_mask, intensity_statistics, thinned
 from unet.scans import budget, domain_check
 from unet.scans.assemble import Channel, build_volume
@@ -97,6 +97,19 @@ def test_scans_and_volumes_count(monkeypatch):
     del scans, volume
     gc.collect()
     assert budget.SERVER.left == 64 * 64 * 4 * 5
+
+
+def test_resampling_is_bounded(monkeypatch):
+    shifted = AXIAL.copy()
+    shifted[0, 3] += 0.7
+    voxels = np.zeros((64, 64, 6), np.uint8)
+    scans, _ = read_files([("flair.nii", nifti_bytes(voxels)), ("t1.nii", nifti_bytes(voxels, shifted))])
+    pre, flair = Channel(1, 0), Channel(0, 0)
+    assert len(build_volume(scans, (pre, flair, pre))[0]) == 6
+    monkeypatch.setattr("unet.scans.assemble.MAX_RESAMPLED", 40_000)
+    assert len(build_volume(scans, (pre, flair, None))[0]) == 6  # 24,576 voxels
+    with pytest.raises(IngestError, match="2 of the sequences would have to be resampled onto FLAIR's 6 × 64 × 64"):
+        build_volume(scans, (pre, flair, pre))
 
 
 def test_large_volumes_are_measured_on_a_coarser_grid():

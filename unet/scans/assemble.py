@@ -12,7 +12,7 @@ from scipy import ndimage
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
 from unet.scans import budget
-from unet.scans.limits import MAX_SIDE, MAX_VOLUME, MIN_SIDE
+from unet.scans.limits import MAX_RESAMPLED, MAX_SIDE, MAX_VOLUME, MIN_SIDE
 from unet.scans.scan import IngestError, Scan, check_shape
 
 SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
@@ -134,6 +134,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
             f"No {' and no '.join(missing)}: FLAIR takes {'its' if len(missing) == 1 else 'their'} place, as in the "
             "data set where a sequence is missing."
         )
+    _check_resampling(flair, [scans[channel.scan] for channel in mapping if channel])
     for number, channel in enumerate(mapping):
         channel = channel or mapping[FLAIR]
         _fill(images[..., number], flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
@@ -165,6 +166,17 @@ def _check_size(scan: Scan) -> None:
         raise IngestError(
             f"{scan.name}: {count} slices of {width} × {height} need {12 * count * height * width >> 20} MB for the "
             f"three sequences; at most {MAX_VOLUME >> 20} MB. Upload fewer slices, or smaller ones."
+        )
+
+
+def _check_resampling(flair: Scan, sequences: list[Scan]) -> None:
+    moved = sum(fits(flair, other) and not same_grid(flair, other) for other in sequences)
+    voxels = moved * flair.voxels[..., 0].size
+    if voxels > MAX_RESAMPLED:
+        raise IngestError(
+            f"{moved} of the sequences would have to be resampled onto FLAIR's {_size(flair)} voxels, "
+            f"{voxels / 1e6:.0f} million in all; at most {MAX_RESAMPLED / 1e6:.0f}. Upload FLAIR alone, or with fewer "
+            "slices."
         )
 
 

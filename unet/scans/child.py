@@ -1,6 +1,6 @@
 """The process that reads an upload, confined before it looks at a byte.
 
-python -m unet.scans.child FOLDER SECONDS       what `unet.scans.sandbox` starts
+python -m unet.scans.child FOLDER SECONDS PARENT       what `unet.scans.sandbox` starts
 """
 
 import json
@@ -13,11 +13,18 @@ from unet.scans.confine import confine
 READING = "reading.json"  # key and name of the file that is about to be read
 
 
-def read_in_child(folder: Path) -> None:
-    """Read what the parent wrote, and leave the result as files; a MemoryError ends the child."""
+def read_in_child(folder: Path, parent: int) -> None:
+    """Read what the parent wrote, and leave the result as files; a MemoryError ends the child.
+
+    Args:
+        folder: with the task; the result lies there too.
+        parent: id of the process that waits for the result; without it no further file is read.
+    """
     from unet.scans.reader import read_files
 
     def starting(key: str, name: str) -> None:
+        if sys.platform != "win32" and os.getppid() != parent:  # there the launcher of Python stands between
+            sys.exit(1)
         (folder / READING).write_text(json.dumps({"key": key, "name": name}), encoding="utf-8")
 
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
@@ -32,5 +39,6 @@ def read_in_child(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    confine(Path(sys.argv[1]), int(sys.argv[2]))
-    read_in_child(Path(sys.argv[1]))
+    private_folder, its_seconds, its_parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    confine(private_folder, its_seconds, its_parent)
+    read_in_child(private_folder, its_parent)

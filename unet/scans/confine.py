@@ -29,12 +29,13 @@ _READ = 0b1100  # LANDLOCK_ACCESS_FS_READ_FILE and _READ_DIR
 _SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu")
 
 
-def confine(folder: Path, seconds: int) -> list[str]:
+def confine(folder: Path, seconds: int, parent: int) -> list[str]:
     """Confine this process, which must have one thread.
 
     Args:
         folder: the only one that it may write to.
         seconds: of processor time that it gets.
+        parent: id of the process that started it, and with which it ends.
 
     Returns:
         The names of the measures that hold.
@@ -45,7 +46,7 @@ def confine(folder: Path, seconds: int) -> list[str]:
             "no new privileges": _refuse_privileges,
             "no network": _leave_network,
             "files": lambda: _see_only(folder),
-            "dies with the server": _die_with_parent,
+            "dies with the server": lambda: _die_with(parent),
         }
         for name, measure in measures.items():
             with suppress(OSError, AttributeError):
@@ -97,10 +98,9 @@ def _refuse_privileges() -> None:
     _system_call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def _die_with_parent() -> None:
-    parent = os.getppid()
+def _die_with(parent: int) -> None:
     _system_call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it died before
+    if os.getppid() != parent:  # it has died before
         os._exit(1)
 
 

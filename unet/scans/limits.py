@@ -8,6 +8,7 @@ MAX_UPLOAD_BYTES = 300 << 20  # as sent, all files of an upload together
 
 MAX_DECODED = 512 << 20  # of all scans of an upload, in the file's type or as float32, whichever is more
 MAX_VOLUME = 384 << 20  # of the three sequences as float32; 32 slices of 1024², 128 of 512², 512 of 256²
+MAX_RESAMPLED = 24_000_000  # voxels that are brought onto FLAIR's grid: two sequences of 180 slices of 256²
 MAX_SLICES = 600  # of a scan; a head in slices of 1 mm has some 200, and each costs a run of the network
 MIN_SIDE, MAX_SIDE = 16, 2048  # pixels of a slice to segment; one of MRI has a few hundred
 MAX_PIXELS_2D = 64_000_000  # of a single picture, which is scaled down to MAX_SIDE

@@ -128,7 +128,7 @@ def _run_child(folder: Path, seconds: int) -> str | None:
     threads = "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"
     environment |= dict.fromkeys(threads, "1")
     environment |= {"MALLOC_ARENA_MAX": "1", "TMPDIR": str(folder)}
-    command = [sys.executable, "-m", "unet.scans.child", str(folder), str(seconds)]
+    command = [sys.executable, "-m", "unet.scans.child", str(folder), str(seconds), str(os.getpid())]
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     # a session of its own is a process group of its own, which is ended whole
     with subprocess.Popen(command, cwd=_PROJECT, env=environment, start_new_session=True, **quiet) as child:
