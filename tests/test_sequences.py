@@ -12,6 +12,7 @@ from unet.data.sequences import (
     POST_CONTRAST,
     PRE_CONTRAST,
     guess_from_file,
+    guess_from_header,
     guess_from_name,
     guess_from_timing,
 )
@@ -76,3 +77,21 @@ def test_what_a_name_says(name, guess):
 )
 def test_what_times_say(times, guess):
     assert guess_from_timing(*times) == guess
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "guess"),
+    [
+        ("Ax T1 FLAIR", (2500, 20, 900, False), PRE_CONTRAST),
+        ("FLAIR", (2500, 20, 900, True), POST_CONTRAST),  # the times of a T1 FLAIR
+        ("AX T1", (9000, 120, 2500, False), FLAIR),
+        ("AX T1", (4000, 100, None, False), OTHER),  # T2-weighted times
+        ("AX T1", (500, 10, None, True), POST_CONTRAST),
+        ("", (9000, 120, 2500, False), FLAIR),
+        ("FLAIR", (9000, 120, None, False), FLAIR),  # no inversion time in the header
+        ("DWI", (9000, 120, 2500, False), OTHER),
+        ("series 3", (None, None, None, False), None),
+    ],
+)
+def test_times_overrule_a_name_that_contradicts_them(name, times, guess):
+    assert guess_from_header(name, *times) == guess

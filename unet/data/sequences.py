@@ -122,6 +122,26 @@ def guess_from_timing(
     return POST_CONTRAST if contrast_agent else PRE_CONTRAST
 
 
+def guess_from_header(
+    name: str, repetition: float | None, echo: float | None, inversion: float | None, contrast_agent: bool
+) -> str | None:
+    """Return the sequence of a DICOM series; where its name contradicts its acquisition, the acquisition counts.
+
+    Args:
+        name: description, protocol and sequence name; the others as `guess_from_timing`.
+
+    >>> guess_from_header("Ax FLAIR", 2500, 20, 900, False), guess_from_header("T1", 4000, 100, None, False)
+    ('pre-contrast', 'another picture')
+    """
+    named, timed = guess_from_name(name), guess_from_timing(repetition, echo, inversion, contrast_agent)
+    t1_weighted = (PRE_CONTRAST, POST_CONTRAST)
+    if named is None or (named == FLAIR and timed in t1_weighted) or (named in t1_weighted and timed == FLAIR):
+        return timed
+    if named in t1_weighted and timed is None and echo is not None and echo >= 60:
+        return OTHER  # T2-weighted
+    return POST_CONTRAST if named == PRE_CONTRAST and contrast_agent else named
+
+
 def _parts(name: str) -> list[str]:
     """Return a file's own name and those of its folders, the nearest first; the slash of "w/o contrast" is none."""
     name = name[-MAX_NAME:]

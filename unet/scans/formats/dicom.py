@@ -17,7 +17,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGTransferSyntaxes, RLELossless
 
-from unet.data.sequences import guess_from_name, guess_from_timing
+from unet.data.sequences import guess_from_header
 from unet.scans.formats.dicom_frames import (
     Frame,
     list_frames,
@@ -256,8 +256,7 @@ def _guess(header, name: str) -> str | None:
     agent = bool(text_of(header, "ContrastBolusAgent").strip())
     words = f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}"
     repetition, echo, inversion = (number_of(header, f"{kind}Time") for kind in ("Repetition", "Echo", "Inversion"))
-    guess = guess_from_name(words) or guess_from_timing(repetition, echo, inversion, agent)
-    return "post-contrast" if guess == "pre-contrast" and agent else guess
+    return guess_from_header(words, repetition, echo, inversion, agent)
 
 
 def _window(header) -> tuple[float, float] | None:
