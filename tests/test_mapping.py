@@ -6,7 +6,7 @@ import pytest
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
-from unet.scans.assemble import Channel, build_volume, fits, suggest, suggest_mask
+from unet.scans.assemble import Channel, build_volume, doubt, fits, suggest, suggest_mask
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 
@@ -139,3 +139,23 @@ def test_masks_alone_are_pictures():
     scans = scans_of(("a_mask.png", png_bytes(slice_image())))
     assert suggest(scans) == [(None, Channel(0, 0), None)]
     assert suggest_mask(scans, Channel(0, 0)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("flair.png", ""),
+        ("t1.png", "Name or header of 1. t1.png state pre-contrast; it is used as FLAIR."),
+        ("t2w.png", "Name or header of 1. t2w.png state another picture; it is used as FLAIR."),
+        ("7.png", "Neither name nor header of 1. 7.png state FLAIR; it is used as FLAIR."),
+    ],
+)
+def test_what_is_not_stated_to_be_flair_is_said(name, reason):
+    scans = scans_of((name, png_bytes(slice_image())))
+    [mapping] = suggest(scans)
+    assert doubt(scans, mapping) == (reason and f"{reason} On another sequence the mask means nothing.")
+
+
+def test_another_picture_is_no_choice_for_flair_where_one_may_be():
+    scans = scans_of(("t2w.png", png_bytes(slice_image(seed=1))), ("7.png", png_bytes(slice_image(seed=2))))
+    assert [mapping[FLAIR] for mapping in suggest(scans)] == [Channel([s.name for s in scans].index("7.png"), 0)]

@@ -195,3 +195,11 @@ def test_the_words_for_the_order_of_slices_follow_the_plane(page, phantom):
     app = drop(app, ("a.tif", tiff_bytes(np.ascontiguousarray(phantom[..., 1]), photometric="minisblack")))
     app.button(key="segment").click().run()
     assert app.slider(key="slice").label == "Slice of 8, in the order of the file"
+
+
+def test_a_picture_that_is_not_stated_to_be_flair_is_a_question(page, phantom):
+    app = drop(page, ("t1.png", png_bytes(phantom[3, ..., 0])))
+    [question] = [warning for warning in app.warning if warning.value.startswith("Name or header of 1")]
+    assert "state pre\\-contrast" in question.value or "state pre-contrast" in question.value
+    app = drop(app, ("flair.png", png_bytes(phantom[3, ..., 1])))
+    assert not [warning for warning in app.warning if "FLAIR" in warning.value]

@@ -12,7 +12,7 @@ from unet.data.volume import FLAIR
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter, quick_precision
-from unet.scans.assemble import build_volume, suggest
+from unet.scans.assemble import build_volume, doubt, suggest
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
@@ -102,7 +102,7 @@ def predict(
             result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
             stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
             names = _Names.of(flair, stem, taken)
-            warnings = warnings_of(compare(volume), flair)
+            warnings = [*filter(None, [doubt(scans, mapping)]), *warnings_of(compare(volume), flair)]
             _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
             lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
             if "dicom-seg" in formats and not can_be_dicom_seg(flair):

@@ -78,6 +78,17 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     return [(None, channel, None) for channel in likely]
 
 
+def doubt(scans: list[Scan], mapping: Mapping) -> str:
+    """Return why the scan in FLAIR's place may be none, as a sentence; empty where a name or a header states FLAIR."""
+    channel = mapping[FLAIR]
+    stated = scans[channel.scan].guesses[channel.channel]
+    if stated == SEQUENCE_NAMES[FLAIR]:
+        return ""
+    label = channels(scans)[channel]
+    found = f"Name or header of {label} state {stated}" if stated else f"Neither name nor header of {label} state FLAIR"
+    return f"{found}; it is used as FLAIR. On another sequence the mask means nothing."
+
+
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
     """Return the first channel that is named like a mask and lies on FLAIR's grid."""
     named = (Channel(number, 0) for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses)

@@ -11,13 +11,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unet import overlay
-from unet.data.sequences import EXPECTED_MASK, OTHER
+from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.running import RunningSegmentation
 from unet.inference.segmentation import Segmentation
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
-from unet.scans.assemble import Channel, Mapping, build_volume, channels, fits, same_grid, suggest, suggest_mask
+from unet.scans.assemble import Channel, Mapping, build_volume, channels, doubt, fits, same_grid, suggest, suggest_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.scans.sandbox import read_upload
@@ -128,8 +128,12 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         )
         chosen[number] = None if picked == MISSING else picked
     expected = _pick_expected_mask(columns[3], scans, tuple(chosen), f"map_{key}_mask_{flair}")
-    if not any(set(scan.guesses) - {None, EXPECTED_MASK, OTHER} for scan in scans):
-        st.caption("Neither names nor tags say which sequence this is: the choice above is a guess to check.")
+    if reason := doubt(scans, tuple(chosen)):
+        st.warning(
+            f"{page.plain(reason)} Look at the picture, and choose another one above if it is not FLAIR.",
+            title="Is this FLAIR?",
+            icon=":material/help:",
+        )
     return tuple(chosen), expected
 
 
