@@ -139,7 +139,8 @@ def choose_patients(request: Request, resumed: Path | None) -> tuple[list, list]
         return split_patients(patients, seed, request.training_patients, request.validation_patients)
     if missing := [id_ for group in wanted for id_ in group if id_ not in by_id]:
         raise DataError(f"{len(missing)} patients of this run are not in the folder, the first is {missing[0]}")
-    return tuple([by_id[id_] for id_ in group] for group in wanted)
+    learn, judge = ([by_id[id_] for id_ in group] for group in wanted)
+    return learn, judge
 
 
 def load_patients(request: Request, learn: list, judge: list) -> tuple[list, list]:
@@ -155,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
     request = read_request(args)
     config = request.config
     learn, judge = choose_patients(request, args.run_dir if args.resume else None)
-    start = None
+    start = weights = None
     if config.from_weights and not args.resume:
         weights = find_start(config.from_weights, args.run_dir.parent)
         start, _ = load_arrays(weights.path)
@@ -197,7 +198,7 @@ def run(args: argparse.Namespace) -> None:
 
             print_estimate(config, learn, judge, precision)
             return
-        if start and config.filters != weights.filters:
+        if start and weights and config.filters != weights.filters:
             from unet.model import ARCHITECTURES as BUILDERS
             from unet.weights.widening import widen
 

@@ -172,6 +172,7 @@ def limit_memory(megabytes: float) -> None:
     try:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (int(megabytes * 4e6 / 3),) * 2)
+        limit = int(megabytes * 4e6 / 3)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     except (ImportError, OSError, ValueError) as error:
         print(f"no memory limit on this system: {error}", file=sys.stderr)

@@ -46,19 +46,22 @@ def show_form() -> None:
     ready = request is not None
     # a key that changes with every start: one click is one run, however often a slow server runs this script for it
     key = f"start_{st.session_state.setdefault('starts', 0)}"
-    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key=key, disabled=not ready):
+    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key=key, disabled=not ready) and request:
         st.session_state.starts += 1
         _start(request, preset, limits)
-    if buttons.button(
-        "Measure time and memory",
-        icon=":material/timer:",
-        key="measure",
-        disabled=not ready,
-        help="Does two steps of this very run in a process of its own, before you start it.",
+    if (
+        buttons.button(
+            "Measure time and memory",
+            icon=":material/timer:",
+            key="measure",
+            disabled=not ready,
+            help="Does two steps of this very run in a process of its own, before you start it.",
+        )
+        and request
     ):
         _measure(request, limits)
     _show_estimate(request)
-    if ready and settings.open:  # code brings 1.5 MB of JavaScript with it
+    if request and request.data and settings.open:  # code brings 1.5 MB of JavaScript with it
         with settings:
             st.caption("The same on the command line:")
             words = replace(request, data=_shown(request.data)).arguments()

@@ -95,7 +95,8 @@ def show_settings(limits: Limits) -> Request | None:
         settings |= _pick_recipe()
     chosen = st.pills(
         "Augmentation", list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
-        format_func=AUGMENTATION_LABELS.get, wrap=True, help="What each one does is on the page's tab Augmentation.",
+        format_func=AUGMENTATION_LABELS.__getitem__, wrap=True,
+        help="What each one does is on the page's tab Augmentation.",
     )  # fmt: skip
     if who is None:
         return None
@@ -135,10 +136,10 @@ def _pick_patients(limits: Limits) -> dict[str, Any] | None:
 def _pick_network(limits: Limits) -> dict[str, Any]:
     """Choose weights to start from, architecture, width and picture size; return them as settings."""
     state, starts = st.session_state, _starts()
-    start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.get)
+    start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.__getitem__)
     given = _network_of(start)
     architecture = st.selectbox(
-        "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.get,
+        "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.__getitem__,
         disabled=given is not None,
     )  # fmt: skip
     widths = [width for width in (4, 8, 16, 32, 64) if width <= limits.filters] or [max(1, limits.filters)]
@@ -192,7 +193,7 @@ def _pick_recipe() -> dict[str, Any]:
     )
     schedule = one_of(st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True), SCHEDULES)
     loss = st.selectbox(
-        "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.get,
+        "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.__getitem__,
         help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
         "focal Tversky counts a missed pixel more than a false alarm.",
     )  # fmt: skip
