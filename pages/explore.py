@@ -32,8 +32,9 @@ except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
+if number := viewed_slice(content_hash):  # before the viewer hears that it is known here, and may leave the page
+    links.remember(slice=number)
 show_viewer(volume, content_hash, brain, *networks)
-links.remember(slice=viewed_slice(content_hash))
 if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
     place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})

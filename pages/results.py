@@ -25,7 +25,7 @@ title, weights_box, beside_box = st.columns([2, 2, 2], vertical_alignment="botto
 title.subheader("What the network reaches", anchor=False)
 name = weights_box.selectbox("Weights", list(shipped), key="weights", bind="query-params")
 others = [other for other in shipped if other != name]
-if page.arrived():
+if page.arrived("beside"):
     st.session_state.beside = linked if (linked := st.query_params.get("beside")) in others else None
 beside = beside_box.selectbox("Beside it", others, placeholder="nothing", key="beside") if others else None
 links.keep_in_link("beside", beside)
@@ -36,7 +36,7 @@ if (own := own_report()) and own["weights"] == name:
 if not by_split:
     st.info(f"{name} has no evaluation beside it yet: `python -m unet release --weights {name}` makes one.")
 else:
-    if page.arrived():
+    if page.arrived("split"):
         st.session_state.split = st.query_params.get("split")
     if st.session_state.pop("show_own", False) and OWN in by_split:
         st.session_state.split = OWN

@@ -4,9 +4,13 @@ import math
 
 import pytest
 
-from views.shared import browser_state
+from views.shared import browser_state, page
 from views.upload import export
 from views.viewer import slice_viewer
+
+
+class StateByAttribute(dict):
+    __getattr__, __setattr__ = dict.__getitem__, dict.__setitem__
 
 
 def nested(depth: int) -> dict:
@@ -25,10 +29,23 @@ HOSTILE = [None, 1, "{", [], [1], {"view": 1}, {"view": [1]}, {"view": {"slice":
 @pytest.mark.parametrize("state", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_no_browser_sends_is_as_if_not_said(state, monkeypatch):
     monkeypatch.setattr(browser_state.st, "session_state", {"viewer": state})
-    monkeypatch.setattr(slice_viewer.st, "query_params", {"slice": "7"})
     assert browser_state.viewer_state() == {}
     assert export._viewer_threshold(0.5) == 0.5
-    assert slice_viewer.viewed_slice("a") == "7"
+    assert slice_viewer.viewed_slice("a") is None
+
+
+def test_a_link_is_taken_once_a_visit_even_if_the_first_run_is_interrupted(monkeypatch):
+    monkeypatch.setattr(page.st, "session_state", state := StateByAttribute())
+    monkeypatch.setattr(page.st, "set_page_config", lambda **_: None)
+    page.start_page("Explore")
+    assert page.arrived("patient")
+    page.start_page("Explore")  # the run before ended here, as another message came
+    assert not page.arrived("patient")
+    assert page.arrived("slice")
+    page.start_page("Results")
+    page.start_page("Explore")
+    assert page.arrived("patient")
+    assert state.page == "Explore"
 
 
 def test_a_sound_view_is_taken_as_it_is(monkeypatch):

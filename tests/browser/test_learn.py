@@ -3,6 +3,8 @@
 import re
 from urllib.parse import parse_qs, urlparse
 
+import pytest
+
 from tests.browser.viewer import open_app, probe, rested, wait_for_view
 
 SECOND = "PHANTOM_ICBM_0002_20260102"
@@ -39,3 +41,43 @@ def test_the_menu_keeps_patient_and_slice(page, app_address):
     assert parse_qs(urlparse(page.url).query) == {"patient": [SECOND], "slice": ["16"]}
     page.get_by_role("link", name="Explore", exact=True).click()
     wait_for_view(page, "viewer.position[0] === 15 && viewer.data.patient === argument", SECOND)
+
+
+@pytest.mark.parametrize(("role", "name"), [("link", "How it works"), ("button", "How the network gets there")])
+def test_a_view_that_has_not_come_to_rest_is_kept(page, app_address, role, name):
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    rested(page)
+    probe(page, "viewer.moveTo([4])")
+    page.get_by_role(role, name=name).click()
+    slider = page.get_by_role("slider", name="Slice of 24")
+    slider.wait_for()
+    assert slider.input_value() == "5"
+    page.get_by_role("link", name="Results").click()  # no patient in its link
+    page.get_by_text("What the network reaches").wait_for()
+    page.get_by_role("link", name="Explore", exact=True).click()
+    wait_for_view(page)
+    assert probe(page, "[viewer.data.patient, viewer.position[0]]") == [SECOND, 4]
+
+
+def test_the_simple_viewer_keeps_its_slice_too(page, app_address):
+    page.goto(f"{app_address}/?patient={SECOND}&slice=14&simple_viewer=true")
+    slider = page.get_by_role("slider", name="Slice of 24")
+    slider.wait_for()
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile("slice=15"))
+    page.get_by_role("link", name="How it works").click()
+    page.get_by_text("6 · Try: what does the network need?").wait_for(timeout=120_000)
+    assert slider.input_value() == "15"
+
+
+def test_the_limit_of_a_held_click(page, app_address):
+    """A server that does not answer keeps nobody on the page: the click counts after a while."""
+    open_app(page, app_address, f"?patient={SECOND}&slice=14")
+    rested(page)
+    probe(page, "(viewer.tell = () => {}, viewer.moveTo([4]))")  # what is told never arrives
+    page.clock.install()
+    page.get_by_role("link", name="How it works").click()
+    assert "/learn" not in page.url
+    page.clock.fast_forward(20_000)
+    page.wait_for_url(re.compile("/learn"))

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import vm from "node:vm";
 
 const FOLDER = new URL("../../views/viewer/js/", import.meta.url);
-const FILES = ["components", "store", "drawing", "outline", "pane", "controls", "panels", "viewer"];
+const FILES = ["components", "store", "drawing", "outline", "pane", "controls", "panels", "leaving", "viewer"];
 
 class ImageData {
   constructor(width, height) {

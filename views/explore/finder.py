@@ -16,13 +16,17 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     """Show the page's heading and the finder; return the patient to look at. The URL keeps the choice."""
     by_id = {patient.patient_id: patient for patient in found}
     rows = _table(root, found)
-    if page.arrived() or "patient" not in st.session_state:
+    if page.arrived("patient") or "patient" not in st.session_state:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
             st.warning(f"The link names the patient {page.plain(repr(linked[:60]))}, who is not in this data set.")
-        if not linked and links.remembered("slice"):  # by the menu from another page
+        if linked or "slice" in st.query_params:
+            links.remember(patient=linked or links.remembered("patient"), slice=st.query_params.get("slice"))
+        elif links.remembered("slice"):  # by the menu from another page
             links.keep_in_link("slice", links.remembered("slice"))
         st.session_state.patient = linked or links.remembered("patient")
+        if st.session_state.patient not in by_id:
+            links.remember(patient=_first(rows))
     if st.session_state.patient not in by_id:
         st.session_state.patient = _first(rows)
     title, box = st.columns([2, 3], vertical_alignment="bottom")

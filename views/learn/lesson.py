@@ -19,7 +19,7 @@ from unet.weights.network import Weights
 from views.shared import links, loaders, page, segmentations, weights_picker
 from views.shared.badges import show_badges
 from views.shared.charts import show_chart
-from views.viewer.simple_viewer import SLICE_ORDER, linked_slice, opening_slice, slice_picture
+from views.viewer.simple_viewer import SLICE_ORDER, opening_slice, slice_number, slice_picture
 
 TILE = 160  # pixels; small maps are drawn at least this large, each value as a square
 GAP = 6
@@ -117,9 +117,9 @@ def pick_lesson(patient: Patient) -> Lesson:
 def _pick_slice(volume: Volume, predicted) -> int:
     """Open on the slice of the link, else on the largest predicted lesion; then the visitor decides."""
     state, patient_id = st.session_state, volume.patient_id
-    fresh = page.arrived() or "learn_slice" not in state
+    fresh = page.arrived("slice") or "learn_slice" not in state
     if fresh or state.get("learn_patient") != patient_id:
-        linked = linked_slice(len(volume)) if fresh else None
+        linked = slice_number(links.remembered("slice"), len(volume)) if fresh else None
         state.learn_slice = linked or 1 + opening_slice(volume, predicted())
         state.learn_patient = patient_id
     number = 1

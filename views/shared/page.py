@@ -12,16 +12,20 @@ PAGE_ERRORS = (DataError, InferenceError, WeightsError)  # their messages are wr
 def start_page(title: str) -> None:
     """Set up a page. Every page begins with this, as a direct link may open it before the router has run."""
     st.set_page_config(page_title=f"{title} · Brain MRI", layout="wide")
-    st.session_state.arrived = st.session_state.get("page") != title
-    st.session_state.page = title
+    if st.session_state.get("page") != title:
+        st.session_state.page, st.session_state.taken = title, set()
 
 
-def arrived() -> bool:
-    """Whether the visitor has just opened this page, or come back to it: then the link decides, else their choices.
+def arrived(choice: str) -> bool:
+    """Whether a choice is yet to be taken from the link, as the visitor has just opened this page, or come back to it.
 
-    A choice of the page before may still be in the session under the same key, where its widget no longer is.
+    True once a choice and visit: the run that opens a page may end anywhere, as the next one interrupts it. A choice of
+    the page before may still be in the session under the same key, where its widget no longer is.
     """
-    return st.session_state.get("arrived", True)
+    taken = st.session_state.setdefault("taken", set())
+    first = choice not in taken
+    taken.add(choice)
+    return first
 
 
 def plain(text: str) -> str:

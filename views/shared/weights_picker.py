@@ -67,7 +67,7 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
 def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     """Put what the link names into the session, once; a name that is not known here is said and left."""
     state = st.session_state
-    if arrived() or parameter not in state:
+    if arrived(parameter) or parameter not in state:
         state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
         st.warning(f"The link names the weights {plain(repr(state[parameter][:60]))}, which are not here any more.")

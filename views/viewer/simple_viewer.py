@@ -118,8 +118,16 @@ def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> 
 
 def linked_slice(count: int) -> int | None:
     """The slice that the link names, from 1 to `count`."""
-    linked = st.query_params.get("slice", "")
-    return int(linked) if re.fullmatch("[0-9]{1,6}", linked) and 1 <= int(linked) <= count else None
+    return slice_number(st.query_params.get("slice"), count)
+
+
+def slice_number(text: str | None, count: int) -> int | None:
+    """Return the number that a link names a slice by, from 1 to `count`, or None where it names none.
+
+    >>> slice_number("13", 24), slice_number("25", 24), slice_number("x", 24), slice_number(None, 24)
+    (13, None, None, None)
+    """
+    return int(text) if text and re.fullmatch("[0-9]{1,6}", text) and 1 <= int(text) <= count else None
 
 
 def opening_slice(volume: Volume, predicted: np.ndarray) -> int:

@@ -18,6 +18,7 @@ from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
+from views.shared.links import remember
 from views.shared.loaders import MAX_VOLUMES
 from views.shared.segmentations import MAX_SEGMENTATIONS, show_progress
 from views.viewer.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
@@ -53,7 +54,7 @@ _viewer = st.components.v2.component(
     "slice_viewer",
     html=(_FOLDER / "viewer.html").read_text("utf-8"),
     css=(_FOLDER / "viewer.css").read_text("utf-8"),
-    js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "viewer"),
+    js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "leaving", "viewer"),
 )
 _parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
 
@@ -84,7 +85,7 @@ def show_viewer(
     """
     weights, running = network
     if simple_viewer_wanted():
-        _show_simple_viewer(volume, brain, network, start)
+        _show_simple_viewer(volume, brain, network, start, private)
     else:
         scope = "session" if private else "global"
         description = {
@@ -94,6 +95,7 @@ def show_viewer(
             "other": _model_description(*other) if other else None,
             "start": start,
             "names": None,
+            "heard": {name: part for name, part in viewer_state().items() if name != "threshold"},
         }
         opened_at = start["slice"] - 1 if start else _opened_at(volume_id, len(volume))
         networks = [one for one in (network, other) if one]
@@ -103,11 +105,13 @@ def show_viewer(
 
 @st.fragment  # its widgets are many, and speak only when somebody touches them
 def _show_simple_viewer(
-    volume: Volume, brain: np.ndarray, network: tuple[Weights, RunningSegmentation], start: dict | None
+    volume: Volume, brain: np.ndarray, network: tuple[Weights, RunningSegmentation], start: dict | None, private: bool
 ) -> None:
     weights, running = network
     show_progress(running)
     show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
+    if not (start or private):
+        remember(slice=st.query_params.get("slice"))
 
 
 def simple_viewer_wanted() -> bool:
@@ -126,14 +130,9 @@ def offer_simple_viewer() -> None:
 
 
 def viewed_slice(volume_id: str) -> str | None:
-    """Return the number of the slice in view, from 1, as a link names it; None where the viewer has yet to rest.
-
-    The canvas writes the address itself, so Streamlit may know an older one: what it told is newer.
-    """
+    """Return the number of the slice on the canvas, from 1, as a link names it; None where it has yet to rest."""
     view = viewer_state()
-    if "slice" in view and not simple_viewer_wanted():
-        return str(view["slice"] + 1) if view.get("volume") == volume_id else None
-    return st.query_params.get("slice")
+    return str(view["slice"] + 1) if "slice" in view and view.get("volume") == volume_id else None
 
 
 def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None:

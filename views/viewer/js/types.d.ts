@@ -150,6 +150,8 @@ interface Description {
   other: Network | null;
   start: Record<string, string> | null;
   names: string[] | null;
+  /** what Python was told last, where that is heard at all */
+  heard?: { volume?: string; slice?: number };
 }
 
 /** What the visitor has chosen. */
@@ -166,6 +168,15 @@ interface State {
   hidden: boolean;
   epoch: number;
   threshold?: number;
+}
+
+/** What is asked of the viewer before its page is left. */
+interface LeavingOwner {
+  root: HTMLElement;
+  left: boolean;
+  pause(): void;
+  tellPython(): void;
+  isHeard(): boolean;
 }
 
 /** What a pane asks of the viewer that it is part of. */

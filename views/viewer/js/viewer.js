@@ -19,6 +19,8 @@ class Viewer {
     /** @type {Plane} */
     this.plane = AXIAL; // that the keys move through
     this.restMilliseconds = REST_MILLISECONDS;
+    this.left = false; // for another page
+    this.leaving = new Leaving(this);
     this.frames = 0; // drawn so far, for whoever wants to measure
     this.redraw = this.redraw.bind(this);
     this.observer = new ResizeObserver(() => {
@@ -44,6 +46,7 @@ class Viewer {
     if (elsewhere && !another) this.begin();
     this.keepToWhatThereIs();
     this.changed();
+    if (this.isHeard()) this.leaving.release();
   }
 
   /** Leave what this volume cannot show: links and earlier volumes name it all the same. */
@@ -451,6 +454,7 @@ class Viewer {
   rest() {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      if (this.left) return;
       // not all has come yet: a link that names its slice does not follow the lesion, which would rest again
       if (this.study.arrived(this.model.id) < this.data.shape[0]) this.rest();
       if (!this.study.shape) return;
@@ -459,16 +463,25 @@ class Viewer {
       const { predicted } = this.study.counts(this.model.id, this.position[0], this.state.threshold) ?? {};
       this.find("[aria-live]").textContent =
         `${this.find(".where").textContent}. ` + (predicted === undefined ? "" : `Predicted area ${areaText(this, predicted)}.`);
-      if (!this.playing && !this.follows && !this.data.start) this.tellPython();
+      if (!this.playing) this.tellPython();
     }, this.restMilliseconds);
   }
 
+  /** Tell Python where the view is, where the visitor or the lesion has decided that. */
   tellPython() {
+    if (this.left || this.follows || this.data.start || !this.study.shape) return;
     const { strokes } = this.outline;
     const view = { volume: this.data.volume, slice: this.position[0], threshold: this.state.threshold, strokes };
     const words = JSON.stringify(view);
     if (words !== this.told) this.tell(view);
     this.told = words;
+  }
+
+  /** Whether Python knows of the volume and the slice that it was told last. */
+  isHeard() {
+    if (!this.told) return true;
+    const { volume, slice } = JSON.parse(this.told);
+    return this.data.heard?.volume === volume && this.data.heard.slice === slice;
   }
 
   /** Keep the address such that it opens this view; what stands at its default is left out. */
@@ -512,6 +525,7 @@ class Viewer {
   close() {
     this.pause();
     clearTimeout(this.resting);
+    this.leaving.close();
     this.study?.listeners.delete(this.redraw);
     this.observer.disconnect();
   }
