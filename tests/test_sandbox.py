@@ -61,7 +61,7 @@ def hostile_outcomes():
 
 def test_every_hostile_upload_is_read_or_refused_in_words(hostile_outcomes):
     found, _ = hostile_outcomes
-    assert len(found) >= 80
+    assert len(found) >= 240
     for name, (wanted, outcome, _, problems) in found.items():
         assert wanted in (outcome, hostile.EITHER), (name, outcome, problems)
         assert outcome == "read" or (problems and all(problem.rstrip().endswith(".") for problem in problems)), name
@@ -70,7 +70,7 @@ def test_every_hostile_upload_is_read_or_refused_in_words(hostile_outcomes):
 
 def test_no_hostile_upload_takes_long_or_much(hostile_outcomes):
     found, kilobytes = hostile_outcomes
-    slow = {name: seconds for name, (_, _, seconds, _) in found.items() if seconds > 1}
+    slow = {name: seconds for name, (_, _, seconds, _) in found.items() if seconds > 4}  # what a small file gets
     assert slow == {}
     assert kilobytes < 1.5 * 2**20
 

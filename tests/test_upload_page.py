@@ -153,12 +153,27 @@ def test_another_choice_of_sequences_is_another_result(page, phantom):
     assert not app.exception
 
 
-@pytest.mark.parametrize("name", ["1x1_png", "nifti_of_32000_cubed", "dicom_nested_3000_deep", "constant_png"])
-def test_hostile_files_end_in_words(page, name):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1x1_png",
+        "nifti_of_32000_cubed",
+        "dicom_nested_3000_deep",
+        "constant_png",
+        "nifti_2_of_170000_slices",
+        "nifti_of_9_largest_slices",
+        "dicom_rows_1e-300_mm_apart",
+        "dicom_columns_1e300_mm_apart",
+        "dicom_jpeg_of_4096_squared",
+    ],
+)
+def test_hostile_files_end_in_words(page, name, phantom):  # all of them: python -m tests.measure_uploads
     _, files = hostile.corpus()[name]
     app = drop(page, *files)
     assert not app.exception
     assert app.error or app.warning
+    app = drop(app, ("a.png", png_bytes(phantom[4])))
+    assert not app.exception and not app.error
 
 
 def test_three_pictures_may_be_slices(page):
