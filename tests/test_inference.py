@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from unet.benchmark import run as benchmark
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference import fair_lock, running
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import InferenceError
 from unet.inference.fair_lock import FairLock
@@ -180,9 +182,9 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
     order = []
     original = Segmenter.predict_slices
 
-    def remember(self, images, statistics, indices):
+    def remember(self, images, statistics, indices, **more):
         order.extend(indices)
-        return original(self, images, statistics, indices=indices)
+        return original(self, images, statistics, indices=indices, **more)
 
     monkeypatch.setattr(Segmenter, "predict_slices", remember)
     running = RunningSegmentation(network, phantom.images)
@@ -262,10 +264,10 @@ def test_turns_are_taken_in_the_order_of_asking():
     lock, order, threads = FairLock(), [], []
 
     def take(number):
-        with lock:
+        with lock.turn():
             order.append(number)
 
-    with lock:
+    with lock.turn():
         for number in range(12):
             threads.append(threading.Thread(target=take, args=(number,)))
             threads[-1].start()
@@ -280,10 +282,63 @@ def test_turns_are_taken_in_the_order_of_asking():
 
 def test_a_turn_that_fails_lets_the_next_one_in():
     lock = FairLock()
-    with pytest.raises(KeyError), lock:
+    with pytest.raises(KeyError), lock.turn():
         raise KeyError
-    with lock:
+    with lock.turn():
         assert lock.waiting == 0
+
+
+def test_who_waits_is_told_how_many_are_before_and_may_leave(monkeypatch):
+    monkeypatch.setattr(fair_lock, "TELL_SECONDS", 0.01)
+    lock, order, told = FairLock(), [], {"stays": [], "leaves": []}
+
+    def take(name, on_wait=None):
+        with suppress(KeyError), lock.turn(on_wait):
+            order.append(name)
+
+    def leave(before):
+        told["leaves"].append(before)
+        raise KeyError
+
+    with lock.turn():
+        threads = []
+        for ask in [("silent",), ("leaves", leave), ("stays", told["stays"].append)]:
+            threads.append(threading.Thread(target=take, args=ask))
+            threads[-1].start()
+            while ask[0] == "silent" and lock.waiting < 1:
+                time.sleep(0.001)
+            while ask[0] != "silent" and not told[ask[0]]:
+                time.sleep(0.001)
+            if ask[0] == "leaves":
+                threads[-1].join(5)
+        assert lock.waiting == 2
+    for thread in threads:
+        thread.join(5)
+    assert set(told["leaves"]) == set(told["stays"]) == {2}  # the one that holds the lock, and the silent one
+    assert order == ["silent", "stays"]
+
+
+def test_a_volume_on_its_way_tells_everybody_who_waits_for_it_what_is_before_it(weights, monkeypatch):
+    monkeypatch.setattr(fair_lock, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(running, "TELL_SECONDS", 0.01)
+    network = Segmenter(weights)
+    volume = running.RunningSegmentation(network, np.zeros((2, 64, 64, 3), np.uint8))
+    told = {"first": [], "second": []}
+    with network._lock.turn():  # another visitor's slice
+        visitors = [
+            threading.Thread(target=volume.part_when_done, args=(0, 2, told[name].append))
+            for name in ("first", "second")
+        ]
+        for visitor in visitors:
+            visitor.start()
+        for _ in range(5000):
+            if all(told.values()):
+                break
+            time.sleep(0.001)
+    for visitor in visitors:
+        visitor.join(30)
+    assert {name: set(before) for name, before in told.items()} == {"first": {1}, "second": {1}}
+    assert volume.progress == 1
 
 
 def test_serving_does_not_import_tensorflow(weights):

@@ -1,10 +1,12 @@
 """A volume on its way through the network, for all who wait for it."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
 from unet.inference.engines import InferenceError
+from unet.inference.fair_lock import TELL_SECONDS
 from unet.inference.segmentation import Segmentation, SlicePrediction
 from unet.inference.segmenter import Segmenter
 from unet.letterbox import Letterbox
@@ -25,6 +27,7 @@ class RunningSegmentation:
         self._slices: dict[int, SlicePrediction] = {}
         self._result: Segmentation | None = None
         self._lock = threading.Lock()
+        self._before = 0  # slices of others, when the thread at work was told last
 
     @property
     def slices(self) -> int:
@@ -39,32 +42,54 @@ class RunningSegmentation:
         return self._segmenter.engine_name
 
     @property
-    def waiting(self) -> int:
-        """How many slices, of this volume or of others, wait for the network."""
-        return self._segmenter.waiting
-
-    @property
     def progress(self) -> float:
         """Share of the slices that are done, in [0, 1]."""
         done = len(self._slices)  # before the result, which empties them
         return 1.0 if self._result else done / self.slices
 
-    def advance(self, near: int = 0) -> bool:
-        """Do one more slice, the nearest to `near` that is not done; return whether all are."""
-        with self._lock:
+    def advance(self, near: int = 0, on_wait: Callable[[int], None] | None = None) -> bool:
+        """Do one more slice, the nearest to `near` that is not done; return whether all are.
+
+        Args:
+            on_wait: told twice a second how many slices of others are before it, while they use the network; may raise.
+        """
+        while not self._lock.acquire(timeout=TELL_SECONDS if on_wait else -1):  # another visitor of this volume works
+            if on_wait and self._before:
+                on_wait(self._before)
+        try:
             if self._result:
                 return True
             assert self._images is not None  # they are let go together with the first result
             self._statistics = self._statistics or intensity_statistics(self._images)
             waiting = (index for index in range(self.slices) if index not in self._slices)
             index = min(waiting, key=lambda index: abs(index - near))
-            (prediction,) = self._segmenter.predict_slices(self._images, self._statistics, indices=[index])
+            (prediction,) = self._segmenter.predict_slices(
+                self._images, self._statistics, indices=[index], on_wait=lambda before: self._tell(before, on_wait)
+            )
             self._slices[index] = prediction
             if len(self._slices) == self.slices:
                 self._result = self._join(self._slices, range(self.slices))
                 self._slices = {}  # float32; the result keeps half
                 self._images = None
             return self._result is not None
+        finally:
+            self._before = 0
+            self._lock.release()
+
+    def _tell(self, before: int, on_wait: Callable[[int], None] | None) -> None:
+        self._before = before
+        if on_wait:
+            on_wait(before)
+
+    def part_when_done(self, first: int, end: int, on_wait: Callable[[int], None] | None = None) -> Segmentation:
+        """Return the slices from `first` up to but not with `end`, and do those first that are not done.
+
+        Args:
+            on_wait: as in `advance`.
+        """
+        while (part := self.part(first, end)) is None:
+            self.advance((first + end) // 2, on_wait)
+        return part
 
     def part(self, first: int, end: int) -> Segmentation | None:
         """Return the slices from `first` up to but not with `end`, or None while one of them is not done.

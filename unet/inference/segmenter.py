@@ -1,6 +1,7 @@
 """Run the trained network: slices in, probability and attention maps out, one forward pass for both."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,7 @@ class Segmenter:
         statistics: IntensityStatistics | None = None,
         flip_averaging: bool | None = None,
         indices: list[int] | None = None,
+        on_wait: Callable[[int], None] | None = None,
     ) -> list[SlicePrediction]:
         """Run slices of one volume.
 
@@ -88,6 +90,7 @@ class Segmenter:
                 changed.
             indices: which of them to run; by default all. The others may be neighbours that the network sees.
             statistics: of the volume the slices are from; by default of these slices themselves.
+            on_wait: told twice a second how many slices are before these, while others use the network; may raise.
             flip_averaging: average with the mirrored slice, a second pass; by default what the weights were tuned to.
 
         Raises:
@@ -97,7 +100,7 @@ class Segmenter:
         letterbox = self.letterbox(images.shape[1:])
         indices = list(range(len(images))) if indices is None else indices
         squares = self._inputs(images, indices, statistics, letterbox)
-        with self._lock:
+        with self._lock.turn(on_wait):
             started = time.perf_counter()
             outputs = [output[..., 0] for output in self._engine.run(squares)]
             milliseconds = 1000 * (time.perf_counter() - started) / len(indices)
@@ -106,7 +109,7 @@ class Segmenter:
             for probability, *attention in zip(*outputs, strict=True)
         ]
         if self.weights.post_processing.flip_averaging if flip_averaging is None else flip_averaging:
-            mirrored = self.predict_slices(images[:, :, ::-1], statistics, False, indices)
+            mirrored = self.predict_slices(images[:, :, ::-1], statistics, False, indices, on_wait)
             predictions = [_averaged(*pair) for pair in zip(predictions, mirrored, strict=True)]
         return predictions
 

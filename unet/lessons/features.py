@@ -76,7 +76,7 @@ class FeatureReader:
             statistics: of the volume the slice is from.
         """
         square = Letterbox.of(image.shape, self._size).forward(normalise(image, statistics))
-        with self._lock:
+        with self._lock.turn():
             results = self._request.infer([square[np.newaxis]])
             probability, *attention = (results[name][0, ..., 0].copy() for name in output_names())
             inside = list(results.values())[len(output_names()) :]

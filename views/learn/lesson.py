@@ -101,8 +101,9 @@ def pick_lesson(patient: Patient) -> Lesson:
             volume, lambda: segmentations.segmentation(volume, content_hash, weights).mask(weights.threshold)
         )
         _show_link_to_explore(patient.patient_id, index)
-    while (segmentation := running.part(index, index + 1)) is None:  # this slice first; Explore finds it done
-        running.advance(index)
+    position = segmentations.QueuePosition()
+    segmentation = running.part_when_done(index, index + 1, position.show)  # this slice first; Explore finds it done
+    position.clear()
     return Lesson(
         volume,
         content_hash,

@@ -41,9 +41,33 @@ def show_progress(running: RunningSegmentation) -> None:
     """Run the network on what it has not seen yet, with a progress bar."""
     if running.progress < 1:
         bar = st.progress(running.progress, text="The network looks at every slice …")
-        while not running.advance():
+        while not running.advance(on_wait=lambda before: bar.progress(running.progress, text=queue_text(before))):
             bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
         bar.empty()
+
+
+def queue_text(before: int) -> str:
+    """Return what a visitor waits for, and at which place.
+
+    >>> queue_text(1)
+    'Waiting for the network, which takes one slice at a time: 1 slice is before yours.'
+    """
+    slices = "1 slice is" if before == 1 else f"{before} slices are"
+    return f"Waiting for the network, which takes one slice at a time: {slices} before yours."
+
+
+class QueuePosition:
+    """A line on the page that is there only while the network is at work for others."""
+
+    def __init__(self):
+        self._line = st.empty()
+
+    def show(self, before: int) -> None:
+        """Say how many slices are before this visitor's."""
+        self._line.caption(queue_text(before))
+
+    def clear(self) -> None:
+        self._line.empty()
 
 
 class _Running:

@@ -85,9 +85,7 @@ def parcel_order(slices: int, near: int) -> list[int]:
 def prediction_parcel(running: RunningSegmentation, first: int, volume_id: str, model_id: str) -> bytes:
     """Return what the network says of the slices from `first`, running it on those that it has not seen yet."""
     end = min(first + PARCEL_SLICES, running.slices)
-    while (part := running.part(first, end)) is None:
-        running.advance((first + end) // 2)
-    return segmentation_parcel(part, first, running.slices, volume_id, model_id)
+    return segmentation_parcel(running.part_when_done(first, end), first, running.slices, volume_id, model_id)
 
 
 def segmentation_parcel(part: Segmentation, first: int, slices: int, volume_id: str, model_id: str) -> bytes:

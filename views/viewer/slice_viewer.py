@@ -20,8 +20,8 @@ from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
 from views.shared.links import remember
 from views.shared.loaders import MAX_VOLUMES
-from views.shared.segmentations import MAX_SEGMENTATIONS, show_progress
-from views.viewer.parcels import parcel_order, prediction_parcel, volume_parcel, volume_parts
+from views.shared.segmentations import MAX_SEGMENTATIONS, QueuePosition, show_progress
+from views.viewer.parcels import PARCEL_SLICES, parcel_order, prediction_parcel, volume_parcel, volume_parts
 from views.viewer.simple_viewer import (
     CHANNELS,
     LEVEL_MEANINGS,
@@ -152,14 +152,14 @@ def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[t
     """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
     for part in volume_parts(volume):
         yield f"volume {volume_id} {part[0]}", VOLUME_PARCEL[scope](volume_id, part, volume, brain)
-    queue = st.empty()
+    position = QueuePosition()
     for weights, running in networks:
         for first in parcel_order(len(volume), opened_at):
-            if running.progress < 1 and running.waiting:
-                queue.caption(f"The network serves everybody in turn: {running.waiting} slices before yours.")
+            # here, as a cached function must show nothing
+            running.part_when_done(first, min(first + PARCEL_SLICES, len(volume)), position.show)
+            position.clear()
             parcel = _PREDICTION_PARCEL[scope](volume_id, weights.key, first, running)
             yield f"prediction {volume_id} {weights.key} {first}", parcel
-    queue.empty()
 
 
 def _opened_at(volume_id: str, slices: int) -> int:
