@@ -84,7 +84,7 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
 def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, cheap: bool) -> dict:
     """Start children until one has read all that none before it has died of; return what it wrote."""
     left_out: dict[str, str] = {}  # sentences by key
-    slow = 0
+    slow, death = 0, None
     for _ in range(MAX_CHILDREN):
         task |= {"left_out": list(left_out), "nice": 0 if cheap else NICE}
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
@@ -129,9 +129,17 @@ def _run_child(folder: Path, seconds: int) -> str | None:
     environment |= dict.fromkeys(threads, "1")
     environment |= {"MALLOC_ARENA_MAX": "1", "TMPDIR": str(folder)}
     command = [sys.executable, "-m", "unet.scans.child", str(folder), str(seconds), str(os.getpid())]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    nothing = subprocess.DEVNULL
     # a session of its own is a process group of its own, which is ended whole
-    with subprocess.Popen(command, cwd=_PROJECT, env=environment, start_new_session=True, **quiet) as child:
+    with subprocess.Popen(
+        command,
+        cwd=_PROJECT,
+        env=environment,
+        stdin=nothing,
+        stdout=nothing,
+        stderr=nothing,
+        start_new_session=True,
+    ) as child:
         _children.add(child)
         try:
             died_of = _wait(child, seconds)

@@ -62,7 +62,9 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
         )
     volumes = int(np.prod(shape[3:], dtype=object))
     # which axis counts the slices is known later
-    room.take(name, (1, *shape[:2]), shape[2] * min(volumes, MAX_CHANNELS) * len(dtype.names or "1"), dtype.itemsize)
+    room.take(
+        name, (1, shape[0], shape[1]), shape[2] * min(volumes, MAX_CHANNELS) * len(dtype.names or "1"), dtype.itemsize
+    )
     paired = header["magic"].item()[:2] == b"ni"
     offset = _offset(header, name)
     end = offset + count * dtype.itemsize
@@ -72,7 +74,7 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     if values[:2] == b"\x1f\x8b" and (zipped or paired):
         if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
             raise IngestError(f"{name}: the header speaks of {end:,} bytes, which the file cannot hold.")
-        Room().take(name, (1, *shape[:2]), shape[2] * volumes, dtype.itemsize)
+        Room().take(name, (1, shape[0], shape[1]), shape[2] * volumes, dtype.itemsize)
         values = gunzip(values, name, end + _SLACK)
     if len(values) < end:
         raise IngestError(
