@@ -27,14 +27,14 @@ name = weights_box.selectbox("Weights", list(shipped), key="weights", bind="quer
 others = [other for other in shipped if other != name]
 if page.arrived("beside"):
     st.session_state.beside = linked if (linked := st.query_params.get("beside")) in others else None
-beside = beside_box.selectbox("Beside it", others, placeholder="nothing", key="beside") if others else None
+beside = beside_box.selectbox("Compare with", others, placeholder="none", key="beside") if others else None
 links.keep_in_link("beside", beside)
 
 by_split = dict(reports[name])
 if (own := own_report()) and own["weights"] == name:
     by_split[OWN] = own
 if not by_split:
-    st.info(f"{name} has no evaluation beside it yet: `python -m unet release --weights {name}` makes one.")
+    st.info(f"{name} has no evaluation yet: `python -m unet release --weights {name}` makes one.")
 else:
     if page.arrived("split"):
         st.session_state.split = st.query_params.get("split")

@@ -129,13 +129,13 @@ def test_guess_first_then_each_sequence_is_taken_away(start, monkeypatch):
     assert looked_at == [1, 1, 1]  # remembered
 
 
-def test_learning_by_heart_scores_by_the_patients_own_slices_only(start):
+def test_the_baseline_scores_by_the_patients_own_slices_only(start):
     app = start(patient=SECOND, slice="14")
     assert metric(app, "Mean slice Dice, split by slice") == "0.57"
     assert metric(app, "Mean slice Dice, split by patient") == "0.03"
     said = words(app)
     assert re.search(r"Recalls slice (13|15) of this patient: slice Dice of the copied mask \*\*0\.[5-9]", said)
-    assert "**Split by patient**: it has seen 5 others" in said
+    assert "**Split by patient**: the training slices come from 5 other patients" in said
     assert re.search(r"Recalls slice \d+ of PHANTOM_ICBM_000[13456]_\d+: slice Dice", said)
     assert "This patient's part, **phantom**: Synthetic, made from an average brain: no person." in said
 
@@ -144,7 +144,7 @@ def test_one_patient_alone_has_no_other_to_learn_from(start, tmp_path):
     shutil.copytree(DEMO_FOLDER / SECOND, tmp_path / "kaggle_3m" / SECOND)
     app = start(tmp_path / "kaggle_3m", slice="14")
     assert not app.exception
-    assert "other patients with expected masks beside it" in words(app)
+    assert "other patients with expected masks." in words(app)
 
 
 def test_a_mirrored_head_keeps_its_lesion_and_grain_hides_it(start):

@@ -86,7 +86,7 @@ def test_a_large_volume_travels_in_parts_on_one_scale():
 
 def test_another_rule_for_the_mask_is_another_network_to_the_browser():
     weights = find_weights()
-    assert weights.key == f"{weights.sha256[:16]}-160-all-0-False"
+    assert weights.key == f"{weights.sha256[:16]}-160-0.0-0-False"
     assert replace(weights, post_processing=PostProcessing(min_voxels=9)).key != weights.key
 
 

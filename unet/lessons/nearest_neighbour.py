@@ -1,4 +1,4 @@
-"""A pupil that learns slices by heart: the score that a split by slice lets through.
+"""A nearest-neighbour baseline: the score that a split by slice lets through.
 
 It understands nothing. Asked for the mask of a slice, it recalls the most alike slice that it has seen and copies its
 mask. Where slices of one patient lie on both sides of a split, that is enough for a fair score.
@@ -18,7 +18,7 @@ SIDE = 32  # pixels; enough to tell slices apart, and quick to compare
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Slices learned by heart.
+    """Slices of the baseline.
 
     Attributes:
         described: what is compared, (n, SIDE · SIDE · 3) float32, as from `describe`.

@@ -93,7 +93,7 @@ def card(folder: Path) -> str:
         "## Scores",
         "Volume Dice per patient on the native grid, every slice unless a row says otherwise, with a 95 % bootstrap "
         "interval of the mean over patients. The epoch and the post-processing were chosen on the validation patients, "
-        "so their score is a little kind; nothing was chosen on the test patients.",
+        "so the validation score is slightly optimistic; nothing was chosen on the test patients.",
         *(f"### {_TITLES[split]}\n\n{_made_by(report)}{markdown.scores(report)}" for split, report in found.items()),
         "## Licence and source",
         f"Trained on the LGG MRI segmentation data set, {config.get('licence', LICENCE)}, so these weights are for "

@@ -200,7 +200,7 @@ def _read_one(file: _File, room: Room, image: _File | None) -> Scan:
         from unet.scans.formats.tiff import read_tiff
 
         return read_tiff(content, name, room)
-    raise IngestError(f"{name}: begins with none of the marks of {FORMATS}. Export it as one of these.")
+    raise IngestError(f"{name}: unknown file type; supported: {FORMATS}. Export it as one of these.")
 
 
 def _stem(name: str) -> str:

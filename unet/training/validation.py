@@ -26,7 +26,7 @@ def check_examples(training: list[Example], validation: list[Example], allow_ove
     if not training or not validation:
         raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
     if not any(example.volume.expected_mask.any() for example in validation):
-        raise TrainingError("no validation slice shows a lesion to judge an epoch by; add patients with masks")
+        raise TrainingError("no validation slice shows a lesion, so epochs cannot be compared; add patients with masks")
     both = set(patient_ids(training)) & set(patient_ids(validation))
     if both and not allow_overlap:
         raise TrainingError(

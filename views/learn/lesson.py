@@ -32,7 +32,7 @@ SECTIONS = {  # by anchor, in their order
     "mask": "Up: to a probability, then a mask",
     "dice": "How good is it: Dice by hand",
     "try": "Try: what does the network need?",
-    "split": "Split by patient: what learning by heart would score",
+    "split": "Split by patient: data leakage with a nearest-neighbour baseline",
 }
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 

@@ -64,7 +64,7 @@ def _try_change(lesson: Lesson, threshold: float, controls: Callable) -> None:
     with middle:
         after = _show_outcome(lesson, change, threshold, "After")
     numbers.metric(
-        "Slice Dice", after.dice_text, _difference(before.dice, after.dice), delta_color="off", help="Beside it: change"
+        "Slice Dice", after.dice_text, _difference(before.dice, after.dice), delta_color="off", help="Below: the change"
     )
     moved = f"{after.area - before.area:+,}" if after.area != before.area else None
     numbers.metric("Predicted area, px", f"{after.area:,}", moved, delta_color="off")

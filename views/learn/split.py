@@ -1,4 +1,4 @@
-"""How it works, at the split: what a pupil scores that only learns by heart, if slices are split and not patients."""
+"""How it works, at the split: data leakage, shown with a nearest-neighbour baseline."""
 
 from pathlib import Path
 
@@ -19,16 +19,15 @@ from views.shared import legend, loaders, page
 from views.shared.badges import SPLIT_MEANINGS
 from views.viewer.simple_viewer import slice_picture
 
-OTHERS = 9  # patients learned by heart, the one on the page among them perhaps: read within a second or two
+OTHERS = 9  # patients of the baseline, perhaps with the one on the page: read within a second or two
 
 
 def show_split(lesson: Lesson, found: list[Patient]) -> None:
-    """Let the pupil copy masks from this patient's other slices, and from other patients'."""
+    """Copy masks from this patient's other slices, and from other patients'."""
     begin_section("split")
     st.markdown(
-        "Suppose a pupil understands nothing and only **learns by heart**. Shown a slice, it takes the most alike "
-        "one that it has seen before and copies its mask. What score does that earn? It depends on how the data were "
-        "split."
+        "A **nearest-neighbour baseline** learns nothing. For each slice it finds the most similar training slice and "
+        "copies its mask. Its score depends on how the data are split."
     )
     own = _learned(lesson.content_hash, lesson.volume)
     step = -(-len(found) // OTHERS)
@@ -37,7 +36,7 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     if len(own) < 2 or not len(others) or lesson.expected is None or not lesson.volume.expected_mask.any():
         st.info(
             "This needs a slice with an expected mask, of a patient with two or more of them and a lesion, and other "
-            "patients with expected masks beside it."
+            "patients with expected masks."
         )
         return
     left, middle, right = st.columns(3, gap="medium")
@@ -52,11 +51,11 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     by_id = {patient.patient_id: patient for patient in found}
     count = len({patient_id for patient_id, _ in others.places})
     with middle:
-        st.markdown("**Split by slice**: it has seen this patient")
+        st.markdown("**Split by slice**: this patient's other slices are training slices")
         _show_recalled(lesson, own, own, by_id)
         st.metric("Mean slice Dice, split by slice", _mean(own, own))
     with right:
-        st.markdown(f"**Split by patient**: it has seen {count} other{'s' * (count > 1)}")
+        st.markdown(f"**Split by patient**: the training slices come from {count} other patient{'s' * (count > 1)}")
         _show_recalled(lesson, own, others, by_id)
         st.metric("Mean slice Dice, split by patient", _mean(own, others))
     legend.show_legend((("copied mask", PREDICTED_COLOUR), ("outline: expected on this slice", EXPECTED_COLOUR)))
@@ -64,9 +63,9 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
     st.markdown(
         f"The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one head "
-        "are all but the same picture, so where they lie on both sides of a split, a test can be passed by heart, and "
-        "its score says nothing about the next patient. Many public notebooks on these data are split so. In this app "
-        f"every split is by patient, never by slice. This patient's part, **{split}**: {SPLIT_MEANINGS[split]}"
+        "look almost the same. If they lie on both sides of a split, even this baseline scores well, but the score "
+        "does not tell how well a method works on a new patient. This error is called data leakage. In this app every "
+        f"split is by patient. This patient's part, **{split}**: {SPLIT_MEANINGS[split]}"
     )
 
 
@@ -102,9 +101,9 @@ def _learned(content_hash: str, _volume: Volume) -> Memory:
     return nearest_neighbour.learn([_volume])
 
 
-@st.cache_resource(max_entries=2, ttl="1h", show_spinner="Learning other patients by heart …")
+@st.cache_resource(max_entries=2, ttl="1h", show_spinner="Reading other patients …")
 def _others(folders: tuple[Path, ...], _patients: list[Patient]) -> Memory:
-    """Return the slices of some patients, learned by heart; those that cannot be read are left out."""
+    """Return the slices of some patients for the baseline; those that cannot be read are left out."""
     volumes = []
     for patient in _patients:
         try:

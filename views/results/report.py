@@ -263,7 +263,7 @@ def show_trained_on() -> None:
     splits = published_splits()
     with st.expander("Which patients were trained on?", icon=":material/school:"):
         st.markdown(
-            f"The data set has 110 patients. The weights learned from **{len(splits['train'])}**; the epoch and the "
+            f"The data set has 110 patients. The weights were trained on **{len(splits['train'])}**; the epoch and the "
             f"post-processing were chosen on **{len(splits['validation'])}** others; **{len(splits['test'])}** were "
             f"held back as a test. The remaining {110 - sum(map(len, splits.values()))} were never "
             "seen here. Split by patient, never by slice: slices of one patient look alike, so a network that has seen "

@@ -42,5 +42,5 @@ def _judge(started: bytes, final: bool) -> bytes | None:
         return started
     # the `.img` half of a NIfTI pair begins with pixels, so its name has to do
     if found and sniff(content) is None and b".img" not in head.lower():
-        raise RefusedError(415, f"Begins with none of the marks of {FORMATS}.")
+        raise RefusedError(415, f"Unknown file type; supported: {FORMATS}.")
     return None

@@ -6,7 +6,7 @@ from unet.data.splits import split_of
 
 SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}
 SPLIT_MEANINGS = {
-    "training": "The network learned from this patient: a good mask proves little.",
+    "training": "The network was trained on this patient: a good mask proves little.",
     "validation": "The network did not learn from this patient, but its settings were chosen on patients like it.",
     "test": "Held back until the weights were finished.",
     "unseen": "On no list of the project: neither trained on nor chosen by.",

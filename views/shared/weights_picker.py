@@ -28,7 +28,7 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
 
     def label(name: str | None) -> str:
         if name is None:
-            return "nothing"
+            return "none"
         return f"{ended[name].title} · {name}" if name in ended else f"{name} (shipped)"
 
     def load(name: str) -> Weights:
@@ -49,11 +49,11 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
         return load(name), None
     _take_linked("beside", names, None)
     beside = right.selectbox(
-        "Beside it",
+        "Compare with",
         [None, *names],
         key="beside",
         format_func=label,
-        placeholder="nothing",
+        placeholder="none",
         help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
     )
     keep_in_link("beside", beside)

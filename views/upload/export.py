@@ -25,7 +25,7 @@ def show_export(
         weights: of the network.
         notes: what the report adds.
     """
-    st.subheader("Take it along", anchor=False)
+    st.subheader("Download results", anchor=False)
     slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
     # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
     button.button(

@@ -52,7 +52,8 @@ def pick_files() -> Reading | None:
         help="Several sequences of one examination belong together: drop them at once.",
     )
     st.caption(
-        "A file marked red was turned away as it arrived: empty, too big, too much together, or none of these formats."
+        "A red file was refused on arrival: it is empty or too large, the upload is too large, or the format is not "
+        "supported."
     )
     if not files:
         _forget()
@@ -183,11 +184,14 @@ def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     if warnings:
         st.warning(
             "\n".join(f"- {warning}" for warning in warnings),
-            title="Unlike what the network learned from: do not trust the mask",
+            title="Outside the training range: do not trust the mask",
             icon=":material/help:",
         )
-    with st.expander("How familiar it looks", icon=":material/speed:"):
-        st.caption("Each measure beside the range of the 77 training patients. Inside says little; outside says a lot.")
+    with st.expander("Domain check", icon=":material/speed:"):
+        st.caption(
+            "Each measure against the range of the 77 training patients. A value inside the range is no guarantee; "
+            "a value outside is a strong warning."
+        )
         st.plotly_chart(
             _gauge(findings),
             config={"displayModeBar": False},

@@ -54,7 +54,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
     for entry in entries:
         shown = plain_name(entry.filename)
         if _leads_outside(entry.filename):
-            raise IngestError(f"{name}: the entry {shown!r} points outside the archive, which no honest zip does.")
+            raise IngestError(f"{name}: the entry {shown!r} is an unsafe path: it points outside the archive.")
         if stat.S_ISLNK(entry.external_attr >> 16):
             problems.append(f"{shown}: a link, not a file; left out.")
         elif entry.flag_bits & 1:

@@ -1,4 +1,4 @@
-"""A pupil without understanding: it recalls the most alike slice and copies its mask."""
+"""The nearest-neighbour baseline: it finds the most similar slice and copies its mask."""
 
 import numpy as np
 import pytest
