@@ -439,7 +439,7 @@ def main() -> None:
         if wanted not in (EITHER, outcome) or not (scans or problems):
             wrong.append(name)
         print(f"{name:34} {outcome:8} {seconds[name]:6.2f} s  {' '.join(problems)[:100]}")
-    slowest = sorted(seconds, key=seconds.get)[::-1][:5]
+    slowest = sorted(seconds, key=seconds.__getitem__)[::-1][:5]
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(f"\n{len(cases)} uploads; not as wanted: {', '.join(wrong) or 'none'}")
     print("start of a child:", ", ".join(f"{kind} {value:.2f} s" for kind, value in start.items()))

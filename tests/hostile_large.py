@@ -10,6 +10,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     JPEG2000,
+    UID,
     DeflatedExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
@@ -181,7 +182,7 @@ def _impossible_sizes(image: np.ndarray) -> dict:
 def packed(image: np.ndarray, syntax: str, frames: list[bytes], **changes) -> Files:
     """A DICOM file of 8 bits with compressed frames; keywords as in `dicom_slice`."""
     dataset = dicom_slice(image, **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} | changes)
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
     dataset.PixelData = encapsulate(frames)
     dataset["PixelData"].is_undefined_length = True
     return [("a.dcm", dicom_bytes(dataset))]

@@ -27,6 +27,6 @@ def listening_proxy() -> Iterator[tuple[dict[str, str], list[bytes]]]:
 
         threading.Thread(target=listen, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        environment = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
+        environment: dict[str, str] = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), address)
         yield environment | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"), requests
         server.shutdown(socket.SHUT_RDWR)  # wakes the thread

@@ -97,7 +97,7 @@ def trip(page, way: str, draw: random.Random) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trips", type=int, default=50, help="to each page, and back")
     parser.add_argument("--busy", type=int, default=4, help="processes that compute beside it")
     parser.add_argument("--seed", type=int, default=0)

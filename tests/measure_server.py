@@ -117,9 +117,8 @@ def silent_connections(address: str) -> dict:
     served = time.perf_counter() - started
     stop.set()
     thread.join()
-    left = sum(
-        1 for one in psutil.net_connections("tcp") if one.laddr.port == int(port) and one.status == "ESTABLISHED"
-    )
+    established = [one for one in psutil.net_connections("tcp") if one.status == "ESTABLISHED"]
+    left = sum(1 for one in established if one.laddr and one.laddr.port == int(port))
     for connection in opened:
         connection.close()
     return {"health_ms": health, "new_visitor_s": round(served, 2), "opened": len(opened), "still_open": left}
@@ -127,10 +126,15 @@ def silent_connections(address: str) -> dict:
 
 def foreign_handshakes(address: str) -> dict:
     from websockets.sync.client import connect
+    from websockets.typing import Origin, Subprotocol
 
     def shake(_: int) -> str:
         try:
-            connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], origin="http://evil.example").close()
+            connect(
+                f"ws://{address}/_stcore/stream",
+                subprotocols=[Subprotocol("streamlit")],
+                origin=Origin("http://evil.example"),
+            ).close()
             return "accepted"
         except Exception as error:
             return str(error)

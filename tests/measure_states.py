@@ -17,6 +17,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from unet.data.patients import DEMO_FOLDER
 from views.benchmark import running_server, wait_until_healthy
@@ -83,7 +84,7 @@ class Tab:
     def __init__(self, address: str, page: str):
         self.page, self._open = page, ExitStack()
         self._socket = self._open.enter_context(
-            connect(f"ws://{address}/_stcore/stream", max_size=2**28, subprotocols=["streamlit"])
+            connect(f"ws://{address}/_stcore/stream", max_size=2**28, subprotocols=[Subprotocol("streamlit")])
         )
         self.widgets: dict[str, str] = {}
 
@@ -102,16 +103,15 @@ class Tab:
         self._socket.send(message.SerializeToString())
         errors = []
         while True:
-            answer = ForwardMsg.FromString(self._socket.recv(timeout=120))
+            answer = ForwardMsg.FromString(self._socket.recv(timeout=120, decode=False))
             kind = answer.WhichOneof("type")
             if kind == "delta" and answer.delta.WhichOneof("type") == "new_element":
                 element = answer.delta.new_element
                 name = element.WhichOneof("type")
-                shown = getattr(element, name) if name else None
                 if name == "exception":
                     errors.append(f"{element.exception.type}: {element.exception.message[:200]}")
-                elif getattr(shown, "id", ""):
-                    self.widgets[shown.id] = name
+                elif name and (widget_id := getattr(getattr(element, name), "id", "")):
+                    self.widgets[widget_id] = name
             elif kind == "script_finished":
                 if answer.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
                     errors.append("compile error")

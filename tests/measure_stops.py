@@ -51,6 +51,7 @@ def kill_and_sweep(times: int) -> None:
         for _ in range(times):
             command = [sys.executable, "-c", "from tests.measure_stops import work; work()"]
             with subprocess.Popen(command, env={**os.environ, "TMPDIR": folder}, stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
                 process.stdout.readline()
                 time.sleep(random.uniform(0, 2.5))
                 process.send_signal(signal.SIGKILL)

@@ -41,6 +41,7 @@ class Visit:
         from streamlit.proto.BackMsg_pb2 import BackMsg
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
         from websockets.sync.client import connect
+        from websockets.typing import Subprotocol
 
         self.address = address
         _, headers, _ = request(address, "GET", "/_stcore/health")
@@ -51,7 +52,7 @@ class Visit:
             connect(
                 f"ws://{address}/_stcore/stream",
                 max_size=2**28,
-                subprotocols=["streamlit"],
+                subprotocols=[Subprotocol("streamlit")],
                 additional_headers={"Cookie": self.headers["Cookie"]},
             )
         )
@@ -59,7 +60,7 @@ class Visit:
         message.rerun_script.query_string = ""
         socket.send(message.SerializeToString())
         while True:
-            answer = ForwardMsg.FromString(socket.recv(timeout=120))
+            answer = ForwardMsg.FromString(socket.recv(timeout=120, decode=False))
             if answer.WhichOneof("type") == "new_session":
                 self.session = answer.new_session.initialize.session_id
             elif answer.WhichOneof("type") == "script_finished":

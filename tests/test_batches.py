@@ -145,6 +145,7 @@ def test_workers_of_a_killed_process_end_and_its_memory_goes(tmp_path):
     program.write_text(PROGRAM)
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
     workers = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
     assert len(workers) == 2
     process.send_signal(signal.SIGKILL)

@@ -126,7 +126,8 @@ def test_agreement_is_counted_over_all_masks_together():
 
 
 def test_weights_are_found_by_their_width():
-    assert benchmark.shipped_weights(32).name == "attention-unet-32"
+    found = benchmark.shipped_weights(32)
+    assert found is not None and found.name == "attention-unet-32"
     assert benchmark.shipped_weights(3) is None
 
 

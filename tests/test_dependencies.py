@@ -35,7 +35,9 @@ def distribution(requirement: str) -> str:
     >>> distribution("ray[default]>=2.54,<3")
     'ray'
     """
-    return re.match(r"[\w.-]+", requirement)[0].lower()
+    found = re.match(r"[\w.-]+", requirement)
+    assert found, requirement
+    return found[0].lower()
 
 
 def group(name: str) -> list[str]:
@@ -43,7 +45,9 @@ def group(name: str) -> list[str]:
     found = []
     for requirement in DECLARED["optional-dependencies"][name]:
         if distribution(requirement) == DECLARED["name"]:
-            for included in re.search(r"\[(.+)\]", requirement)[1].split(","):
+            extras = re.search(r"\[(.+)\]", requirement)
+            assert extras, requirement
+            for included in extras[1].split(","):
                 found += group(included)
         else:
             found.append(requirement)

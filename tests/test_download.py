@@ -46,10 +46,14 @@ class Kaggle(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.archive, self.status, self.break_off_at, self.requests = kaggle_archive(), 200, None, []
+        self.archive, self.status = kaggle_archive(), 200
+        self.break_off_at: int | None = None
+        self.requests: list[str] = []
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    server: Kaggle  # pyright: ignore[reportIncompatibleVariableOverride] typeshed knows any server only
+
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(self.path.rsplit("/", 1)[-1])
@@ -76,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[:break_off_at])
         self.close_connection = True
 
-    def log_message(self, *args):
+    def log_message(self, format, *args):
         pass
 
 
@@ -232,6 +236,7 @@ def test_download_ends_with_the_server_that_started_it(home, monkeypatch):
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         silent.accept()
         assert child.poll() is None
+        assert child.stdin is not None and child.stdout is not None
         child.stdin.close()  # as the system does when the server dies, SIGKILL too
         assert child.wait(30) == 1
         child.stdout.close()

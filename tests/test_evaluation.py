@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ from unet.data.slice_files import DataError
 from unet.data.splits import published_splits
 from unet.evaluation import evaluate as evaluation
 from unet.evaluation.evaluate import PatientScore
+from unet.inference.segmentation import SlicePrediction
+from unet.inference.segmenter import Segmenter
 
 TWO = ["PHANTOM_ICBM_0001_20260101", "PHANTOM_ICBM_0003_20260103"]
 
@@ -25,11 +27,8 @@ def patients():
     return list_patients(DEMO_FOLDER)[0]
 
 
-class Oracle:
+class Oracle(Segmenter):
     """Predicts the expected mask, with one pixel more in a corner of the first slice."""
-
-    weights = SimpleNamespace(name="oracle")
-    engine_name = "none"
 
     def __init__(self, patients):
         self._masks = {}
@@ -38,9 +37,9 @@ class Oracle:
             masks[0, 0, 0] = 1
             self._masks |= {image.tobytes(): mask for image, mask in zip(volume.images, masks, strict=True)}
 
-    def predict(self, image, statistics, flip_averaging):
+    def predict(self, image, statistics=None, flip_averaging=None):
         assert flip_averaging is False
-        return SimpleNamespace(probability=self._masks[image.tobytes()].astype(np.float32))
+        return SlicePrediction(self._masks[image.tobytes()].astype(np.float32), (), 0.0)
 
 
 def test_evaluate_scores_volumes(patients):
@@ -62,15 +61,15 @@ def test_slices_without_expected_mask_count_on_neither_side(tmp_path, write_pati
     images = {n: np.full((16, 16, 3), n, np.uint8) for n in (1, 2)}
     write_patient(tmp_path, "TCGA_AA_1_1", images, {2: np.full((16, 16), 255, np.uint8)})
     patients = list_patients(tmp_path)[0]
-    ones = SimpleNamespace(probability=np.ones((16, 16), np.float32))
-    everything = SimpleNamespace(predict=lambda *args, **kwargs: ones)
+    everything = create_autospec(Segmenter, instance=True)
+    everything.predict.return_value = SlicePrediction(np.ones((16, 16), np.float32), (), 0.0)
     assert next(evaluation.evaluate(everything, patients)).raw == 1.0
 
 
 def test_a_patient_without_masks_cannot_be_scored(tmp_path, write_patient):
     write_patient(tmp_path, "TCGA_AA_1_1", {1: np.full((16, 16, 3), 9, np.uint8)}, {})
     with pytest.raises(DataError, match="TCGA_AA_1_1 has no expected masks"):
-        next(evaluation.evaluate(None, list_patients(tmp_path)[0]))
+        next(evaluation.evaluate(create_autospec(Segmenter), list_patients(tmp_path)[0]))
 
 
 def test_report_of_literal_scores():
@@ -168,7 +167,7 @@ def test_predict_command_writes_masks_and_overlays(tmp_path, capsys, patients):
     stem = "PHANTOM_ICBM_0001_20260101"
     assert written == sorted(f"{stem}_{n}_{what}.png" for n in (2, 14) for what in ("predicted_mask", "overlay"))
     mask = cv2.imread(str(tmp_path / "out" / f"{stem}_14_predicted_mask.png"), cv2.IMREAD_UNCHANGED)
-    assert mask.shape == (256, 256)
+    assert mask is not None and mask.shape == (256, 256)
     assert set(np.unique(mask)) == {0, 255}
     assert f"{stem}_14.tif: {(mask > 0).sum()} pixels at threshold" in capsys.readouterr().out
 

@@ -102,6 +102,7 @@ def test_a_dicom_mask_as_nifti_lies_where_the_dicom_does():
     np.testing.assert_array_equal(np.asarray(back.dataobj), (planes == 1000).transpose(2, 1, 0))
     # column 3, row 5, slice 2 of DICOM, whose system counts to the left and to the back
     expected = [-(-128 + 3 * 0.9), -(-128 + 5 * 0.8), -60 + 2 * 6]
+    assert back.affine is not None
     np.testing.assert_allclose((back.affine @ [3, 5, 2, 1])[:3], expected, atol=1e-4)
 
 
@@ -112,6 +113,11 @@ def test_a_picture_without_geometry_gives_a_nifti_that_claims_none():
     assert (int(back.header["qform_code"]), int(back.header["sform_code"])) == (0, 0)
     assert back.header.get_xyzt_units()[0] == "unknown"
     np.testing.assert_array_equal(np.asarray(back.dataobj)[..., 0], (image > 900).T[:, ::-1])
+
+
+def references_of(scan) -> list[dict]:
+    assert scan.source is not None
+    return scan.source["references"]
 
 
 def read_back(content: bytes, references: list[dict]) -> np.ndarray:
@@ -130,7 +136,7 @@ def test_a_lesion_in_a_dicom_series_comes_back_in_the_seg_that_refers_to_it():
     files = dicom_series(planes, spacing=(6.0, 0.8, 0.9))
     scan, volume = upload(*files)
     content = to_dicom_seg(bright(scan, volume))
-    np.testing.assert_array_equal(read_back(content, scan.source["references"]), planes == 1000)
+    np.testing.assert_array_equal(read_back(content, references_of(scan)), planes == 1000)
     seg = pydicom.dcmread(io.BytesIO(content))
     sources = [pydicom.dcmread(io.BytesIO(one)) for _, one in files]
     assert seg.Modality == "SEG"
@@ -157,8 +163,8 @@ def test_a_sagittal_series_of_cubes_comes_back_too():
     scan, volume = upload(*files)
     assert scan.plane == "axial" and scan.voxels.shape == (24, 22, 20, 1)  # looked at from below, 24 rows high
     content = to_dicom_seg(bright(scan, volume))
-    in_order = sorted(range(20), key=lambda n: scan.source["references"][n]["position"][0])
-    np.testing.assert_array_equal(read_back(content, scan.source["references"])[in_order], planes == 1000)
+    in_order = sorted(range(20), key=lambda n: references_of(scan)[n]["position"][0])
+    np.testing.assert_array_equal(read_back(content, references_of(scan))[in_order], planes == 1000)
 
 
 def test_a_multiframe_file_is_referred_to_by_frame():
@@ -173,14 +179,14 @@ def test_a_multiframe_file_is_referred_to_by_frame():
         file.PerFrameFunctionalGroupsSequence.append(group)
     scan, volume = upload(("a", dicom_bytes(file)))
     content = to_dicom_seg(bright(scan, volume))
-    assert [reference["frame"] for reference in scan.source["references"]] == [4, 3, 2, 1]
-    np.testing.assert_array_equal(read_back(content, scan.source["references"]), (planes == 1000)[::-1])
+    assert [reference["frame"] for reference in references_of(scan)] == [4, 3, 2, 1]
+    np.testing.assert_array_equal(read_back(content, references_of(scan)), (planes == 1000)[::-1])
 
 
 def test_an_empty_mask_makes_a_seg_too():
     scan, volume = upload(*dicom_series(stack()[..., 1]))
     content = to_dicom_seg(bright(scan, volume))
-    assert not read_back(content, scan.source["references"]).any()
+    assert not read_back(content, references_of(scan)).any()
 
 
 def test_no_seg_without_dicom():

@@ -48,8 +48,9 @@ def test_a_sagittal_slice_is_told_without_a_header(phantoms):
 
 def test_a_photo_is_told(phantoms):
     path = Path(matplotlib.__file__).parent / "mpl-data" / "sample_data" / "grace_hopper.jpg"
-    photo = cv2.imread(str(path))[..., ::-1]
-    assert "Bright rim of the picture" in warned(replace(phantoms[0], images=photo[np.newaxis]))
+    photo = cv2.imread(str(path))  # BGR
+    assert photo is not None
+    assert "Bright rim of the picture" in warned(replace(phantoms[0], images=photo[np.newaxis, ..., ::-1]))
 
 
 def test_noise_is_told(phantoms):

@@ -46,7 +46,8 @@ def test_a_network_answers_as_before(build, tmp_path):
         variable.assign(np.abs(variable.numpy() + rng.normal(0, 0.3, variable.shape)))
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2DTranspose | keras.layers.Conv2D):
-            layer.kernel.assign(rng.normal(0, 0.3, layer.kernel.shape))
+            kernel = layer.weights[0]
+            kernel.assign(rng.normal(0, 0.3, kernel.shape))
     export_openvino(model, tmp_path / "model.xml")
     assert fold_steps_up(openvino.Core().read_model(tmp_path / "model.xml")) == 4
     slices = rng.normal(size=(1, 32, 48, 3)).astype(np.float32)

@@ -86,9 +86,10 @@ def test_leaks_are_refused(tmp_path, learn, judge, message):
     with pytest.raises(DataError, match=message):
         check_fold(2, learn, judge)
     config = TrainingConfig(filters=1, sizes=(16,), slices=8, fold=2)
-    examples = [[example(patient_id) for patient_id in ids] for ids in (learn, [*judge, *{OWN} - set(judge)])]
+    training = [example(patient_id) for patient_id in learn]
+    validation = [example(patient_id) for patient_id in [*judge, *{OWN} - set(judge)]]
     with pytest.raises((DataError, TrainingError), match="do not fit fold 2|in training and validation"):
-        train(config, *examples, tmp_path / "run")
+        train(config, training, validation, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

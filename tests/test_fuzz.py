@@ -81,7 +81,7 @@ def test_mutations_are_read_or_refused(kind):
         deadline=None,
         database=None,
         derandomize=True,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] its metaclass yields itself
     )
     @given(mutated(kind))
     def check(files):

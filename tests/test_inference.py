@@ -199,6 +199,7 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
         pass
     assert sorted(order) == list(range(24))
     for part in (early, running.part(18, 22)):
+        assert part is not None
         assert (part.probability == segmentation.probability[18:22]).all()
         assert (part.attention[2] == segmentation.attention[2][18:22]).all()
 
@@ -220,7 +221,7 @@ def test_what_is_done_is_given_out_while_the_network_is_busy(network, phantom, m
     begun.wait(60)
     part = running.part(20, 21)
     assert other.is_alive()
-    assert part.probability.shape == (1, 256, 256)
+    assert part is not None and part.probability.shape == (1, 256, 256)
     assert running.progress == pytest.approx(1 / 24)
     released.set()
     other.join()

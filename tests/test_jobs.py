@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from io import BytesIO
@@ -63,7 +64,7 @@ with folder.recorded_end(), turn(run_dir, 0.05):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch) -> Path:
+def root(tmp_path, monkeypatch) -> Iterator[Path]:
     """An empty runs folder, and the stand-in instead of `train.py`."""
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN.format(project=str(PROJECT)))
@@ -360,6 +361,7 @@ def test_slices_of_a_killed_server_are_gone_at_the_next_start(root):
         "print(path.name, flush=True); time.sleep(60)\n"
     )
     server = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
     folder = root / server.stdout.readline().strip()
     clear_abandoned()
     assert (folder / "data" / "slice.tif").exists()  # another server is filling it
@@ -489,6 +491,7 @@ def test_a_run_outlives_the_server_that_started_it(root, monkeypatch):
         "import time; time.sleep(60)\n"
     )
     server = subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
     run_id = server.stdout.readline().strip()
     wait_for(lambda: running(run_id))
     server.send_signal(signal.SIGKILL)

@@ -6,8 +6,10 @@ import signal
 import tempfile
 import threading
 import time
+from unittest.mock import create_autospec
 
 import pytest
+from streamlit.web.server.starlette import App
 
 from tests import hostile
 from tests.test_sandbox import project
@@ -37,7 +39,7 @@ def test_the_end_of_the_server_ends_readers_and_removes_folders(own_tmp, monkeyp
             said.append(error)
 
     async def serve():
-        async with server_lifespan(None):
+        async with server_lifespan(create_autospec(App)):
             reader.start()
             while not list(own_tmp.rglob("reading.json")):
                 await asyncio.sleep(0.01)

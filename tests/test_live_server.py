@@ -68,9 +68,14 @@ def test_foreign_names_are_refused_in_words(address, headers):
 def test_a_foreign_page_cannot_open_the_socket(address):
     from websockets.exceptions import InvalidStatus
     from websockets.sync.client import connect
+    from websockets.typing import Origin, Subprotocol
 
     with pytest.raises(InvalidStatus, match="403"):
-        connect(f"ws://{address}/_stcore/stream", subprotocols=["streamlit"], origin="http://evil.example")
+        connect(
+            f"ws://{address}/_stcore/stream",
+            subprotocols=[Subprotocol("streamlit")],
+            origin=Origin("http://evil.example"),
+        )
 
 
 def test_silent_connections_keep_nobody_out_and_are_closed(address):

@@ -73,7 +73,7 @@ def test_gradient_is_finite(loss, expected_mask, scale):
         logits = tf.Variable((2 * expected_mask - 1) * float(sign * scale))
         with tf.GradientTape() as tape:
             value = loss(expected_mask, logits)
-        gradient = tape.gradient(value, logits).numpy()
+        gradient = tf.convert_to_tensor(tape.gradient(value, logits)).numpy()
         assert np.isfinite(float(value)) and np.isfinite(gradient).all()
 
 
@@ -82,7 +82,7 @@ def test_gradient_points_towards_the_lesion(loss):
     logits = tf.Variable(pixels(0, 0, 0, 0))
     with tf.GradientTape() as tape:
         value = loss(pixels(1, 0, 1, 0), logits)
-    assert (np.sign(tape.gradient(value, logits).numpy().ravel()) == [-1, 1, -1, 1]).all()
+    assert (np.sign(tf.convert_to_tensor(tape.gradient(value, logits)).numpy().ravel()) == [-1, 1, -1, 1]).all()
 
 
 def test_names_on_the_command_line():

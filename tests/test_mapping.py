@@ -22,7 +22,7 @@ def scans_of(*files):
 def test_series_of_a_study_find_their_places_by_name():
     scans = scans_of(*reversed(dicom_study(stack())))
     [mapping] = suggest(scans)
-    assert [scans[channel.scan].name for channel in mapping] == ["ax T1 pre", "ax FLAIR", "ax T1 post gd"]
+    assert [channel and scans[channel.scan].name for channel in mapping] == ["ax T1 pre", "ax FLAIR", "ax T1 post gd"]
     volume, notes = build_volume(scans, mapping)
     np.testing.assert_array_equal(volume.images, stack())
     assert notes == []

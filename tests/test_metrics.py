@@ -96,7 +96,7 @@ def test_bootstrap_interval_is_the_same_each_time_and_in_the_callers_generator_n
 
 def test_bootstrap_interval_leaves_nan_out():
     assert bootstrap_interval(np.array([0.25, NAN, 0.25])) == (0.25, 0.25)
-    assert bootstrap_interval([0.7]) == (0.7, 0.7)
+    assert bootstrap_interval(np.array([0.7])) == (0.7, 0.7)
     assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([NAN, NAN])))
     assert all(math.isnan(bound) for bound in bootstrap_interval(np.array([])))
 

@@ -32,6 +32,7 @@ def test_number_of_parameters_is_that_of_the_reference(filters, parameters):
 
 def test_outputs_have_names_and_shapes():
     outputs = attention_unet(2).output
+    assert isinstance(outputs, dict)
     assert {name: tensor.shape for name, tensor in outputs.items()} == {
         "probability": (None, 256, 256, 1),
         "attention_1": (None, 128, 128, 1),
@@ -88,6 +89,7 @@ def test_only_built_in_layers(small):
 def test_saved_model_loads_in_safe_mode_and_predicts_the_same(small, slices, tmp_path):
     small.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
+    assert isinstance(loaded, keras.Model)
     before, after = small(slices, training=False), loaded(slices, training=False)
     assert set(after) == {"probability", *MAPS}
     for name in after:
@@ -98,7 +100,9 @@ def test_sigmoid_is_in_float32_whatever_the_policy():
     with built_in("mixed_bfloat16"):
         model = attention_unet(2, (32, 32, 3))
     assert model.get_layer("logits").compute_dtype == "float32"
-    assert model.output["probability"].dtype == "float32"
+    outputs = model.output
+    assert isinstance(outputs, dict)
+    assert outputs["probability"].dtype == "float32"
     assert model.get_layer("encoder_1_conv_1").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32"
 
@@ -119,7 +123,7 @@ def test_conv_block_normalises_before_its_second_relu():
     assert [layer.activation.__name__ for layer in (first, second)] == ["relu", "linear"]
     assert [layer.kernel_size for layer in (first, second)] == [(3, 3), (3, 3)]
     assert norm.momentum == 0.9
-    assert model.output.shape == (None, 8, 8, 5)
+    assert model.outputs[0].shape == (None, 8, 8, 5)
     assert np.asarray(model(np.random.default_rng(0).normal(size=(1, 8, 8, 3)))).min() == 0
 
 
@@ -133,7 +137,7 @@ def test_encoder_block_halves_by_the_maximum():
 def test_decoder_block_doubles_and_joins():
     deep, skip = keras.Input((4, 4, 8)), keras.Input((8, 8, 6))
     model = keras.Model([deep, skip], decoder_block(deep, 5, skip, "up"))
-    assert model.output.shape == (None, 8, 8, 5)
+    assert model.outputs[0].shape == (None, 8, 8, 5)
     assert model.get_layer("up_join").output.shape == (None, 8, 8, 11)
 
 

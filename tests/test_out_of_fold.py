@@ -81,7 +81,7 @@ def test_every_patient_is_scored_once_by_the_network_that_has_not_seen_it(report
     report, said = report
     dice = results.dice_of(report, "published")
     assert sorted(dice) == sorted(id_ for fold in published_folds() for id_ in fold)
-    by_fold = {0: 32 / 34, 1: 1, 2: 1, 3: 1, 4: 0}
+    by_fold: dict[int | None, float] = {0: 32 / 34, 1: 1, 2: 1, 3: 1, 4: 0}
     assert dice == {patient_id: pytest.approx(by_fold[fold_of(patient_id)], abs=1e-5) for patient_id in dice}
     assert report["protocol"]["rows"]["published"]["median"] == 1
     assert results.dice_below(report, "published") == len(published_folds()[4]) == 17
@@ -125,6 +125,7 @@ def test_twelve_new_patients_scatter_more_than_eighty_eight(report):
     values = np.array(list(results.dice_of(report[0], "published").values()))
     low, high = bootstrap_interval(values)
     lower, higher = results.interval_of_new_group(report[0], "published")
+    assert lower is not None and higher is not None
     assert lower < low < values.mean() < high < higher
     # of twelve, 17 in 88 of which score 0, the mean is about 0.79 ± 1.96 · 0.39 / √12
     assert (lower, higher) == (pytest.approx(0.57, abs=0.04), pytest.approx(0.99, abs=0.02))

@@ -93,10 +93,11 @@ def test_png_keeps_red_red(tmp_path):
     assert encoded == overlay.encode_png(picture)
     assert encoded.startswith(b"\x89PNG\r\n\x1a\n")
     read = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_COLOR)  # BGR
-    assert read[0, 0].tolist() == [0, 0, 255] and read[1, 2].tolist() == [3, 2, 1]
+    assert read is not None and read[0, 0].tolist() == [0, 0, 255] and read[1, 2].tolist() == [3, 2, 1]
 
 
 def test_png_of_grey():
     grey = np.array([[0, 128, 255]], np.uint8)
     encoded = np.frombuffer(overlay.encode_png(grey), np.uint8)
-    assert cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED).tolist() == [[0, 128, 255]]
+    read = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    assert read is not None and read.tolist() == [[0, 128, 255]]

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from unet.data.patients import DEMO_FOLDER, list_patients
 from unet.data.slice_files import DataError
+from unet.data.volume import Volume
 from unet.inference.segmenter import Segmenter
 from unet.paths import WEIGHTS_FOLDER
 from unet.weights.network import find_weights
@@ -220,18 +221,13 @@ def test_changed_weights_are_refused(start, monkeypatch, tmp_path):
 def test_opening_slice():
     from views.viewer.simple_viewer import opening_slice
 
-    class Volume:
-        expected_mask = np.zeros((5, 2, 2), np.uint8)
-
-        def __len__(self):
-            return 5
-
-    predicted = np.zeros((5, 2, 2), np.uint8)
-    assert opening_slice(Volume(), predicted) == 2
-    Volume.expected_mask[4, 0, 0] = 1
-    assert opening_slice(Volume(), predicted) == 4
+    predicted, expected = np.zeros((2, 5, 2, 2), np.uint8)
+    volume = Volume("a", np.zeros((5, 2, 2, 3), np.uint8), expected, np.ones(5, bool), np.arange(5))
+    assert opening_slice(volume, predicted) == 2
+    expected[4, 0, 0] = 1
+    assert opening_slice(volume, predicted) == 4
     predicted[1] = 1
-    assert opening_slice(Volume(), predicted) == 1
+    assert opening_slice(volume, predicted) == 1
 
 
 def test_the_canvas_viewer_gets_a_volume_and_every_slice(start):

@@ -28,9 +28,15 @@ LESIONS = {  # how many separate lesions each has
 def read(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Volume (slices, height, width, 3) and mask (slices, height, width), read without the project's own reader."""
     stem = folder / folder.name
-    planes = [cv2.imread(f"{stem}_{n}.tif", cv2.IMREAD_UNCHANGED)[..., ::-1] for n in range(1, 25)]
-    masks = [cv2.imread(f"{stem}_{n}_mask.tif", cv2.IMREAD_UNCHANGED) for n in range(1, 25)]
+    planes = [read_picture(f"{stem}_{n}.tif")[..., ::-1] for n in range(1, 25)]
+    masks = [read_picture(f"{stem}_{n}_mask.tif") for n in range(1, 25)]
     return np.stack(planes), np.stack(masks)
+
+
+def read_picture(path: str) -> np.ndarray:
+    picture = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    assert picture is not None, path
+    return picture
 
 
 shipped = cache(lambda patient_id: read(ROOT / patient_id))
@@ -99,8 +105,8 @@ def test_fifth_is_small_with_a_long_run_of_slices_without_lesion():
     runs, _ = ndimage.label(~mask.any((1, 2)))
     assert np.bincount(runs)[1:].max() >= 10
     sizes = {patient_id: int((shipped(patient_id)[1] > 0).sum()) for patient_id in LESIONS}
-    assert min(sizes, key=sizes.get) == "PHANTOM_ICBM_0005_20260105"
-    assert max(sizes, key=sizes.get) == "PHANTOM_ICBM_0002_20260102"
+    assert min(sizes, key=sizes.__getitem__) == "PHANTOM_ICBM_0005_20260105"
+    assert max(sizes, key=sizes.__getitem__) == "PHANTOM_ICBM_0002_20260102"
 
 
 def test_no_two_are_alike():

@@ -41,7 +41,7 @@ def test_what_a_killed_process_leaves_is_swept(own_tmp):
     )
     environment = {**os.environ, "TMPDIR": str(own_tmp)}
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
         assert sweep_folders() == 0
         process.send_signal(signal.SIGKILL)
     assert len(list(own_tmp.iterdir())) == 1

@@ -2,6 +2,8 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -11,30 +13,34 @@ from unet.data.clinical import ClinicalRecord
 from unet.data.patients import DEMO_FOLDER, list_patients
 from unet.data.slice_files import DataError
 from unet.evaluation import protocol
+from unet.inference.segmentation import SlicePrediction
+from unet.inference.segmenter import Segmenter
 from unet.postprocessing import PLAIN, PostProcessing
 from unet.reports import results, slice_results
 
 ONE = "PHANTOM_ICBM_0001_20260101"
 
 
-def weights(threshold=0.5, rule=PLAIN):
+def weights(threshold=0.5, rule=PLAIN) -> Any:
     return SimpleNamespace(name="w", sha256="0" * 64, size=160, threshold=threshold, post_processing=rule)
 
 
-class Painter:
+class Painter(Segmenter):
     """A segmenter that says what it is told, by the grey value of a slice and whether it is mirrored."""
-
-    engine_name = "none"
 
     def __init__(self, by_number, **settings):
         self.by_number, self.weights = by_number, weights(**settings)
 
-    def predict(self, image, statistics, flip_averaging):
+    @property
+    def engine_name(self):
+        return "none"
+
+    def predict(self, image, statistics=None, flip_averaging=None):
         assert flip_averaging is False
         number = int(image.max())
         mirrored = image[0, 0, 0] == 0  # the black corner lies on the right, unless mirrored
         probability = self.by_number(number, mirrored).astype(np.float32)
-        return SimpleNamespace(probability=probability[:, ::-1] if mirrored else probability)
+        return SlicePrediction(probability[:, ::-1] if mirrored else probability, (), 0.0)
 
 
 @pytest.fixture
@@ -60,10 +66,11 @@ def lesion(number, mirrored):
     return probability
 
 
-def measured(painter, patients):
+def measured(painter, patients) -> protocol.Measurement:
     found = list(protocol.evaluate_full(painter, patients, {"TCGA_DU_1": ClinicalRecord(grade="G2")}))
-    assert [step is None for step in found] == [True] * 5 + [False]
-    return found[-1]
+    *steps, last = found
+    assert steps == [None] * 5 and last is not None
+    return last
 
 
 def test_dice_of_every_scoring(patient):
@@ -136,6 +143,7 @@ def test_slices_without_expected_mask_are_scored_nowhere(tmp_path, write_patient
     write_patient(tmp_path, "TCGA_AA_1_1", images, {2: np.full((16, 16), 255, np.uint8)})
     painter = Painter(lambda number, mirrored: np.ones((16, 16)))
     m = list(protocol.evaluate_full(painter, list_patients(tmp_path)[0], {}))[-1]
+    assert m is not None
     assert m.dice["raw"] == 1.0
     assert np.isnan(m.dice["peer"])
     report = protocol.full_report([m], painter.weights, "none", {})
@@ -146,7 +154,7 @@ def test_slices_without_expected_mask_are_scored_nowhere(tmp_path, write_patient
 def test_a_patient_without_masks_cannot_be_scored(tmp_path, write_patient):
     write_patient(tmp_path, "TCGA_AA_1_1", {1: np.full((16, 16, 3), 9, np.uint8)}, {})
     with pytest.raises(DataError, match="TCGA_AA_1_1 has no expected masks"):
-        next(protocol.run_network(None, list_patients(tmp_path)[0]))
+        next(protocol.run_network(create_autospec(Segmenter), list_patients(tmp_path)[0]))
 
 
 def test_command_contains_the_short_report(tmp_path, capsys):

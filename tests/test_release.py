@@ -6,6 +6,7 @@ import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def test_pages_are_utf_8_where_another_encoding_is_the_default(run_folder, tmp_p
     monkeypatch.setattr(ship.protocol, "evaluate_full", lambda *_: [])
     monkeypatch.setattr(ship.protocol, "full_report", lambda *_: {})
     monkeypatch.setattr(ship.markdown, "evaluation", lambda _: "Größer.")
-    patient = SimpleNamespace(folder=tmp_path / "patient", images=[])
-    ship.evaluate_full(SimpleNamespace(weights=None, engine_name=""), [patient], None, None, tmp_path / "page.md")
+    patient = Mock(folder=tmp_path / "patient", images=[])
+    ship.evaluate_full(Mock(weights=None, engine_name=""), [patient], None, None, tmp_path / "page.md")
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == "Größer."
 
 

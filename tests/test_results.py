@@ -131,7 +131,7 @@ def test_models_stand_beside_each_other_only_where_places_are_names(full):
     modes = {}
     for chart in ALL_CHARTS:
         drawn = chart([full, {**full, "weights": "other"}])
-        modes[drawn.name] = _figure(drawn).layout.scattermode
+        modes[drawn.name] = _figure(drawn).to_dict()["layout"].get("scattermode")
     assert [name for name, mode in modes.items() if mode == "group"] == ["dice_by_institution"]
 
 

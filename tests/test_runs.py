@@ -55,6 +55,7 @@ def test_checkpoints_survive_random_kills(tmp_path):
     for number in range(KILLS):
         command = [sys.executable, "-c", WRITER, str(folder.path)]
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
         resumed = int(process.stdout.readline())
         assert resumed == reached  # nothing but the epoch that was going on is lost
         deadline = time.monotonic() + 30

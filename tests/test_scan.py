@@ -32,6 +32,7 @@ def test_every_orientation_comes_out_axial_with_the_nose_up_and_the_right_on_the
     assert (np.diff(shown, axis=1) == -10).all()  # rows go to the back
     assert (np.diff(shown, axis=2) == -100).all()  # columns go to the patient's left
     np.testing.assert_array_equal(scan.placement.inverse(shown), values)
+    assert scan.affine is not None
     corner = scan.affine @ [0, 0, 0, 1]
     assert corner[:3] @ [100, 10, 1] == shown[0, 0, 0]
 

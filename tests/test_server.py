@@ -4,7 +4,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager, UploadedFileRec
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
 from tests import hostile
@@ -316,7 +317,7 @@ def test_a_body_that_stops_coming_is_refused(streamlit):
         answers = []
 
         async def receive():
-            await asyncio.sleep(60)
+            return await asyncio.sleep(60, {"type": "http.request"})
 
         async def send(message):
             answers.append(message)
@@ -327,11 +328,12 @@ def test_a_body_that_stops_coming_is_refused(streamlit):
     assert run(stopped()) == 408
 
 
-class Transport:
+class Transport(asyncio.Transport):
     def __init__(self, address: str):
+        super().__init__()
         self.address, self.closed = address, False
 
-    def get_extra_info(self, _name):
+    def get_extra_info(self, name, default=None):
         return self.address, 1
 
     def is_closing(self):

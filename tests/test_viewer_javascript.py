@@ -18,7 +18,9 @@ def test_geometry_thresholds_and_drawing():
     if node is None:
         pytest.skip("Node.js is not installed: apt-get install nodejs")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(re.match(r"v(\d+)", version)[1]) < OLDEST:
+    found = re.match(r"v(\d+)", version)
+    assert found, version
+    if int(found[1]) < OLDEST:
         pytest.skip(f"Node.js {OLDEST} or newer is needed; this is {version.strip()}")
     files = sorted(TESTS.glob("*.test.mjs"))
     assert len(files) >= 3

@@ -90,7 +90,7 @@ def dicom_study(images: np.ndarray) -> list[tuple[str, bytes]]:
     return files
 
 
-def nifti_bytes(array: np.ndarray, affine=AXIAL, unit="mm") -> bytes:
+def nifti_bytes(array: np.ndarray, affine=AXIAL, unit: str | None = "mm") -> bytes:
     """An array in the file's own order, (columns, rows, slices[, channels]), as `.nii`."""
     image = nibabel.Nifti1Image(array, affine)
     if unit:

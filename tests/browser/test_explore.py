@@ -55,6 +55,7 @@ def settled_box(page, locator) -> dict:
         if box == before:
             break
         page.wait_for_timeout(500)
+    assert box is not None, "the element is not visible"
     return box
 
 

@@ -20,7 +20,9 @@ def open_results(page, address: str) -> None:
 def test_a_failure_opens_here_and_in_explore(page, app_address):
     open_results(page, app_address)
     link = page.locator('a[href*="patient=PHANTOM"]').first
-    patient, number = re.fullmatch(r"(PHANTOM\w+), slice (\d+)", link.inner_text().strip()).groups()
+    found = re.fullmatch(r"(PHANTOM\w+), slice (\d+)", link.inner_text().strip())
+    assert found, link.inner_text()
+    patient, number = found.groups()
     page.get_by_role("button", name="Look at it here").first.click()
     wait_for_view(page, "viewer.data.patient === argument", patient)
     assert probe(page, "[viewer.position[0], viewer.state.overlay]") == [int(number) - 1, "Errors"]
