@@ -66,7 +66,7 @@ PHANTOMS = (
 def load_templates() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return T1, grey matter, white matter in [0, 1], shape (x, y, z), and the 4x4 voxel → mm matrix."""
     try:
-        from nilearn import datasets
+        from nilearn import datasets  # pyright: ignore[reportMissingImports] needed only here, so not installed
     except ImportError as error:
         raise SystemExit("The phantoms are made from templates in nilearn: pip install nilearn") from error
     images = (
@@ -168,7 +168,7 @@ def grow_lesions(rng: np.random.Generator, phantom: Phantom, position: np.ndarra
         if count == 0:
             raise RuntimeError(f"{phantom.patient_id}: no lesion grew at {lesion.centre}; expected white matter there")
         largest = 1 + ndimage.sum_labels(field > 0, parts, range(1, count + 1)).argmax()
-        near = ndimage.binary_dilation(parts == largest, np.ones((1, 9, 9)))  # its soft edge, no satellites
+        near = ndimage.binary_dilation(parts == largest, np.ones((1, 9, 9), bool))  # its soft edge, no satellites
         share = np.maximum(share, np.where(near, soft_step(field * np.float32(np.mean(lesion.radius)), 0.7), 0))
     return share, share > 0.5
 

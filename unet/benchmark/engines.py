@@ -86,7 +86,7 @@ def _keras_model(folder: Path):
 def keras_predict(folder: Path) -> Run:
     """Keras as everyone writes it."""
     model = _keras_model(folder)
-    return lambda slices: _in_order(model.predict(slices, verbose=0))
+    return lambda slices: _in_order(model.predict(slices, verbose=0))  # pyright: ignore[reportArgumentType] an int too
 
 
 def tf_function(folder: Path) -> Run:

@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.5
 _BY_HAND = f"Or download it by hand from {PAGE} and unpack it into {PROJECT_FOLDER / 'data'}."
 
 
-def download_dataset(dest: Path | None = None, progress: Callable[[float, str], None] | None = None) -> Path:
+def download_dataset(dest: Path | None = None, progress: Callable[[float, str], object] | None = None) -> Path:
     """Download the data set, about 714 MB, unless it is there already.
 
     An exception that `progress` raises stops the download and passes through.
@@ -138,7 +138,7 @@ def is_broken_archive(error: Exception) -> bool:
     return isinstance(error, broken) or str(error) == "Unsupported archive type."
 
 
-def _download(cache: Path, folder: Path, progress: Callable[[float, str], None]) -> Path:
+def _download(cache: Path, folder: Path, progress: Callable[[float, str], object]) -> Path:
     """Run `_fetch` in its own process, report how its files grow, and return the folder of patients."""
     environment = {**os.environ, "KAGGLEHUB_CACHE": str(cache), "PYTHONPATH": str(CODE_FOLDER)}
     with tempfile.TemporaryFile() as output:
@@ -150,7 +150,8 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], None])
         finally:
             process.kill()  # does nothing where it has ended
             process.wait()
-            process.stdin.close()
+            if process.stdin:
+                process.stdin.close()
             if process.returncode:
                 _remove_unfinished(folder)
         output.seek(0)
@@ -167,7 +168,7 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], None])
     return root
 
 
-def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, str], None]) -> None:
+def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, str], object]) -> None:
     """Report until the process ends; the archive's growth is the first 70 % of the bar, unpacking the rest."""
     seen, moved = -1, time.monotonic()
     while process.poll() is None:

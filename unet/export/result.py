@@ -128,8 +128,8 @@ def to_nifti(result: Result) -> bytes:
             array = array[:, ::-1]  # without a geometry, NIfTI is read with the second axis upwards
         header.set_data_shape(array.shape)
         if scan.affine is not None:
-            header.set_sform(_file_affine(scan), 1)
-            header.set_qform(_file_affine(scan), 1)
+            header.set_sform(_file_affine(scan, scan.affine), 1)
+            header.set_qform(_file_affine(scan, scan.affine), 1)
             header.set_xyzt_units("mm")
     header.set_data_dtype(np.uint8)
     header["descrip"] = PURPOSE.encode()
@@ -137,10 +137,10 @@ def to_nifti(result: Result) -> bytes:
     return gzip.compress(image.to_bytes(), 6, mtime=0)
 
 
-def _file_affine(scan: Scan) -> np.ndarray:
-    """Return column, row, slice of the file to RAS+ millimetres, from the matrix of display indices."""
+def _file_affine(scan: Scan, affine: np.ndarray) -> np.ndarray:
+    """Return column, row, slice of the file to RAS+ millimetres, from `affine`, that of display indices."""
     from_file = np.linalg.inv(scan.placement.affine(np.eye(4), _file_shape(scan)))
-    return (scan.affine @ from_file)[:, [2, 1, 0, 3]]
+    return (affine @ from_file)[:, [2, 1, 0, 3]]
 
 
 def _file_shape(scan: Scan) -> tuple[int, ...]:
@@ -149,13 +149,20 @@ def _file_shape(scan: Scan) -> tuple[int, ...]:
 
 def can_be_dicom_seg(scan: Scan) -> bool:
     """Tell whether a DICOM-SEG can refer to the scan: DICOM, with the place and name of every slice."""
+    if scan.file_format != "DICOM" or scan.affine is None:
+        return False
+    source = _source(scan)
     return (
-        scan.file_format == "DICOM"
-        and scan.affine is not None
-        and bool(scan.source["study"] and scan.source["series"] and scan.source["frame_of_reference"])
-        and all(one["class"] and one["instance"] and one["spacing"] for one in scan.source["references"])
-        and (scan.source["frames"] == 1 or scan.source["references"][0]["class"] in _MULTIFRAME_CLASSES)
+        bool(source["study"] and source["series"] and source["frame_of_reference"])
+        and all(one["class"] and one["instance"] and one["spacing"] for one in source["references"])
+        and (source["frames"] == 1 or source["references"][0]["class"] in _MULTIFRAME_CLASSES)
     )
+
+
+def _source(scan: Scan) -> dict:
+    if scan.source is None:
+        raise IngestError("the scan has no `source`; expected what its reader noted for an export: read the file again")
+    return scan.source
 
 
 def to_dicom_seg(result: Result) -> bytes:
@@ -211,7 +218,7 @@ def to_dicom_seg(result: Result) -> bytes:
 
 def _source_images(scan: Scan, planes: np.ndarray) -> tuple[list, np.ndarray]:
     """Return data sets with only what a reference needs, and the mask in the order of their frames."""
-    source = scan.source
+    source = _source(scan)
     if source["frames"] == 1:
         return [_header(source, reference) for reference in source["references"]], planes
     from pydicom import Dataset

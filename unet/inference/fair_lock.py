@@ -27,7 +27,7 @@ class FairLock:
         return max(0, len(self._queue) - 1)
 
     @contextmanager
-    def turn(self, on_wait: Callable[[int], None] | None = None) -> Iterator[None]:
+    def turn(self, on_wait: Callable[[int], object] | None = None) -> Iterator[None]:
         """Wait for the lock and hold it.
 
         Args:

@@ -47,7 +47,7 @@ class RunningSegmentation:
         done = len(self._slices)  # before the result, which empties them
         return 1.0 if self._result else done / self.slices
 
-    def advance(self, near: int = 0, on_wait: Callable[[int], None] | None = None) -> bool:
+    def advance(self, near: int = 0, on_wait: Callable[[int], object] | None = None) -> bool:
         """Do one more slice, the nearest to `near` that is not done; return whether all are.
 
         Args:
@@ -76,12 +76,12 @@ class RunningSegmentation:
             self._before = 0
             self._lock.release()
 
-    def _tell(self, before: int, on_wait: Callable[[int], None] | None) -> None:
+    def _tell(self, before: int, on_wait: Callable[[int], object] | None) -> None:
         self._before = before
         if on_wait:
             on_wait(before)
 
-    def part_when_done(self, first: int, end: int, on_wait: Callable[[int], None] | None = None) -> Segmentation:
+    def part_when_done(self, first: int, end: int, on_wait: Callable[[int], object] | None = None) -> Segmentation:
         """Return the slices from `first` up to but not with `end`, and do those first that are not done.
 
         Args:

@@ -81,7 +81,7 @@ class Segmenter:
         statistics: IntensityStatistics | None = None,
         flip_averaging: bool | None = None,
         indices: list[int] | None = None,
-        on_wait: Callable[[int], None] | None = None,
+        on_wait: Callable[[int], object] | None = None,
     ) -> list[SlicePrediction]:
         """Run slices of one volume.
 

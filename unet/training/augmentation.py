@@ -141,9 +141,14 @@ def _moved(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def _remap(picture: np.ndarray, where: np.ndarray, border: tuple[float, ...]) -> np.ndarray:
     """Take every pixel from its place, (size, size, 2), linearly between its neighbours."""
-    return cv2.remap(  # its type asks for a second map, which one of two channels does without
-        picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=border
-    )  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return cv2.remap(  # pyright: ignore[reportCallIssue] one map of two channels does without a second
+        picture,
+        where,
+        None,  # pyright: ignore[reportArgumentType] as above
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=border,
+    )
 
 
 def _relight(image: np.ndarray, s: IntensityStatistics, gamma: np.ndarray, contrast: np.ndarray) -> np.ndarray:

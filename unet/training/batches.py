@@ -8,11 +8,12 @@ shares with this process. Workers import neither TensorFlow nor Keras, and end b
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +47,7 @@ class OwnBatches:
     def __exit__(self, *_) -> None:
         """Nothing to put away."""
 
-    def of(self, steps: Sequence[int], size: int) -> Iterator[MakeRows]:
+    def of(self, steps: Sequence[int], size: int) -> Generator[MakeRows]:
         """Yield for each step what makes the rows of its batch, as `SliceSampler.batch` returns them."""
         for step in steps:
             yield lambda rows, step=step: self._sampler.batch(step, size, rows)
@@ -100,7 +101,7 @@ class WorkerBatches:
             block.close()
             block.unlink()
 
-    def of(self, steps: Sequence[int], size: int) -> Iterator[MakeRows]:
+    def of(self, steps: Sequence[int], size: int) -> Generator[MakeRows]:
         """Yield for each step what gives the rows of its batch; the workers are a few batches ahead."""
         ahead = AHEAD * len(self._workers)
         received = 0
@@ -138,7 +139,8 @@ class WorkerBatches:
             ) from None
         if isinstance(answer, str):
             raise TrainingError(f"a process that makes batches failed: {answer}")
-        return tuple(np.array(part) for part in _slot(worker.block, slot, self._batch_size, *answer))
+        slices, masks = _slot(worker.block, slot, self._batch_size, *answer)
+        return np.array(slices), np.array(masks)
 
     def _worker(self, place: int) -> tuple["_Worker", int]:
         """Return who makes the batch at a place of the order, and which of its slots it goes to."""
@@ -148,7 +150,7 @@ class WorkerBatches:
 
 @dataclass(frozen=True)
 class _Worker:
-    process: multiprocessing.Process
+    process: BaseProcess
     pipe: Connection
     block: SharedMemory
 
@@ -163,7 +165,7 @@ class _Stored:
     shape: tuple[int, ...]
 
 
-def ahead(source: Iterator[MakeRows], use: Callable[[MakeRows], Batch]) -> Iterator[Batch]:
+def ahead(source: Generator[MakeRows], use: Callable[[MakeRows], Batch]) -> Generator[Batch]:
     """Yield what `use` makes of each, the next one in a thread while the caller works with this one."""
 
     def make() -> Batch | None:

@@ -49,7 +49,7 @@ class JaxLearner:
 
         def step(trainable, fixed, optimizer, slices, masks):
             def batch_loss(trainable):
-                logits, moved = self.network.stateless_call(trainable, fixed, slices, training=True)
+                logits, moved = self.network.stateless_call(trainable, fixed, slices, training=True)[:2]
                 return loss(masks, logits), moved
 
             (value, fixed), gradients = jax.value_and_grad(batch_loss, has_aux=True)(trainable)
@@ -132,7 +132,7 @@ class JaxLearner:
     def _take(self) -> None:
         """Copy Keras' variables to the device, so that a donated buffer is never one of Keras' own."""
 
-        def copies(variables):
+        def copies(variables) -> list:
             return [jax.numpy.array(variable.value, copy=True) for variable in variables]
 
         self._trainable = copies(self.network.trainable_variables)

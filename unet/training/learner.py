@@ -74,7 +74,8 @@ class Learner:
         def replica_step(slices, masks):
             with tf.GradientTape() as tape:
                 loss = self._loss(masks, self.network(slices, training=True), _sum_over_replicas)
-                scaled_loss = tf.convert_to_tensor(self.optimizer.scale_loss(loss))  # the loss itself, but for float16
+                scaled = self.optimizer.scale_loss(loss)  # the loss itself, but for float16
+                scaled_loss = tf.convert_to_tensor(scaled)  # pyright: ignore[reportArgumentType] Keras infers other engines
             variables = self.network.trainable_variables
             gradients = tape.gradient(scaled_loss, variables)
             replica = tf.distribute.get_replica_context()

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -130,7 +130,7 @@ class _Run:
     def _run_epochs(self) -> None:
         already, compiled = self.progress.seconds, False
         while self._share_done() < 1:
-            losses, epoch_started = [], time.monotonic()
+            losses, learning_rate, epoch_started = [], 0.0, time.monotonic()
             size = self._size()
             with closing(self._batches(size)) as batches:
                 for slices, masks in batches:
@@ -170,7 +170,7 @@ class _Run:
     def _size(self) -> int:
         return self.config.sizes[min(len(self.config.sizes) - 1, int(self._share_done() * len(self.config.sizes)))]
 
-    def _batches(self, size: int) -> Iterator[tuple]:
+    def _batches(self, size: int) -> Generator[tuple]:
         """Yield one epoch's batches, the next one being made while the network works."""
         steps = range(self.progress.step, self.progress.step + self.steps)
         return ahead(self.batches.of(steps, size), self.learner.share)

@@ -193,9 +193,9 @@ class RunFolder:
             if state == STOPPED and (so_far := self._result()):
                 reason = f"{reason} {so_far}"
             reason = without_folders(reason)
-            if getattr(error, "recorded", False):  # by a block within this one
+            if vars(error).get("recorded"):  # by a block within this one
                 reason = ""
-            error.recorded = True
+            vars(error)["recorded"] = True
             raise
         finally:
             self._reserve.unlink(missing_ok=True)
