@@ -23,18 +23,16 @@ _, clinical_problem = loaders.clinical_table(root)
 try:
     volume, content_hash, brain = loaders.volume(patient)
     show_badges(patient.patient_id, volume.missing_sequences)
-    networks = [
-        (weights, segmentations.running_segmentation(volume, content_hash, weights))
-        for weights in weights_picker.choose_weights()
-        if weights
-    ]
+    weights, second = weights_picker.choose_weights()
+    network = weights, segmentations.running_segmentation(volume, content_hash, weights)
+    other = (second, segmentations.running_segmentation(volume, content_hash, second)) if second else None
 except page.PAGE_ERRORS as error:
     st.error(str(error), title="This patient cannot be shown")
     st.stop()
 
 if number := viewed_slice(content_hash):  # before the viewer hears that it is known here, and may leave the page
     links.remember(slice=number)
-show_viewer(volume, content_hash, brain, *networks)
+show_viewer(volume, content_hash, brain, network, other)
 if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
     place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})

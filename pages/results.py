@@ -51,7 +51,7 @@ else:
         "Scored",
         rows,
         index=rows.index(headline_row(report)),
-        format_func=ROWS.get,
+        format_func=ROWS.__getitem__,
         key=f"row_{len(rows)}",
         help="Raw: every pixel whose probability is at least 0.5. Largest component: of that mask only the largest "
         "connected piece. Flip averaging: the mean of two passes, of the slice and of its mirror image.",

@@ -189,10 +189,11 @@ class Visitor(threading.Thread):
 
     def run(self) -> None:
         from websockets.sync.client import connect
+        from websockets.typing import Subprotocol
 
         try:
             address = f"ws://{self.address}/_stcore/stream"
-            with connect(address, max_size=2**28, subprotocols=["streamlit"]) as connection:
+            with connect(address, max_size=2**28, subprotocols=[Subprotocol("streamlit")]) as connection:
                 self._visit(connection)
         except Exception as error:  # whatever happens to a visitor is counted, not hidden
             self.errors.append(repr(error))

@@ -43,7 +43,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
             "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
         )[:MAX_TEXT]
         st.caption("Tick a row at its left to open the patient.")
-        shown = rows[rows.apply(lambda row: _matches(row, search), axis=1)]
+        shown = rows.loc[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
             shown,
             hide_index=True,
@@ -99,7 +99,7 @@ def _matches(row: pd.Series, search: str) -> bool:
 
 def _first(rows: pd.DataFrame) -> str:
     """The patient to open with: one the network has not learned from, or the first."""
-    fresh = rows[rows["Split"] != "training"]
+    fresh = rows.loc[rows["Split"] != "training"]
     return (fresh if len(fresh) else rows)["Patient"].iloc[0]
 
 

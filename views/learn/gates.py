@@ -42,11 +42,11 @@ def gate_of(features: Features, level: int, lesson: Lesson) -> Gate:
         share = cv2.resize(region, attention_map.shape[::-1], interpolation=cv2.INTER_AREA)  # of each cell
         if share.sum() > 0:
             averages[name] = float((attention_map * share).sum() / share.sum())
-    maps = (
+    into, gate, out = (
         np.clip(values, 0, 1).astype(np.float16)
         for values in (before / scale, attention_map, before * upsampled / scale)
     )
-    return Gate(*maps, scale, averages)
+    return Gate(into, gate, out, scale, averages)
 
 
 def _regions(lesson: Lesson) -> dict[str, np.ndarray]:

@@ -146,9 +146,9 @@ def _boxed(lesson: Lesson, spans: list[tuple[int, int]]) -> np.ndarray:
     size = lesson.weights.size * zoom
     picture = cv2.resize(lesson.letterbox.forward(lesson.picture()), (size, size), interpolation=cv2.INTER_LINEAR)
     (top, bottom), (left, right) = ((first * zoom - _LINE, (last + 1) * zoom + _LINE) for first, last in spans)
-    corners = np.clip([(left, top), (right, bottom)], _LINE // 2, size - 1 - _LINE // 2).tolist()
+    start, end = np.clip([(left, top), (right, bottom)], _LINE // 2, size - 1 - _LINE // 2).tolist()
     for colour, thickness in (((0, 0, 0), 2 * _LINE), (_BOX_COLOUR, _LINE)):  # dark around it, as lesions are bright
-        cv2.rectangle(picture, *corners, colour, thickness)
+        cv2.rectangle(picture, start, end, colour, thickness)
     return picture
 
 

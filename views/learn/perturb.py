@@ -171,7 +171,7 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
     drops = {name: before - dice for name, dice in without.items()}
     if any(map(math.isnan, drops.values())):
         return f"You guessed **{guess}**. On this slice there is no lesion to lose: try one with a lesion."
-    most = max(drops, key=drops.get)
+    most = max(drops, key=drops.__getitem__)
     if drops[most] < SMALL_DROP:
         return f"You guessed **{guess}**. On this slice the network can do without any single one of them."
     said = f"**{guess}**, and so it is: without it" if most == guess else f"**{guess}**, but without **{most}**"

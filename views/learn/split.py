@@ -71,7 +71,7 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
 
 def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str, Patient]) -> None:
     """Show the slice that is recalled with its mask, and how well that mask fits the slice on the page."""
-    volume, index = lesson.volume, lesson.index
+    volume, index, expected = lesson.volume, lesson.index, lesson.volume.expected_mask[lesson.index]
     place = volume.patient_id, index
     number = memory.recall(own.described[own.places.index(place)], place)
     patient_id, recalled = memory.places[number]
@@ -84,9 +84,9 @@ def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str,
         return
     picture = overlay.draw_mask(slice_picture(source, recalled, "FLAIR"), memory.masks[number], PREDICTED_COLOUR)
     if picture.shape[:2] == shape:
-        picture = overlay.draw_mask(picture, lesson.expected, EXPECTED_COLOUR, 1.0, outline=True)
+        picture = overlay.draw_mask(picture, expected, EXPECTED_COLOUR, 1.0, outline=True)
     st.image(picture, width="stretch", output_format="PNG", alt=f"{patient_id}, slice {recalled + 1}, with its mask")
-    dice = dice_score(mask, lesson.expected)
+    dice = dice_score(mask, expected)
     whose = "this patient" if source is volume else patient_id
     words = "no lesion on either" if np.isnan(dice) else f"slice Dice of the copied mask **{dice:.3f}**"
     st.markdown(f"Recalls slice {recalled + 1} of {whose}: {words}.")

@@ -5,7 +5,7 @@ nothing but the network, which takes turns.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class _Evaluation:
 
     segmenter: Segmenter
     patients: list[Patient]
-    steps: Iterator
+    steps: Generator
     folder: PrivateFolder | None = None  # uploaded files; gone with the session
     slices: int = 0
     measurements: list = field(default_factory=list)
@@ -151,7 +151,7 @@ def _start(weights, patients, problems, folder, root: Path | None = None) -> Non
     st.rerun()
 
 
-def _steps(segmenter, patients, records) -> Iterator:
+def _steps(segmenter, patients, records) -> Generator:
     """As `protocol.evaluate_full`, but a patient that cannot be scored is a sentence and not the end."""
     for patient in patients:
         try:

@@ -131,7 +131,7 @@ def show_comparison(reports: list[dict], row: str) -> None:
     """Two models in one sentence, paired by patient."""
     if len(reports) < 2 or row not in results.rows_of(reports[1]):
         return
-    c = results.compare(*reports, row)
+    c = results.compare(reports[0], reports[1], row)
     low, high = c["ci95"]
     st.markdown(
         f"**{reports[1]['weights']}** against **{reports[0]['weights']}** on the same {c['patients']} patients: mean "

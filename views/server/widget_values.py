@@ -46,21 +46,21 @@ def ignore_what_does_not_fit() -> None:
     WStates.__getitem__ = _read_what_fits
 
 
-def _read_what_fits(states: WStates, widget_id: str):
+def _read_what_fits(self: WStates, k: str):
     """Return a widget's value, as `WStates.__getitem__`; a message that does not fit counts as none.
 
     Raises:
         KeyError: there is no value; Streamlit then takes the one of the run before.
     """
-    state, metadata = states.states.get(widget_id), states.widget_metadata.get(widget_id)
+    state, metadata = self.states.get(k), self.widget_metadata.get(k)
     if not isinstance(state, Serialized) or metadata is None:
-        return _read(states, widget_id)
+        return _read(self, k)
     if not fits(state.value, metadata.value_type):
-        raise KeyError(widget_id)
+        raise KeyError(k)
     try:
-        return _read(states, widget_id)
+        return _read(self, k)
     except Exception:  # whatever the reader of this widget stumbled over
-        raise KeyError(widget_id) from None
+        raise KeyError(k) from None
 
 
 def _is_sound(value: object) -> bool:

@@ -1,10 +1,18 @@
 """What is to be known of a patient at a glance: its split, and the sequences that are missing."""
 
+from typing import Literal
+
 import streamlit as st
 
 from unet.data.splits import split_of
 
-SPLIT_COLOURS = {"training": "gray", "validation": "blue", "test": "green", "unseen": "green", "phantom": "orange"}
+SPLIT_COLOURS: dict[str, Literal["gray", "blue", "green", "orange"]] = {
+    "training": "gray",
+    "validation": "blue",
+    "test": "green",
+    "unseen": "green",
+    "phantom": "orange",
+}
 SPLIT_MEANINGS = {
     "training": "The network was trained on this patient: a good mask proves little.",
     "validation": "The network did not learn from this patient, but its settings were chosen on patients like it.",

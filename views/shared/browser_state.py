@@ -32,8 +32,8 @@ def read_view(view: object) -> dict:
         sound["volume"] = volume
     if type(slice_) is int and 0 <= slice_ < 1_000_000:  # a bool is an int too
         sound["slice"] = slice_
-    if type(threshold) in (int, float) and 0 < threshold < 1:  # NaN is neither
-        sound["threshold"] = float(threshold)
+    if isinstance(threshold, float) and 0 < threshold < 1:  # no int is, and NaN is not
+        sound["threshold"] = threshold
     return sound
 
 

@@ -41,14 +41,14 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     _take_linked("weights", names, DEFAULT_WEIGHTS)
     if len(names) < 2:
         return default_weights(), None
-    left, right = st.columns(2) if pair else (st, None)
-    name = left.selectbox("Weights of the network", names, key="weights", format_func=label)
+    columns = st.columns(2) if pair else [st]
+    name = columns[0].selectbox("Weights of the network", names, key="weights", format_func=label)
     keep_in_link("weights", None if name == DEFAULT_WEIGHTS else name)
     remember(weights=name)
     if not pair:
         return load(name), None
     _take_linked("beside", names, None)
-    beside = right.selectbox(
+    beside = columns[1].selectbox(
         "Compare with",
         [None, *names],
         key="beside",
@@ -59,7 +59,7 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     keep_in_link("beside", beside)
     first, second = load(name), load(beside) if beside else None
     if second and second.key == first.key:  # maybe under another name, such as a run that became the shipped weights
-        right.caption("Both are the same network, so only one is shown.")
+        columns[1].caption("Both are the same network, so only one is shown.")
         second = None
     return first, second
 

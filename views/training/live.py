@@ -1,6 +1,7 @@
 """One training run: where it stands, its curves, its slices epoch by epoch, and what can be done with it."""
 
 import re
+from typing import Literal
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -16,7 +17,7 @@ from views.training.preview import show_previews
 
 POLL_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0  # between two looks for a new epoch's slices: more to send than a line of numbers
-STATE_COLOURS = {
+STATE_COLOURS: dict[str, Literal["green", "gray", "red", "orange", "violet"]] = {
     "finished": "green", "stopped": "gray", "failed": "red", "out of memory": "red", "disk full": "red",
     "damaged": "red", "interrupted": "orange", "queued": "violet",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,6 @@ from unet import overlay
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.running import RunningSegmentation
-from unet.inference.segmentation import Segmentation
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, doubt, fits, same_grid, suggest, suggest_mask
@@ -115,27 +115,33 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     columns = st.columns(4)
     key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
     flair = columns[FLAIR].selectbox(
-        "FLAIR", list(labels), index=list(labels).index(first[FLAIR]), format_func=labels.get, key=f"map_{key}_1"
+        "FLAIR",
+        list(labels),
+        index=list(labels).index(first[FLAIR]),
+        format_func=labels.__getitem__,
+        key=f"map_{key}_1",
     )
     chosen: list[Channel | None] = [None, flair, None]
     fitting = [channel for channel in labels if channel != flair and fits(scans[flair.scan], scans[channel.scan])]
     for number in (PRE_CONTRAST, POST_CONTRAST):
+        likeliest = first[number]
         picked = columns[number].selectbox(
             SEQUENCE_NAMES[number].capitalize(),
             [MISSING, *fitting],
-            index=1 + fitting.index(first[number]) if first[number] in fitting else 0,
+            index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
             format_func=lambda channel: labels.get(channel, "not there: use FLAIR"),
             key=f"map_{key}_{number}_{flair}",
         )
         chosen[number] = None if picked == MISSING else picked
-    expected = _pick_expected_mask(columns[3], scans, tuple(chosen), f"map_{key}_mask_{flair}")
-    if reason := doubt(scans, tuple(chosen)):
+    mapping = chosen[PRE_CONTRAST], flair, chosen[POST_CONTRAST]
+    expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
+    if reason := doubt(scans, mapping):
         st.warning(
             f"{page.plain(reason)} Look at the picture, and choose another one above if it is not FLAIR.",
             title="Is this FLAIR?",
             icon=":material/help:",
         )
-    return tuple(chosen), expected
+    return mapping, expected
 
 
 def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
@@ -258,29 +264,35 @@ def _statistics(volume: Volume):
     return once("input_statistics", volume.patient_id, lambda: intensity_statistics(volume.images))
 
 
-class Mirrored:
-    """A finished segmentation left for right; the viewer takes it for a running one that is done."""
-
-    progress = 1.0
+class Mirrored(RunningSegmentation):
+    """A finished segmentation left for right, as one that ran to its end; it neither runs nor keeps a network."""
 
     def __init__(self, running: RunningSegmentation):
         seen = running.result()
         maps = tuple(level[..., ::-1] for level in seen.attention)
-        self._result = replace(seen, probability=seen.probability[..., ::-1], attention=maps)
-        self.slices, self.letterbox, self.engine_name = running.slices, running.letterbox, running.engine_name
+        self._slices, self._result = {}, replace(seen, probability=seen.probability[..., ::-1], attention=maps)
+        self._place = running.slices, running.letterbox, running.engine_name
 
-    def advance(self, near: int = 0) -> bool:
+    @property
+    def slices(self) -> int:
+        return self._place[0]
+
+    @property
+    def letterbox(self) -> Letterbox:
+        return self._place[1]
+
+    @property
+    def engine_name(self) -> str:
+        return self._place[2]
+
+    def advance(self, near: int = 0, on_wait: Callable[[int], object] | None = None) -> bool:
         return True
-
-    def part(self, first: int, end: int) -> Segmentation:
-        return self._result.part(first, end)
-
-    def result(self) -> Segmentation:
-        return self._result
 
 
 def mirrored(volume: Volume) -> Volume:
     """Return a volume left for right, for those who look at heads from behind (neurological convention)."""
+    if volume.geometry.edges is None:
+        raise ValueError(f"{volume.patient_id}: which edge is left is unknown; expected `geometry.edges` to be set")
     left, right, top, bottom = volume.geometry.edges
     geometry = replace(volume.geometry, edges=(right, left, top, bottom))
     images, expected = volume.images[:, :, ::-1], volume.expected_mask[:, :, ::-1]

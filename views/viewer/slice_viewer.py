@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.components.v2 import component
 
 from unet import overlay
 from unet.data.volume import Volume
@@ -50,13 +51,13 @@ def _joined(*names: str) -> str:
     return "\n".join((_FOLDER / f"{name}.js").read_text("utf-8") for name in names)
 
 
-_viewer = st.components.v2.component(
+_viewer = component(
     "slice_viewer",
     html=(_FOLDER / "viewer.html").read_text("utf-8"),
     css=(_FOLDER / "viewer.css").read_text("utf-8"),
     js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "leaving", "viewer"),
 )
-_parcel = st.components.v2.component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
+_parcel = component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
 
 
 def show_viewer(
