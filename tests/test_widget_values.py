@@ -17,6 +17,7 @@ from views.server.widget_values import MAX_CHARACTERS, MAX_ITEMS, fits
         ("string_value", "a" * MAX_CHARACTERS, "string_value", True),
         ("string_value", "a" * (MAX_CHARACTERS + 1), "string_value", False),
         ("double_value", 0.5, "double_value", True),
+        ("int_value", 3, "double_value", True),  # a number input of whole numbers
         ("double_value", float("nan"), "double_value", False),
         ("double_value", float("-inf"), "double_value", False),
         ("double_array_value", [0.1, float("inf")], "double_array_value", False),

@@ -12,6 +12,7 @@ from streamlit.runtime.state.session_state import Serialized, WStates
 
 MAX_CHARACTERS = 1_000_000
 MAX_ITEMS = 10_000
+ALSO = {"double_value": ("int_value",)}  # a number input of whole numbers is registered as one of floats
 
 _read = WStates.__getitem__
 
@@ -33,10 +34,10 @@ def fits(state: WidgetState, field: str) -> bool:
     found = state.WhichOneof("value")
     if found is None:
         return True
-    if found != field:
+    if found not in (field, *ALSO.get(field, ())):
         return False
-    value = getattr(state, field)
-    if field.endswith("array_value"):
+    value = getattr(state, found)
+    if found.endswith("array_value"):
         return len(value.data) <= MAX_ITEMS and all(_is_sound(item) for item in value.data)
     return _is_sound(value)
 
