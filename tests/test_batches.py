@@ -153,9 +153,9 @@ def test_workers_of_a_killed_process_end_and_its_memory_goes(tmp_path):
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
     deadline = time.monotonic() + 20
-    while shared_blocks() != before and time.monotonic() < deadline:
+    while shared_blocks() - before and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert shared_blocks() == before
+    assert shared_blocks() <= before  # other processes of the machine may have ended theirs
 
 
 def test_what_workers_import_has_no_tensorflow():

@@ -45,7 +45,10 @@ def test_the_end_of_the_server_ends_readers_and_removes_folders(own_tmp, monkeyp
                 await asyncio.sleep(0.01)
 
     patients, reader = PrivateFolder("patients"), threading.Thread(target=read)
-    asyncio.run(serve())
+    server = threading.Thread(target=lambda: asyncio.run(serve()))  # Playwright keeps a loop in this thread
+    server.start()
+    server.join(60)
+    assert not server.is_alive()
     reader.join(10)
     assert not reader.is_alive() and len(said) == 1
     assert not patients.path.exists()
