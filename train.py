@@ -144,7 +144,7 @@ def choose_patients(request: Request, resumed: Path | None) -> tuple[list, list]
 
 
 def load_patients(request: Request, learn: list, judge: list) -> tuple[list, list]:
-    """Return the examples to train on and to validate on, which are the same for a check by heart."""
+    """Return the examples to train on and to validate on, which are the same for an overfit check."""
     training = load_examples(learn[: request.overfit])
     if request.overfit:
         training = overfit_subset(training, request.overfit)

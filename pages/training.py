@@ -9,7 +9,7 @@ from views.training.form import show_form
 from views.training.live import show_runs
 
 page.start_page("Training")
-st.subheader("Train a small network and watch it learn", anchor=False)
+st.subheader("Train a small network and watch its mask", anchor=False)
 
 view = st.segmented_control(
     "View", ["Train", "Compare", "Augmentation"], default="Train", key="view", bind="query-params", required=True,

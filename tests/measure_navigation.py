@@ -24,7 +24,7 @@ WAYS = {  # what is clicked, and what then shows that the page is there
     "How it works": ("link", "How it works", "6 · Try: what does the network need?"),
     "Your own MRI": ("link", "Your own MRI", "Files are read for this visit only"),
     "Results": ("link", "Results", "What the network reaches"),
-    "Training": ("link", "Training", "Train a small network and watch it learn"),
+    "Training": ("link", "Training", "Train a small network and watch its mask"),
 }
 
 

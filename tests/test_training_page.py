@@ -461,7 +461,7 @@ def test_upload_becomes_patients_by_name():
 
     pairs = _by_patient(named("A_1.tif", "A_1_mask.tif", "A_2.tif", "B_x_10.png", "B_x_10_mask.png"))
     assert {name: list(slices) for name, slices in pairs.items()} == {"A": [1], "B_x": [10]}
-    with pytest.raises(DataError, match="No slice has its mask beside it"):
+    with pytest.raises(DataError, match="No slice has a mask"):
         _by_patient(named("A_1.tif", "A_2_mask.tif"))
     for bad in ("../A_1.tif", "A.tif", ".._1.tif", "A_1.tif.exe", "/etc/passwd_1.tif"):
         with pytest.raises(DataError, match="expected names such as"):

@@ -189,7 +189,7 @@ def weights_of(run: Run) -> Weights:
 
 
 def validation_patients(run: Run) -> list[Patient]:
-    """Return the patients a run is judged by, from the folder it was started with.
+    """Return the validation patients of a run, from the folder it was started with.
 
     Raises:
         JobError: the run was not started from here, or the folder is gone.
@@ -200,7 +200,7 @@ def validation_patients(run: Run) -> list[Patient]:
         found = {patient.patient_id: patient for patient in list_patients(Path(data))[0]} if data else {}
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
-        raise JobError(f"The patients that {run.title} was judged by are not here any more.") from None
+        raise JobError(f"The validation patients of {run.title} are not here any more.") from None
 
 
 def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:

@@ -38,7 +38,7 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient],
     sampler = SliceSampler(load_examples(measured), config.batch_size, config.seed, config.augmentation)
     slices = sum(len(patient.masks) for patient in learn)
     steps = max(1, (config.epoch_slices or slices) // config.batch_size)
-    judged = sum(len(patient.images) for patient in judge)
+    validated = sum(len(patient.images) for patient in judge)
     epoch_seconds = []
     for size in config.sizes:
         batch = sampler.batch(0, size)
@@ -53,7 +53,7 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient],
         learner.predict(many)
         forward = (time.monotonic() - started) / VALIDATION_SLICES  # of one slice
         epoch_seconds.append(
-            steps * step + (norm_batches(steps, config.batch_size) * config.batch_size + judged) * forward
+            steps * step + (norm_batches(steps, config.batch_size) * config.batch_size + validated) * forward
         )
     preparing = time.monotonic() - began
     mean = float(np.mean(epoch_seconds))  # each size has an equal part of the run

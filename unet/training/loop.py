@@ -102,7 +102,7 @@ class _Run:
         self.progress = Progress()
         self._say = say
         self._started = time.monotonic()
-        self._judged = False
+        self._validated = False
         self._last_heartbeat = 0.0
 
     def run(self, resume: bool) -> Path:
@@ -186,9 +186,9 @@ class _Run:
         mean, median = float(np.nanmean(dice)), float(np.nanmedian(dice))
         previous = self.progress.moving_average
         self.progress.moving_average = mean if math.isnan(previous) else 0.8 * previous + 0.2 * mean
-        if not self._judged:  # what judging calls is compiled the first time, which is no training either
+        if not self._validated:  # what validation calls is compiled the first time, which is no training either
             self._started += time.monotonic() - began
-            self._judged = True
+            self._validated = True
         self.progress.seconds = time.monotonic() - self._started
         row = {
             "epoch": self.progress.epoch,

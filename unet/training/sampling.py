@@ -1,4 +1,4 @@
-"""Which patients a run learns from and is judged by, and which slice comes next.
+"""The training and validation patients of a run, and which slice comes next.
 
 The patient is drawn uniformly, then a slice: patients with many slices must not dominate, and lesions must not
 drown in empty slices.
@@ -94,7 +94,7 @@ class SliceSampler:
 def split_patients(
     patients: list[Patient], seed: int, training: int | None = None, validation: int | None = None
 ) -> tuple[list[Patient], list[Patient]]:
-    """Return who to learn from and who to judge by; nobody is in both, and test patients are in neither.
+    """Return training and validation patients; no patient is in both, and test patients are in neither.
 
     Patients of the data set keep their published split. In a folder with none of them a fifth, drawn by the seed,
     is for judging.

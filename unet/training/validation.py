@@ -31,7 +31,7 @@ def check_examples(training: list[Example], validation: list[Example], allow_ove
     if both and not allow_overlap:
         raise TrainingError(
             f"{len(both)} patients are in training and validation, the first is {min(both)}: scores would show what "
-            "was learnt by heart. Take them out of one."
+            "is only memorised. Take them out of one."
         )
     if fold is not None:
         check_fold(fold, patient_ids(training), patient_ids(validation))

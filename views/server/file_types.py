@@ -19,14 +19,14 @@ class FileTypes:
             return
         started: bytes | None = b""
 
-        async def judged() -> Message:
+        async def checked() -> Message:
             nonlocal started
             message = await receive()
             if started is not None and message["type"] == "http.request":
                 started = _judge(started + message.get("body", b""), final=not message.get("more_body", False))
             return message
 
-        await self._app(scope, judged, send)
+        await self._app(scope, checked, send)
 
 
 def _judge(started: bytes, final: bool) -> bytes | None:

@@ -31,7 +31,7 @@ def show_actions(run: Run) -> None:
             st.rerun()  # the whole page, which polls again from now on
         if run.has_weights:
             if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
-                st.switch_page("pages/explore.py", query_params={"weights": run.id, **_judged_by(run)})
+                st.switch_page("pages/explore.py", query_params={"weights": run.id, **_validation_patient(run)})
             if allowed and st.button(
                 "Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"
             ):
@@ -52,14 +52,14 @@ def show_actions(run: Run) -> None:
         _show_evaluation(result)
 
 
-def _judged_by(run: Run) -> dict[str, str]:
-    """The link's part for a patient that the run was judged by, if Explore has one."""
+def _validation_patient(run: Run) -> dict[str, str]:
+    """Return the link's part for a validation patient of the run, if Explore has one."""
     try:
-        judged, (_, here, _) = run.folder.read_spec()["validation_patients"], loaders.patients()
+        validated, (_, here, _) = run.folder.read_spec()["validation_patients"], loaders.patients()
     except (OSError, ValueError, KeyError, DataError):
         return {}
     known = {patient.patient_id for patient in here}
-    return next(({"patient": id_} for id_ in judged if id_ in known), {})
+    return next(({"patient": id_} for id_ in validated if id_ in known), {})
 
 
 def _training_allowed() -> bool:

@@ -32,7 +32,7 @@ MEANINGS = {
 def show_augmentation() -> None:
     """Choose a slice; show each change alone, then all of them as in training."""
     st.markdown(
-        "A few dozen patients are not many. A U-Net learns from so little because it never sees the same slice twice: "
+        "A few dozen patients are few. A U-Net can be trained on them because it never sees the same slice twice: "
         "each time one is drawn, it is changed at random, **the slice and its mask together**."
     )
     try:

@@ -97,7 +97,7 @@ def _state(run: Run, rows: list[dict]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(run.state, color=STATE_COLOURS.get(run.state, "blue"))
         if _by_heart(run):
-            st.badge("by heart", color="orange", help="Judged by the very slices it learns: a check, not a score.")
+            st.badge("overfit", color="orange", help="Validated on its own training slices: a check, not a score.")
         if run.place:
             st.markdown(f"Place {run.place} in the queue: one run computes at a time.")
         if run.reason:

@@ -37,29 +37,29 @@ FIRST = {
 }  # fmt: skip
 PRESETS = {
     "60 seconds on phantoms": {
-        "explanation": "A small network learns four synthetic patients from nothing, and the mask appears on two that "
-        "it has never seen. Needs no data set.",
+        "explanation": "A small network is trained on four synthetic patients, from random numbers, and validated on "
+        "two others. Needs no data set.",
         "values": {"size": "64", "minutes": 0.75, "epoch_slices": 64, "rate": 5e-3},
     },
     "Overfit one patient": {
-        "explanation": "The first check of every network: can it learn a single patient by heart? It is judged by the "
-        "very slices it learns, so a high Dice proves nothing else.",
+        "explanation": "The first check of every network: can it fit a single patient? It is validated on its own "
+        "training slices, so a high Dice proves nothing else.",
         "values": {
             "data": "best", "filters": 16, "minutes": 5.0, "epoch_slices": 128, "rate": 3e-3, "augmentation": [],
             "overfit": "first",
         },
     },
     "5 minutes, 8 filters": {
-        "explanation": "All training patients of the data set, a narrow network: what five minutes buy.",
+        "explanation": "All training patients of the data set and a narrow network, for five minutes.",
         "values": {"data": "best", "epoch_slices": 480, "rate": 2e-3},
     },
     "Fine-tune the shipped weights": {
-        "explanation": "Go on from the weights that Explore uses, with small steps, on the patients chosen below.",
+        "explanation": "Continues from the weights that Explore uses, with small steps, on the patients chosen below.",
         "values": {"data": "best", "start": DEFAULT_WEIGHTS, "rate": 1e-4, "epoch_slices": 96},
     },
     "Augmentation, with and without": {
         "explanation": "Two runs one after the other, same seed and same number of slices: one sees every slice "
-        "turned, scaled and re-lit, the other as it is. Compare shows both curves.",
+        "turned, scaled and with other brightness, the other unchanged. Compare shows both curves.",
         "values": {"size": "64", "length": "slices", "epoch_slices": 96, "rate": 5e-3},
         "twin": {"augmentation": []},
     },

@@ -60,7 +60,7 @@ def show_previews(runs: dict[str, Run], by_heart: bool = False) -> None:
         same = [other for other in names if other != name and found[other].id == found[name].id]
         names = [name, *([right.selectbox("Right", same, key="preview_right")] if same else [])]
         if not same:
-            right.caption("The other runs were judged by other slices: nothing to put beside it.")
+            right.caption("The other runs were validated on other slices, so there is nothing to compare with.")
     slices = found[names[0]]
     start = {"slice": 1, "overlay": "Errors"}
     if len(names) > 1:

@@ -96,7 +96,7 @@ def show_settings(limits: Limits) -> Request | None:
     chosen = st.pills(
         "Augmentation", list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
         format_func=AUGMENTATION_LABELS.__getitem__, wrap=True,
-        help="What each one does is on the page's tab Augmentation.",
+        help="The tab Augmentation shows what each one does.",
     )  # fmt: skip
     if who is None:
         return None
@@ -146,11 +146,11 @@ def _pick_network(limits: Limits) -> dict[str, Any]:
     state.train_filters = min(state.train_filters, widths[-1])
     filters = st.select_slider(
         "Filters of the first level", widths, key="train_filters", disabled=given is not None,
-        help="The network of the literature has 64. Half the filters cost a quarter of the time.",
+        help="The published network has 64. Half the filters take a quarter of the time.",
     ) if len(widths) > 1 else widths[0]  # fmt: skip
     if given:
         architecture, filters = given
-        st.caption(f"The weights decide: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
+        st.caption(f"Set by the weights: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
     size = st.selectbox(
         "Picture side, pixels", SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
     )
@@ -189,17 +189,22 @@ def _pick_recipe() -> dict[str, Any]:
         key="train_rate",
         format="%.5f",
         step=1e-4,
-        help="With AdamW. Wide networks want less: 0.0005 from 64 filters.",
+        help="For AdamW. Wide networks need less: 0.0005 from 64 filters.",
     )
     schedule = one_of(st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True), SCHEDULES)
     loss = st.selectbox(
         "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.__getitem__,
-        help="What learning makes smaller. Dice slice by slice gives a small lesion the weight of a large one; "
-        "focal Tversky counts a missed pixel more than a false alarm.",
+        help="What training minimises. Dice slice by slice gives a small lesion the weight of a large one; "
+        "focal Tversky counts a missed pixel more than a false positive.",
     )  # fmt: skip
     batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
     epoch_slices = st.number_input(
-        "Slices in an epoch", 0, 100_000, key="train_epoch_slices", step=32, help="0 takes as many as there are."
+        "Slices in an epoch",
+        0,
+        100_000,
+        key="train_epoch_slices",
+        step=32,
+        help="0: as many as the training patients have.",
     )
     return {
         "learning_rate": rate,
@@ -216,13 +221,13 @@ def _augmentation(chosen: list[str]):
 
 
 def _pick_overfit(patients: list[Patient]) -> str | None:
-    """Offer to learn a single patient by heart; test patients stay out of everything."""
+    """Offer to overfit a single patient; test patients are never offered."""
     ids = [p.patient_id for p in patients if p.masks and p.patient_id not in published_splits()["test"]]
     learn = [id_ for id_ in ids if split_of(id_) != "validation"] or ids
     if st.session_state.train_overfit not in (None, *learn):
         st.session_state.train_overfit = learn[0] if learn else None
-    nobody = "no: judged by other patients"
-    return st.selectbox("Learn one patient by heart", learn, index=None, key="train_overfit", placeholder=nobody)
+    none = "none: validate on other patients"
+    return st.selectbox("Overfit one patient", learn, index=None, key="train_overfit", placeholder=none)
 
 
 def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, int | None]:
@@ -230,10 +235,10 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
     try:
         learn, judge = split_patients(patients, 0)
     except DataError as error:
-        st.error(str(error), title="Nobody to learn from")
+        st.error(str(error), title="No training patients")
         return None, None
     if not judge or not learn:
-        st.error("One patient alone cannot teach and judge: add another, or learn this one by heart.")
+        st.error("Training needs at least two patients. Add another one, or choose this one under Overfit one patient.")
         return None, None
     together = not any(split_of(p.patient_id) in ("training", "validation", "test") for p in patients)
     most_judge = len(patients) - 1 if together else len(judge)
@@ -244,7 +249,7 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
     state = st.session_state
     state.train_validation = min(state.get("train_validation", len(judge)), most_judge)
     validation = (
-        st.number_input("Validation patients", 1, most_judge, key="train_validation", help="Only judged by.")
+        st.number_input("Validation patients", 1, most_judge, key="train_validation", help="Used for validation only.")
         if most_judge > 1
         else 1
     )
@@ -253,12 +258,14 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
         most_learn = max(1, min(most_learn, limits.patients - validation))
     state.train_training = min(state.get("train_training", most_learn), most_learn)
     training = (
-        st.number_input(f"Training patients, of {most_learn}", 1, most_learn, key="train_training", help="Learnt from.")
+        st.number_input(
+            f"Training patients, of {most_learn}", 1, most_learn, key="train_training", help="Used for training."
+        )
         if most_learn > 1
         else 1
     )
     st.caption(
-        "Drawn by the seed; nobody is in both groups."
+        "Drawn by the seed. No patient is in both groups."
         if together
         else "The published split of the data set; its ten test patients are left out of training."
     )

@@ -111,7 +111,7 @@ def _by_patient(files) -> dict[str, dict[int, tuple]]:
     }
     pairs = {name: slices for name, slices in sorted(pairs.items()) if slices}
     if files and not pairs:
-        raise DataError("No slice has its mask beside it: PATIENT_1.tif needs PATIENT_1_mask.tif.")
+        raise DataError("No slice has a mask: PATIENT_1.tif needs PATIENT_1_mask.tif.")
     return pairs
 
 
