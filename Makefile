@@ -7,7 +7,7 @@ LOCKED ?= yes
 # half of the time the tests wait for a browser or a process; a file's tests share what they prepare
 TWO_AT_A_TIME := -n 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: app test quick lint types imports javascript audit lock wheel clean
+.PHONY: app test quick lint texts types imports javascript audit lock wheel clean
 
 app: $(VENV)/app.stamp
 	$(BIN)/streamlit run streamlit_app.py
@@ -22,6 +22,11 @@ quick: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# the catalogue of all texts that users read; a test fails where it is not the newest
+texts: $(VENV)/dev.stamp
+	$(BIN)/pybabel -q extract -F pyproject.toml -k t -k tn:1,2 -k mark --add-location=file --sort-by-file --omit-header \
+		--width 120 -o unet/locale/unet.pot .
 
 types: $(VENV)/dev.stamp
 	$(BIN)/pyright --pythonpath $(BIN)/python

@@ -9,6 +9,8 @@ from importlib import import_module
 
 import streamlit as st
 
+from unet.language import t
+
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
@@ -34,12 +36,15 @@ if __name__ != "__main__":
     limit_connections(settings)
     app = st.App(__file__, middleware=middleware(settings), lifespan=server_lifespan)
 else:
+    from views.shared.page import take_language
+
+    take_language()
     st.set_page_config(page_icon="🧠")  # else the browser would ask a font host for the icon of the page
     explore = st.Page(
         "pages/explore.py",
-        title="Explore",
+        title=t("Explore"),
         icon=":material/neurology:",
-        help="Browse the patients, move through the slices and see what the network sees.",
+        help=t("Browse the patients, move through the slices and see what the network sees."),
         default=True,
         url_path="start",  # else it would keep the name of the file, at which Streamlit finds no page
     )
@@ -51,30 +56,30 @@ else:
     st.navigation(
         [
             explore,
-            st.Page(start_page, title="Explore", url_path="explore", visibility="hidden"),
+            st.Page(start_page, title=t("Explore"), url_path="explore", visibility="hidden"),
             st.Page(
                 "pages/learn.py",
-                title="How it works",
+                title=t("How it works"),
                 icon=":material/school:",
-                help="Follow one slice through the network, step by step, and try what it needs.",
+                help=t("Follow one slice through the network, step by step, and try what it needs."),
             ),
             st.Page(
                 "pages/upload.py",
-                title="Your own MRI",
+                title=t("Your own MRI"),
                 icon=":material/upload_file:",
-                help="Drop a DICOM, NIfTI, TIFF, PNG or JPEG and see what the network makes of it.",
+                help=t("Drop a DICOM, NIfTI, TIFF, PNG or JPEG and see what the network makes of it."),
             ),
             st.Page(
                 "pages/results.py",
-                title="Results",
+                title=t("Results"),
                 icon=":material/analytics:",
-                help="What the shipped weights reach, patient by patient.",
+                help=t("What the shipped weights reach, patient by patient."),
             ),
             st.Page(
                 "pages/training.py",
-                title="Training",
+                title=t("Training"),
                 icon=":material/model_training:",
-                help="Start small training runs and watch the mask appear epoch by epoch.",
+                help=t("Start small training runs and watch the mask appear epoch by epoch."),
             ),
         ],
         position="top",

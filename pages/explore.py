@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from unet.language import mark, t
 from unet.paths import DEMO_FOLDER
 from views.explore.finder import pick_patient
 from views.shared import links, loaders, page, segmentations, weights_picker
@@ -9,15 +10,15 @@ from views.shared.badges import show_badges
 from views.shared.download import offer_download
 from views.viewer.slice_viewer import show_viewer, viewed_slice
 
-page.start_page("Explore")
+page.start_page(mark("Explore"))
 
 try:
     root, found, problems = loaders.patients()
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title="No patients to show")
+    st.error(str(error), title=t("No patients to show"))
     st.stop()
 
-patient = pick_patient(root, found, "Brain MRI through an Attention U-Net")
+patient = pick_patient(root, found, t("Brain MRI through an Attention U-Net"))
 _, clinical_problem = loaders.clinical_table(root)
 
 try:
@@ -27,18 +28,18 @@ try:
     network = weights, segmentations.running_segmentation(volume, content_hash, weights)
     other = (second, segmentations.running_segmentation(volume, content_hash, second)) if second else None
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title="This patient cannot be shown")
+    st.error(str(error), title=t("This patient cannot be shown"))
     st.stop()
 
 if number := viewed_slice(content_hash):  # before the viewer hears that it is known here, and may leave the page
     links.remember(slice=number)
 show_viewer(volume, content_hash, brain, network, other)
-if st.button("How the network gets there", icon=":material/school:", help="This slice, step by step"):
+if st.button(t("How the network gets there"), icon=":material/school:", help=t("This slice, step by step")):
     place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
-    with st.expander(f"What is wrong with the data: {len(trouble)}", icon=":material/warning:"):
+    with st.expander(t("What is wrong with the data: {count}", count=len(trouble)), icon=":material/warning:"):
         for line in trouble[:50]:
             st.text(line)
 
@@ -46,6 +47,8 @@ if root == DEMO_FOLDER:
     offer_download()
 
 st.caption(
-    "For teaching and research: this app measures pictures, it does not diagnose. "
-    "The data set does not say which side is the patient's right; by custom it is on the left of the picture."
+    t(
+        "For teaching and research: this app measures pictures, it does not diagnose. "
+        "The data set does not say which side is the patient's right; by custom it is on the left of the picture."
+    )
 )

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from unet.language import mark, t
 from views.explore.finder import pick_patient
 from views.learn.inside import show_inside
 from views.learn.lesson import pick_lesson, show_contents, show_input
@@ -10,20 +11,20 @@ from views.learn.score import show_mask, show_score
 from views.learn.split import show_split
 from views.shared import loaders, page
 
-page.start_page("How it works")
+page.start_page(mark("How it works"))
 
 try:
     root, found, _ = loaders.patients()
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title="No patients to show")
+    st.error(str(error), title=t("No patients to show"))
     st.stop()
 
-patient = pick_patient(root, found, "How it works, on one slice")
+patient = pick_patient(root, found, t("How it works, on one slice"))
 
 try:
     lesson = pick_lesson(patient)
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title="This patient cannot be shown")
+    st.error(str(error), title=t("This patient cannot be shown"))
     st.stop()
 
 show_contents()

@@ -2,19 +2,26 @@
 
 import streamlit as st
 
+from unet.language import mark, t
 from views.shared import page
 from views.training.augmentation import show_augmentation
 from views.training.compare import show_comparison
 from views.training.form import show_form
 from views.training.live import show_runs
 
-page.start_page("Training")
-st.subheader("Train a small network and watch its mask", anchor=False)
+page.start_page(mark("Training"))
+st.subheader(t("Train a small network and watch its mask"), anchor=False)
 
 view = st.segmented_control(
-    "View", ["Train", "Compare", "Augmentation"], default="Train", key="view", bind="query-params", required=True,
+    t("View"),
+    [mark("Train"), mark("Compare"), mark("Augmentation")],
+    default="Train",
+    format_func=t,
+    key="view",
+    bind="query-params",
+    required=True,
     label_visibility="collapsed",
-)  # fmt: skip
+)
 if view == "Train":
     show_form()
     st.divider()
@@ -25,6 +32,8 @@ else:
     show_augmentation()
 
 st.caption(
-    "Runs belong to everyone who uses this server and go on when the tab is closed. Networks trained here are for "
-    "learning how it works."
+    t(
+        "Runs belong to everyone who uses this server and go on when the tab is closed. Networks trained here are for "
+        "learning how it works."
+    )
 )

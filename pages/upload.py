@@ -3,6 +3,7 @@
 import streamlit as st
 
 from unet.data.volume import FLAIR
+from unet.language import mark, t
 from unet.scans.scan import IngestError
 from views.shared import loaders, page, segmentations
 from views.upload import steps
@@ -10,12 +11,14 @@ from views.upload.export import show_export
 from views.upload.found import show_found
 from views.viewer.slice_viewer import show_viewer
 
-page.start_page("Your own MRI")
+page.start_page(mark("Your own MRI"))
 
-st.subheader("Your own MRI", anchor=False)
+st.subheader(t("Your own MRI"), anchor=False)
 st.caption(
-    "Files are read for this visit only, and nothing of them is kept or logged. For teaching and research: "
-    "this app measures pictures, it does not diagnose."
+    t(
+        "Files are read for this visit only, and nothing of them is kept or logged. For teaching and research: "
+        "this app measures pictures, it does not diagnose."
+    )
 )
 
 reading = steps.pick_files()
@@ -28,7 +31,7 @@ if not reading.scans:
 
 # open until there is a result to look at
 looking = "segmented" not in st.session_state
-with st.expander(f"What was found: {len(reading.scans)}", icon=":material/search:", expanded=looking):
+with st.expander(t("What was found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking):
     scans = show_found(reading.scans)
 mapping, expected = steps.pick_mapping(scans)
 flair = scans[mapping[FLAIR].scan]
@@ -37,7 +40,7 @@ try:
     volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected)
     weights = loaders.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
-    st.error(page.plain(str(error)), title="This cannot be segmented")
+    st.error(page.plain(str(error)), title=t("This cannot be segmented"))
     st.stop()
 for note in notes:
     st.caption(note)
@@ -46,7 +49,7 @@ steps.show_input(volume, weights.size)
 
 if st.session_state.get("segmented") != content_hash:
     st.button(
-        "Segment",
+        t("Segment"),
         type="primary",
         icon=":material/play_arrow:",
         key="segment",
@@ -58,17 +61,17 @@ try:
     running = segmentations.private_segmentation(volume, content_hash, weights)
     segmentations.show_progress(running)
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title="This cannot be segmented")
+    st.error(str(error), title=t("This cannot be segmented"))
     st.stop()
 
 shown = volume, content_hash, brain, (weights, running)
 if volume.geometry.edges is None:
-    st.caption("Orientation unknown: the file does not say which side is the patient's right.")
+    st.caption(t("Orientation unknown: the file does not say which side is the patient's right."))
 elif "R" in volume.geometry.edges[:2]:
     neurological = st.toggle(
-        "Neurological convention: the patient's right on the right",
+        t("Neurological convention: the patient's right on the right"),
         key="neurological",
-        help="Off is the radiological convention: the patient's right on the left of the picture, as is usual.",
+        help=t("Off is the radiological convention: the patient's right on the left of the picture, as is usual."),
     )
     if neurological:
         shown = (

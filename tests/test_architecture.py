@@ -103,9 +103,10 @@ def test_table_of_packages_is_that_of_the_code():
 
     graph = grimp.build_graph("unet", "views", cache_dir=None)
     imports: dict[str, set[str]] = {}
-    for module in graph.modules - {"unet", "views"}:
+    for module in graph.modules - {"unet", "views", "unet.language"}:
         others = {room_of(name) for name in graph.find_modules_directly_imported_by(module)}
-        imports.setdefault(room_of(module), set()).update(others - {room_of(module)})
+        # whoever has a text for the user imports `unet.language`, which imports nothing
+        imports.setdefault(room_of(module), set()).update(others - {room_of(module), "unet.language"})
     text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| `([\w.]+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
     told = {package: set(re.findall(r"`([\w.]+)`", names)) for _, package, names in rows}

@@ -33,7 +33,7 @@ EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
         # everything missed: 1 - 1 / 5, and -ln sigmoid(-40) = 40
         (dice_loss, pixels(1, 1, 1, 1), pixels(-SURE, -SURE, -SURE, -SURE), 0.8),
         (bce_dice_loss, pixels(1, 1, 1, 1), pixels(-SURE, -SURE, -SURE, -SURE), 40.8),
-        # a miss costs more than a false alarm: (0.7 / 1.7) ** 0.75, (0.3 / 1.3) ** 0.75
+        # a miss costs more than a false positive: (0.7 / 1.7) ** 0.75, (0.3 / 1.3) ** 0.75
         (focal_tversky_loss, pixels(1), pixels(-SURE), 0.514028),
         (focal_tversky_loss, pixels(0), pixels(SURE), 0.332953),
         # a small lesion missed counts as much as a large one hit: (1 - 1 / 2) / 2, the batch as a whole 1 - 7 / 8
@@ -44,7 +44,7 @@ EVERY_LOSS = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
         (slice_dice_loss, pixels(0, 0), pixels(SURE, SURE), 0.0),
         # 0.490415 of cross-entropy, and both kinds of Dice alike where there is one slice
         (bce_both_dice_loss, pixels(1, 0), pixels(LN3, 0), 0.721184),
-        # over the whole batch: a right slice and an empty one with two false alarms, 1 - 5 / 7
+        # over the whole batch: a right slice and an empty one with two false positives, 1 - 5 / 7
         (dice_loss, pixels((1, 1), (0, 0)), pixels((SURE, SURE), (SURE, SURE)), 0.285714),
     ],
 )
@@ -61,7 +61,7 @@ def test_right_answer_costs_nothing(loss, expected_mask):
 
 
 @EVERY_LOSS
-def test_false_alarms_on_empty_slices_cost(loss):
+def test_false_positives_on_empty_slices_cost(loss):
     assert float(loss(pixels(0, 0, 0), pixels(SURE, SURE, -SURE))) > 0.3
 
 

@@ -63,7 +63,7 @@ def test_outline_runs_along_the_rim_of_the_picture():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32])
-def test_draw_errors_colours_hits_false_alarms_and_misses(dtype):
+def test_draw_errors_colours_hits_false_positives_and_misses(dtype):
     predicted, expected = block(slice(0, 2), slice(0, 4)), block(slice(0, 2), slice(2, 6))
     drawn = overlay.draw_errors(BLACK, predicted.astype(dtype), expected.astype(dtype), opacity=1)
     assert drawn[0].tolist() == [[230, 159, 0]] * 2 + [[0, 158, 115]] * 2 + [[204, 121, 167]] * 2

@@ -78,7 +78,7 @@ def test_dice_of_every_scoring(patient):
     # expected 48 voxels; raw predicts 32 right and 4 wrong, the largest component drops the 4
     assert m.dice["raw"] == pytest.approx(64 / 84)
     assert m.dice["largest_component"] == pytest.approx(64 / 80)
-    # without the first and last slice 32 are expected and 16 right are left, the false alarm is gone with its slice
+    # without the first and last slice 32 are expected and 16 right are left, the false positive is gone with its slice
     assert m.dice["peer_raw"] == m.dice["peer"] == pytest.approx(32 / 48)
     assert m.numbers["expected_voxels"] == 48
     assert m.numbers["predicted_voxels"] == {

@@ -13,7 +13,7 @@ def passes(specks=(), second=None, mirrored=None):
     """A patient of four slices: a lesion of 100 voxels at 0.8 on slice 2, and what is asked for beside it.
 
     Args:
-        specks: probability of false alarms of 9 voxels, one a slice from the first on, in a corner.
+        specks: probability of false positives of 9 voxels, one a slice from the first on, in a corner.
         second: probability of a second, true lesion of 36 voxels.
     """
     expected, direct = np.zeros((4, 32, 32), np.uint8), np.zeros((4, 32, 32), np.float16)
@@ -66,12 +66,12 @@ def test_no_share_of_the_largest_is_chosen_for_fewer_alarms_alone():
     _, steps = tuned(passes(specks=(0.9,)), *[passes() for _ in range(6)])
     chosen = tuning.chosen(steps)
     assert chosen.rule.min_share == 0
-    assert chosen.rule.min_voxels == 50  # nobody loses by it, and a false alarm is gone
+    assert chosen.rule.min_voxels == 50  # nobody loses by it, and a false positive is gone
 
 
 def test_table_marks_what_was_taken():
     _, steps = tuned(*[passes(specks=(0.6,)) for _ in range(5)])
     text = tuning.table(steps)
     assert [line for line in text.splitlines() if line.startswith("*")][0].split()[1] == "0.65"
-    assert "false alarms on 50.0%" not in text.splitlines()[-1]
-    assert text.startswith("from 0.50: mean volume Dice 0.9569, false alarms on 33.3% of 15 empty slices")
+    assert "false positives on 50.0%" not in text.splitlines()[-1]
+    assert text.startswith("from 0.50: mean volume Dice 0.9569, false positives on 33.3% of 15 empty slices")

@@ -7,6 +7,7 @@ from unet.commands import benchmark, cross_validate, download, evaluate, predict
 from unet.data.slice_files import DataError
 from unet.inference.engines import InferenceError
 from unet.jobs.runners import RunnerError
+from unet.language import t
 from unet.scans.scan import IngestError
 from unet.training.endings import TrainingError
 from unet.weights.arrays import WeightsError
@@ -20,7 +21,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         module.add_to(commands)
     args, args.recipe = parser.parse_known_args(argv)
     if args.recipe and args.run is not cross_validate.run:
-        parser.error(f"unrecognized arguments: {' '.join(args.recipe)}")
+        parser.error(t("unrecognized arguments: {recipe}", recipe=" ".join(args.recipe)))
     return args
 
 

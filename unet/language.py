@@ -1,6 +1,6 @@
 """Every text that a user reads, in the user's language: gettext, with English as the source text.
 
-`t("{count} slices", count=3)` looks the English text up in the catalogue of the present language, then fills the places.
+`t("{count} slices", count=3)` looks the English text up in the catalogue of the present language and fills the places.
 A text that is made before the language is known (a constant) is marked by `mark`, and looked up by `t` where it is
 shown. `make texts` collects the texts of Python and JavaScript in `unet/locale/unet.pot`; a language is a folder
 beside it.

@@ -70,7 +70,7 @@ def bce_both_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = 
 
 
 def focal_tversky_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
-    """(1 − Tversky index)^0.75 with misses at 0.7 and false alarms at 0.3, over the whole batch.
+    """(1 − Tversky index)^0.75 with misses at 0.7 and false positives at 0.3, over the whole batch.
 
     Source: Abraham and Khan (2018), arXiv:1810.07842.
     """

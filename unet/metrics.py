@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from unet.language import t
+
 TOUCHING = np.ones((3, 3, 3), bool)  # voxels that share a face, an edge or a corner belong together
 
 
@@ -10,7 +12,11 @@ def _counts(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> tuple[int,
     """Return the voxels in both masks, in the predicted and in the expected one."""
     if predicted_mask.shape != expected_mask.shape:
         raise ValueError(
-            f"predicted mask {predicted_mask.shape} and expected mask {expected_mask.shape} differ in shape"
+            t(
+                "predicted mask {predicted_mask} and expected mask {expected_mask} differ in shape",
+                predicted_mask=predicted_mask.shape,
+                expected_mask=expected_mask.shape,
+            )
         )
     predicted, expected = predicted_mask.astype(bool), expected_mask.astype(bool)
     return int((predicted & expected).sum()), int(predicted.sum()), int(expected.sum())

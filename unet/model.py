@@ -14,6 +14,7 @@ import keras
 from keras import layers
 
 from unet import context
+from unet.language import t
 
 LEVELS = 4  # encoder levels above the bottleneck; the picture's sides must divide by 2**LEVELS
 
@@ -89,10 +90,18 @@ def plain_unet(filters: int = 64, input_shape: tuple = (256, 256, 3)) -> keras.M
 
 def _network(filters: int, input_shape: tuple, gated: bool) -> keras.Model:
     if filters < 1:
-        raise ValueError(f"filters is {filters}; expected a width of 1 or more (the reference is 64)")
+        raise ValueError(
+            t("filters is {filters}; expected a width of 1 or more (the reference is 64)", filters=filters)
+        )
     for side in input_shape[:2]:
         if side is not None and side % 2**LEVELS:
-            raise ValueError(f"a side of {side} pixels is not divisible by {2**LEVELS}: resize or pad first")
+            raise ValueError(
+                t(
+                    "a side of {side} pixels is not divisible by {levels}: resize or pad first",
+                    side=side,
+                    levels=2**LEVELS,
+                )
+            )
 
     inputs = keras.Input(input_shape, name="slice")
     x, skips, attention_maps = inputs, {}, {}

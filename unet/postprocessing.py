@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from unet.language import t
 from unet.metrics import TOUCHING
 
 
@@ -29,9 +30,9 @@ class PostProcessing:
 
     def __post_init__(self):
         if not 0 <= self.min_share <= 1:
-            raise ValueError(f"min_share {self.min_share}; expected a number from 0 to 1")
+            raise ValueError(t("min_share {min_share}; expected a number from 0 to 1", min_share=self.min_share))
         if self.min_voxels < 0:
-            raise ValueError(f"min_voxels {self.min_voxels}; expected 0 or more")
+            raise ValueError(t("min_voxels {min_voxels}; expected 0 or more", min_voxels=self.min_voxels))
 
     def mask(self, probability: np.ndarray, threshold: float) -> np.ndarray:
         """Return the mask of a volume: threshold, then small lesions dropped.
@@ -67,9 +68,13 @@ class PostProcessing:
         return asdict(self)
 
     def __str__(self) -> str:
-        parts = [f"lesions below {self.min_share:.0%} of the largest dropped"] if self.min_share else []
-        parts += [f"lesions below {self.min_voxels} voxels dropped"] if self.min_voxels else []
-        parts += ["flip averaging"] if self.flip_averaging else []
+        parts = (
+            [t("lesions below {min_share:.0%} of the largest dropped", min_share=self.min_share)]
+            if self.min_share
+            else []
+        )
+        parts += [t("lesions below {min_voxels} voxels dropped", min_voxels=self.min_voxels)] if self.min_voxels else []
+        parts += [t("flip averaging")] if self.flip_averaging else []
         return ", ".join(parts) or "none"
 
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from unet.data.volume import FLAIR
+from unet.language import t
 
 CLIP_PERCENTILES = (1.0, 99.5)
 Z_LIMIT = 5.0  # a few standard deviations: one degenerate slice must not blow up batch normalisation
@@ -109,9 +110,9 @@ def intensity_statistics(volume: np.ndarray) -> IntensityStatistics:
         ValueError: another number of axes or channels, or values that are not finite.
     """
     if volume.ndim != 4 or volume.shape[-1] != 3:
-        raise ValueError(f"a volume of shape {volume.shape}; expected (slices, height, width, 3)")
+        raise ValueError(t("a volume of shape {volume}; expected (slices, height, width, 3)", volume=volume.shape))
     if volume.dtype.kind == "f" and not all(np.isfinite(image).all() for image in volume):
-        raise ValueError("the volume holds NaN or infinite values; replace them before normalising")
+        raise ValueError(t("the volume holds NaN or infinite values; replace them before normalising"))
     volume, _ = thinned(volume)
     head = head_mask(volume)
     voxels = volume[head] if head.mean() >= MIN_HEAD_SHARE else volume.reshape(-1, 3)

@@ -4,17 +4,18 @@ import argparse
 import re
 from pathlib import Path
 
+from unet.language import t
 from unet.weights.network import DEFAULT_WEIGHTS
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
     """Add `--data`, the folder with the patients."""
-    command.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    command.add_argument("--data", help=t("folder with the patients; default: the one the app would find"))
 
 
 def add_weights(command: argparse.ArgumentParser) -> None:
     """Add `--weights`, a name or a folder."""
-    command.add_argument("--weights", default=DEFAULT_WEIGHTS, help="name in weights/, or a folder")
+    command.add_argument("--weights", default=DEFAULT_WEIGHTS, help=t("name in weights/, or a folder"))
 
 
 def add_engine(command: argparse.ArgumentParser) -> None:
@@ -29,7 +30,9 @@ def new_file(text: str) -> Path:
         ArgumentTypeError: its folder does not exist.
     """
     if not Path(text).parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text}: the folder {Path(text).parent} is not there; make it first")
+        raise argparse.ArgumentTypeError(
+            t("{text}: the folder {parent} is not there; make it first", text=text, parent=Path(text).parent)
+        )
     return Path(text)
 
 
@@ -47,7 +50,7 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 to 1, such as 0.5")
+        raise argparse.ArgumentTypeError(t("{text}: expected a number from 0 to 1, such as 0.5", text=text))
     return value
 
 
@@ -61,5 +64,5 @@ def folds(text: str) -> list[int]:
     [0, 1]
     """
     if not re.fullmatch("[0-4](,[0-4])*", text):
-        raise argparse.ArgumentTypeError(f"{text}: expected numbers from 0 to 4 with commas, such as 0,1")
+        raise argparse.ArgumentTypeError(t("{text}: expected numbers from 0 to 4 with commas, such as 0,1", text=text))
     return sorted({int(number) for number in text.split(",")})

@@ -8,14 +8,17 @@ import tempfile
 from pathlib import Path
 
 from unet.commands.arguments import new_file
+from unet.language import t
 from unet.paths import PROJECT_FOLDER
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
-    command = commands.add_parser("benchmark", help="speed of the engines as ratios to keras.predict")
-    command.add_argument("--json", type=new_file, metavar="OUT", help="write the figures here")
-    command.add_argument("--app", action="store_true", help="also the running app: cold start, scrolling, 30 visitors")
+    command = commands.add_parser("benchmark", help=t("speed of the engines as ratios to keras.predict"))
+    command.add_argument("--json", type=new_file, metavar="OUT", help=t("write the figures here"))
+    command.add_argument(
+        "--app", action="store_true", help=t("also the running app: cold start, scrolling, 30 visitors")
+    )
     command.set_defaults(run=run)
 
 

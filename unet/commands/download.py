@@ -4,11 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from unet.language import t
+
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
-    command = commands.add_parser("download", help="fetch the data set from Kaggle")
-    command.add_argument("--output", type=Path, metavar="DIR", help="default: the kagglehub cache")
+    command = commands.add_parser("download", help=t("fetch the data set from Kaggle"))
+    command.add_argument("--output", type=Path, metavar="DIR", help=t("default: the kagglehub cache"))
     command.set_defaults(run=run)
 
 
@@ -19,4 +21,4 @@ def run(args: argparse.Namespace) -> None:
     def show(share: float, message: str) -> None:
         print(f"\r{share:4.0%}  {message:60}", end="", file=sys.stderr, flush=True)
 
-    print(f"\nThe data set is in {download_dataset(args.output, show)}")
+    print(t("\nThe data set is in {download_dataset}", download_dataset=download_dataset(args.output, show)))

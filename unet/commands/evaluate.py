@@ -8,29 +8,34 @@ from pathlib import Path
 from unet.commands.arguments import add_data, add_engine, add_weights, new_file
 from unet.data.patients import find_data_root, list_patients
 from unet.inference.segmenter import Segmenter
+from unet.language import t
 from unet.weights.network import find_weights
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
-    command = commands.add_parser("evaluate", help="volume Dice per patient")
+    command = commands.add_parser("evaluate", help=t("volume Dice per patient"))
     add_data(command)
-    command.add_argument("--patients", type=Path, metavar="FILE.json", help="list of ids, or lists by split")
-    command.add_argument("--split", help="train, validation or test, or a name in FILE.json")
+    command.add_argument("--patients", type=Path, metavar="FILE.json", help=t("list of ids, or lists by split"))
+    command.add_argument("--split", help=t("train, validation or test, or a name in FILE.json"))
     command.add_argument(
         "--out-of-fold",
         type=Path,
         metavar="RUNS",
-        help="full protocol of a cross-validation: every patient by the network that has not seen it, by the threshold "
-        "and post-processing of --weights",
+        help=t(
+            "full protocol of a cross-validation: every patient by the network that has not seen it, by the threshold "
+            "and post-processing of --weights"
+        ),
     )
     command.add_argument(
-        "--keep-probabilities", dest="keep", action="store_true", help="… and keep them in the runs, as uint8"
+        "--keep-probabilities", dest="keep", action="store_true", help=t("… and keep them in the runs, as uint8")
     )
-    command.add_argument("--open-test", action="store_true", help="score test patients; a release does so by itself")
-    command.add_argument("--json", type=new_file, metavar="OUT", help="write the scores here")
-    command.add_argument("--protocol", choices=["short", "full"], default="short", help="full: all that is published")
-    command.add_argument("--markdown", type=new_file, metavar="OUT.md", help="write the full protocol as a page")
+    command.add_argument("--open-test", action="store_true", help=t("score test patients; a release does so by itself"))
+    command.add_argument("--json", type=new_file, metavar="OUT", help=t("write the scores here"))
+    command.add_argument(
+        "--protocol", choices=["short", "full"], default="short", help=t("full: all that is published")
+    )
+    command.add_argument("--markdown", type=new_file, metavar="OUT.md", help=t("write the full protocol as a page"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=run)
@@ -62,7 +67,14 @@ def run(args: argparse.Namespace) -> None:
         for problem in score.problems:
             print(problem, file=sys.stderr)
     result = evaluation.report(scores, segmenter.weights.name)
-    print(f"{segmenter.weights.name}, {segmenter.engine_name}, {len(scores)} patients, every slice, native grid")
+    print(
+        t(
+            "{weights}, {engine_name}, {count} patients, every slice, native grid",
+            weights=segmenter.weights.name,
+            engine_name=segmenter.engine_name,
+            count=len(scores),
+        )
+    )
     print(evaluation.table(result))
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")

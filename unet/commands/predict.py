@@ -12,6 +12,7 @@ from unet.data.volume import FLAIR
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter, quick_precision
+from unet.language import t
 from unet.scans.assemble import build_volume, doubt, suggest
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.sandbox import read_upload
@@ -21,11 +22,16 @@ from unet.weights.network import find_weights
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the command to the parser."""
-    command = commands.add_parser("predict", help="masks of your own DICOM, NIfTI, TIFF, PNG or JPEG")
-    command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="files, zips or folders")
+    command = commands.add_parser("predict", help=t("masks of your own DICOM, NIfTI, TIFF, PNG or JPEG"))
+    command.add_argument("paths", nargs="+", type=Path, metavar="FILE", help=t("files, zips or folders"))
     command.add_argument("--output", type=Path, required=True, metavar="DIR")
-    command.add_argument("--format", type=parse_formats, default="png", help=f"with commas: {', '.join(FORMAT_NAMES)}")
-    command.add_argument("--threshold", type=share, help="from 0 to 1; default: the one of the weights")
+    command.add_argument(
+        "--format",
+        type=parse_formats,
+        default="png",
+        help=t("with commas: {format_names}", format_names=", ".join(FORMAT_NAMES)),
+    )
+    command.add_argument("--threshold", type=share, help=t("from 0 to 1; default: the one of the weights"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=run)
@@ -45,7 +51,13 @@ def run(args: argparse.Namespace) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        raise DataError(f"{len(problems)} of the files could not be used; the others are in {args.output}")
+        raise DataError(
+            t(
+                "{count} of the files could not be used; the others are in {output}",
+                count=len(problems),
+                output=args.output,
+            )
+        )
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -59,7 +71,9 @@ def parse_formats(text: str) -> tuple[str, ...]:
     """
     chosen = tuple(part.strip() for part in text.split(",") if part.strip())
     if not chosen or set(chosen) - set(FORMAT_NAMES):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected some of {', '.join(FORMAT_NAMES)}")
+        raise argparse.ArgumentTypeError(
+            t("{text!r}; expected some of {format_names}", text=text, format_names=", ".join(FORMAT_NAMES))
+        )
     return chosen
 
 
@@ -107,7 +121,10 @@ def predict(
             lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
             if "dicom-seg" in formats and not can_be_dicom_seg(flair):
                 problems.append(
-                    f"{names.stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one"
+                    t(
+                        "{stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one",
+                        stem=names.stem,
+                    )
                 )
     return lines, problems
 
@@ -122,7 +139,7 @@ def _uploads(paths: list[Path], problems: list[str]):
         elif path.is_file():
             loose.append(path)
         else:
-            problems.append(f"{path} is not there")
+            problems.append(t("{path} is not there", path=path))
     if loose:
         yield "series", [(path.name, path.read_bytes()) for path in loose]
 
@@ -156,12 +173,25 @@ def _summary(result: Result, names: "_Names") -> list[str]:
     """Return what to say of one result: a line, or one for each of several picture files."""
     if names.files:
         return [
-            f"{file}: {int(plane.sum())} pixels at threshold {result.threshold}"
+            t(
+                "{file}: {plane} pixels at threshold {threshold}",
+                file=file,
+                plane=int(plane.sum()),
+                threshold=result.threshold,
+            )
             for file, plane in zip(names.files, result.mask, strict=True)
         ]
     voxels, millilitres = lesion_size(result)
     size = "" if millilitres is None else f", {millilitres:.2f} mL"
-    return [f"{names.stem}: {voxels} voxels{size} at threshold {result.threshold}"]
+    return [
+        t(
+            "{stem}: {voxels} voxels{size} at threshold {threshold}",
+            stem=names.stem,
+            voxels=voxels,
+            size=size,
+            threshold=result.threshold,
+        )
+    ]
 
 
 @dataclass(frozen=True)

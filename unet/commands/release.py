@@ -7,42 +7,47 @@ from unet.commands.arguments import add_data, add_engine, add_weights
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits
+from unet.language import t
 from unet.weights.network import find_weights
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
-    command = commands.add_parser("tune", help="choose threshold and post-processing on the validation patients")
+    command = commands.add_parser("tune", help=t("choose threshold and post-processing on the validation patients"))
     add_data(command)
-    command.add_argument("--dry-run", action="store_true", help="print, and leave config.json as it is")
+    command.add_argument("--dry-run", action="store_true", help=t("print, and leave config.json as it is"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=tune)
 
-    command = commands.add_parser("quantise", help="make the int8 network, if it stays as good")
+    command = commands.add_parser("quantise", help=t("make the int8 network, if it stays as good"))
     add_data(command)
     add_weights(command)
     command.set_defaults(run=quantise)
 
-    command = commands.add_parser("card", help="write a weight card from config.json and the evaluations beside it")
-    command.add_argument("--run-dir", type=Path, metavar="DIR", help="take what made the weights from this run")
-    command.add_argument("--note", action="append", default=[], help="a sentence for the card")
+    command = commands.add_parser("card", help=t("write a weight card from config.json and the evaluations beside it"))
+    command.add_argument("--run-dir", type=Path, metavar="DIR", help=t("take what made the weights from this run"))
+    command.add_argument("--note", action="append", default=[], help=t("a sentence for the card"))
     add_weights(command)
     command.set_defaults(run=card)
 
-    command = commands.add_parser("release", help="from a training run to shipped weights: copy, tune, evaluate, card")
+    command = commands.add_parser(
+        "release", help=t("from a training run to shipped weights: copy, tune, evaluate, card")
+    )
     command.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="run to ship; default: what is in weights/ already"
+        "--run-dir", type=Path, metavar="DIR", help=t("run to ship; default: what is in weights/ already")
     )
     add_data(command)
-    command.add_argument("--splits", default="validation,phantoms,test", help="what to evaluate; default: %(default)s")
-    command.add_argument("--note", action="append", default=[], help="a sentence for the card")
-    command.add_argument("--no-tune", dest="tune", action="store_false", help="keep the settings in config.json")
+    command.add_argument(
+        "--splits", default="validation,phantoms,test", help=t("what to evaluate; default: %(default)s")
+    )
+    command.add_argument("--note", action="append", default=[], help=t("a sentence for the card"))
+    command.add_argument("--no-tune", dest="tune", action="store_false", help=t("keep the settings in config.json"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=release)
 
-    command = commands.add_parser("compare", help="two evaluations side by side, paired by patient")
+    command = commands.add_parser("compare", help=t("two evaluations side by side, paired by patient"))
     command.add_argument("first", type=Path, metavar="A.json")
     command.add_argument("second", type=Path, metavar="B.json")
     command.set_defaults(run=compare)
@@ -69,10 +74,10 @@ def quantise(args: argparse.Namespace) -> None:
         for split in ("train", "validation")
     )
     if not train or not validation:
-        raise DataError("quantising needs patients of the published training and validation splits. Check --data.")
+        raise DataError(t("quantising needs patients of the published training and validation splits. Check --data."))
     entry = make_int8(find_weights(args.weights), train, validation)
     before, after = entry["validation_dice_before"], entry["validation_dice"]
-    print(f"validation, mean volume Dice: {before} in float, {after} in int8")
+    print(t("validation, mean volume Dice: {before} in float, {after} in int8", before=before, after=after))
 
 
 def card(args: argparse.Namespace) -> None:

@@ -8,18 +8,20 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from unet.language import mark, t
+
 _INSTITUTIONS = {
-    "CS": "Thomas Jefferson University",
-    "DU": "Henry Ford Hospital",
-    "EZ": "UNC",
-    "FG": "Case Western",
-    "HT": "Case Western – St Joe's",
+    "CS": mark("Thomas Jefferson University"),
+    "DU": mark("Henry Ford Hospital"),
+    "EZ": mark("UNC"),
+    "FG": mark("Case Western"),
+    "HT": mark("Case Western – St Joe's"),
 }
 _READINGS = {
-    "histological_type": {"1": "astrocytoma", "2": "oligoastrocytoma", "3": "oligodendroglioma"},
+    "histological_type": {"1": mark("astrocytoma"), "2": mark("oligoastrocytoma"), "3": mark("oligodendroglioma")},
     "neoplasm_histologic_grade": {"1": "G2", "2": "G3"},
-    "gender": {"1": "female", "2": "male"},
-    "laterality": {"1": "left", "2": "midline", "3": "right"},
+    "gender": {"1": mark("female"), "2": mark("male")},
+    "laterality": {"1": mark("left"), "2": mark("midline"), "3": mark("right")},
 }
 
 
@@ -42,11 +44,17 @@ def read_clinical_table(path: Path) -> tuple[dict[str, ClinicalRecord], str | No
         with the file, or None. A table that cannot be used gives no records, never an exception.
     """
     if not path.exists():
-        return {}, f"{path.name}: not in {path.parent.name}; grade, histology, age and sex stay unknown."
+        return {}, t(
+            "{path}: not in {parent}; grade, histology, age and sex stay unknown.",
+            path=path.name,
+            parent=path.parent.name,
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        return {}, f"{path.name}: cannot be read ({type(error).__name__}); clinical data stay unknown."
+        return {}, t(
+            "{path}: cannot be read ({error}); clinical data stay unknown.", path=path.name, error=type(error).__name__
+        )
     first_line = text.partition("\n")[0]
     try:
         rows = list(csv.DictReader(text.splitlines(), delimiter=";" if ";" in first_line else ","))
@@ -54,8 +62,12 @@ def read_clinical_table(path: Path) -> tuple[dict[str, ClinicalRecord], str | No
         rows = []
     if not rows or "Patient" not in rows[0]:
         return {}, (
-            f"{path.name}: its first line is {first_line[:60]!r}; expected the column 'Patient' and others, "
-            "separated by ';'. Clinical data stay unknown. Download the file again."
+            t(
+                "{path}: its first line is {first_line!r}; expected the column 'Patient' and others, "
+                "separated by ';'. Clinical data stay unknown. Download the file again.",
+                path=path.name,
+                first_line=first_line[:60],
+            )
         )
     return {row["Patient"]: _decode(row) for row in rows if row["Patient"]}, None
 

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
+from unet.language import t
 from unet.paths import CODE_FOLDER, PROJECT_FOLDER
 
 HANDLE = "mateuszbuda/lgg-mri-segmentation"
@@ -60,7 +61,7 @@ def download_dataset(dest: Path | None = None, progress: Callable[[float, str], 
     cache = dest.with_name(f".{dest.name}.part") if dest else kagglehub_cache()
     folder = cache.joinpath("datasets", *HANDLE.split("/"))
     if found := _patients_below(dest) if dest else _finished(folder):
-        progress(1.0, "The data set is there already")
+        progress(1.0, t("The data set is there already"))
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def download_dataset(dest: Path | None = None, progress: Callable[[float, str], 
         if dest:
             shutil.rmtree(cache)
     except Timeout:
-        raise DataError("The data set is being downloaded already; wait until that is done.") from None
+        raise DataError(t("The data set is being downloaded already; wait until that is done.")) from None
     except OSError as error:
         raise DataError(explain(error)) from None
     progress(1.0, "Done")
@@ -96,8 +97,13 @@ def check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DataError(
-            f"The data set needs {needed / 1e9:.1f} GB while it is unpacked, {folder} has {free / 1e9:.1f} GB free. "
-            "Make room, or choose a folder on another disk: python -m unet download --output DIR."
+            t(
+                "The data set needs {needed:.1f} GB while it is unpacked, {folder} has {free:.1f} GB free. "
+                "Make room, or choose a folder on another disk: python -m unet download --output DIR.",
+                needed=needed / 1000000000.0,
+                folder=folder,
+                free=free / 1000000000.0,
+            )
         )
 
 
@@ -107,27 +113,50 @@ def explain(error: Exception) -> str:
 
     response = getattr(error, "response", None)
     if response is not None and response.status_code in (401, 403):
-        return (
-            f"Kaggle refuses the download (error {response.status_code}): log in and accept the terms at {PAGE}, then "
-            f"put an access token into ~/.kaggle/access_token or KAGGLE_API_TOKEN and try again. {_BY_HAND}"
+        return t(
+            "Kaggle refuses the download (error {status_code}): log in and accept the terms at {page}, then "
+            "put an access token into ~/.kaggle/access_token or KAGGLE_API_TOKEN and try again. {by_hand}",
+            status_code=response.status_code,
+            page=PAGE,
+            by_hand=_BY_HAND,
         )
     if response is not None and response.status_code >= 400:
-        return f"Kaggle answers with error {response.status_code}; try again later. {_BY_HAND}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return f"The connection broke off; try again, it continues where it stopped. {_BY_HAND}"
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return f"Something other than Kaggle answers, as in a network with a log-in page: log in there. {_BY_HAND}"
-    if isinstance(error, requests.RequestException):
-        return f"Kaggle cannot be reached: check the network connection and proxy, then try again. {_BY_HAND}"
-    if is_broken_archive(error):
-        return f"The archive that Kaggle sent is broken and was deleted; try again. {_BY_HAND}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full: the data set needs {NEEDED_BYTES / 1e9:.0f} GB; make room and try again."
-    if isinstance(error, OSError):
-        return (
-            f"{error.filename or 'The folder'} cannot be written: {error.strerror}. Choose another with --output DIR."
+        return t(
+            "Kaggle answers with error {status_code}; try again later. {by_hand}",
+            status_code=response.status_code,
+            by_hand=_BY_HAND,
         )
-    return f"The download failed: {type(error).__name__}: {error}. Try again. {_BY_HAND}"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return t("The connection broke off; try again, it continues where it stopped. {by_hand}", by_hand=_BY_HAND)
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return t(
+            "Something other than Kaggle answers, as in a network with a log-in page: log in there. {by_hand}",
+            by_hand=_BY_HAND,
+        )
+    if isinstance(error, requests.RequestException):
+        return t(
+            "Kaggle cannot be reached: check the network connection and proxy, then try again. {by_hand}",
+            by_hand=_BY_HAND,
+        )
+    if is_broken_archive(error):
+        return t("The archive that Kaggle sent is broken and was deleted; try again. {by_hand}", by_hand=_BY_HAND)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return t(
+            "The disk is full: the data set needs {needed_bytes:.0f} GB; make room and try again.",
+            needed_bytes=NEEDED_BYTES / 1000000000.0,
+        )
+    if isinstance(error, OSError):
+        return t(
+            "{value} cannot be written: {strerror}. Choose another with --output DIR.",
+            value=error.filename or "The folder",
+            strerror=error.strerror,
+        )
+    return t(
+        "The download failed: {error}: {error_2}. Try again. {by_hand}",
+        error=type(error).__name__,
+        error_2=error,
+        by_hand=_BY_HAND,
+    )
 
 
 def is_broken_archive(error: Exception) -> bool:
@@ -159,12 +188,16 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], object
     try:
         answer = json.loads(lines[-1])
     except json.JSONDecodeError:
-        raise DataError(f"The download failed: {' '.join(lines[-3:])[-300:]}. Try again. {_BY_HAND}") from None
+        raise DataError(
+            t("The download failed: {lines}. Try again. {by_hand}", lines=" ".join(lines[-3:])[-300:], by_hand=_BY_HAND)
+        ) from None
     if "error" in answer:
         raise DataError(answer["error"])
     root = _patients_below(Path(answer["folder"]))
     if root is None:
-        raise DataError(f"What Kaggle sent, in {answer['folder']}, holds no patients. {_BY_HAND}")
+        raise DataError(
+            t("What Kaggle sent, in {folder}, holds no patients. {by_hand}", folder=answer["folder"], by_hand=_BY_HAND)
+        )
     return root
 
 
@@ -176,12 +209,25 @@ def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, s
         if (archive, unpacked) != seen:
             seen, moved = (archive, unpacked), time.monotonic()
         elif time.monotonic() - moved > STALL_SECONDS:
-            raise DataError(f"Kaggle sent nothing for {STALL_SECONDS} s; try again, it continues. {_BY_HAND}")
+            raise DataError(
+                t(
+                    "Kaggle sent nothing for {stall_seconds} s; try again, it continues. {by_hand}",
+                    stall_seconds=STALL_SECONDS,
+                    by_hand=_BY_HAND,
+                )
+            )
         if unpacked:
-            share, message = 0.7 + 0.3 * unpacked / UNPACKED_BYTES, f"Unpacking: {unpacked / 1e6:.0f} MB"
+            share, message = (
+                0.7 + 0.3 * unpacked / UNPACKED_BYTES,
+                t("Unpacking: {unpacked:.0f} MB", unpacked=unpacked / 1000000.0),
+            )
         else:
             share = 0.7 * min(archive / ARCHIVE_BYTES, 1)
-            message = f"Downloading: {archive / 1e6:.0f} of about {ARCHIVE_BYTES / 1e6:.0f} MB"
+            message = t(
+                "Downloading: {archive:.0f} of about {archive_bytes:.0f} MB",
+                archive=archive / 1000000.0,
+                archive_bytes=ARCHIVE_BYTES / 1000000.0,
+            )
         progress(min(share, 0.99), message)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_SECONDS)

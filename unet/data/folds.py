@@ -20,6 +20,7 @@ from unet.data.clinical import institution
 from unet.data.patients import Patient, find_data_root, list_patients, load_volume
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits, split_of
+from unet.language import t
 
 FOLDS = 5
 SEED = 2026
@@ -57,8 +58,13 @@ def fold_patients(patients: list[Patient], fold: int) -> tuple[list[Patient], li
     validation = [p for p in ordered if fold_of(p.patient_id) == fold]
     if not training or not validation:
         raise DataError(
-            f"fold {fold} needs patients of the data set: this folder has {len(training)} to train on and "
-            f"{len(validation)} to validate on. Check --data."
+            t(
+                "fold {fold} needs patients of the data set: this folder has {count} to train on and "
+                "{count_2} to validate on. Check --data.",
+                fold=fold,
+                count=len(training),
+                count_2=len(validation),
+            )
         )
     return training, validation
 
@@ -70,7 +76,7 @@ def check_number(fold: int) -> None:
         DataError: it is none of 0 to 4.
     """
     if fold not in range(FOLDS):
-        raise DataError(f"fold {fold}: expected a number from 0 to {FOLDS - 1}")
+        raise DataError(t("fold {fold}: expected a number from 0 to {folds}", fold=fold, folds=FOLDS - 1))
 
 
 def all_fold_patients(patients: list[Patient]) -> tuple[list[Patient], list[Patient]]:
@@ -83,7 +89,7 @@ def all_fold_patients(patients: list[Patient]) -> tuple[list[Patient], list[Pati
     training = [p for p in ordered if fold_of(p.patient_id) is not None]
     validation = [p for p in training if split_of(p.patient_id) == "validation"]
     if not validation:
-        raise DataError("training on all patients needs the data set; this folder has no validation patient of it")
+        raise DataError(t("training on all patients needs the data set; this folder has no validation patient of it"))
     return training, validation
 
 
@@ -95,15 +101,22 @@ def check_fold(fold: int, training: list[str], validation: list[str]) -> None:
     """
     check_number(fold)
     for name, ids, fits in (
-        ("trained on", training, lambda of: of not in (None, fold)),
-        ("validated on", validation, lambda of: of == fold),
+        (t("trained on"), training, lambda of: of not in (None, fold)),
+        (t("validated on"), validation, lambda of: of == fold),
     ):
         if wrong := sorted(patient_id for patient_id in ids if not fits(fold_of(patient_id))):
             of = fold_of(wrong[0])
-            place = "is in no fold" if of is None else f"is in fold {of}"
+            place = t("is in no fold") if of is None else t("is in fold {of}", of=of)
             raise DataError(
-                f"{len(wrong)} patients do not fit fold {fold}: {wrong[0]} {place} and would be {name}. "
-                "Train on the other four folds and validate on this one."
+                t(
+                    "{count} patients do not fit fold {fold}: {wrong} {place} and would be {name}. "
+                    "Train on the other four folds and validate on this one.",
+                    count=len(wrong),
+                    fold=fold,
+                    wrong=wrong[0],
+                    place=place,
+                    name=name,
+                )
             )
 
 
@@ -133,20 +146,34 @@ def make_folds(lesion_voxels: dict[str, int], seed: int) -> list[list[str]]:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder with the patients; default: the one the app would find")
+    parser.add_argument("--data", help=t("folder with the patients; default: the one the app would find"))
     parser.add_argument("--seed", type=int, default=SEED)
     args = parser.parse_args()
     wanted = {patient_id for split in ("train", "validation") for patient_id in published_splits()[split]}
     patients = [p for p in list_patients(find_data_root(args.data))[0] if p.patient_id in wanted]
     if len(patients) < len(wanted):
-        raise SystemExit(f"error: {len(patients)} of the {len(wanted)} patients are in the folder. Check --data.")
+        raise SystemExit(
+            t(
+                "error: {count} of the {count_2} patients are in the folder. Check --data.",
+                count=len(patients),
+                count_2=len(wanted),
+            )
+        )
     sizes = {patient.patient_id: int(load_volume(patient).expected_mask.sum()) for patient in patients}
     folds = make_folds(sizes, args.seed)
     _FILE.write_text(json.dumps(folds, indent=1) + "\n")
     for number, ids in enumerate(folds):
         voxels = [sizes[patient_id] for patient_id in ids]
         counts = dict(sorted(Counter(patient_id.split("_")[1] for patient_id in ids).items()))
-        print(f"fold {number}: {len(ids)} patients, {counts}, lesion {np.mean(voxels):.0f} voxels in the mean")
+        print(
+            t(
+                "fold {number}: {count} patients, {counts}, lesion {np:.0f} voxels in the mean",
+                number=number,
+                count=len(ids),
+                counts=counts,
+                np=np.mean(voxels),
+            )
+        )
 
 
 if __name__ == "__main__":

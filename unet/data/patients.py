@@ -21,6 +21,7 @@ import numpy as np
 
 from unet.data.slice_files import DataError, binary_mask, read_tiff
 from unet.data.volume import Volume, copies_of_flair
+from unet.language import t
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 
 
@@ -48,7 +49,7 @@ def find_data_root(explicit: str | os.PathLike | None = None) -> Path:
     Raises:
         DataError: `explicit` or `UNET_DATA` names a folder without patients; neither is passed over in silence.
     """
-    for source, named in (("the folder given", explicit), ("UNET_DATA", os.environ.get("UNET_DATA"))):
+    for source, named in ((t("the folder given"), explicit), ("UNET_DATA", os.environ.get("UNET_DATA"))):
         if named:
             folder = Path(named).expanduser()
             if root := _descend(folder):
@@ -77,15 +78,15 @@ def _descend(folder: Path, depth: int = 3) -> Path | None:
 
 def _why_unusable(folder: Path) -> str:
     if not folder.exists():
-        return "does not exist. Check the spelling, or unset it to use the demo phantoms."
+        return t("does not exist. Check the spelling, or unset it to use the demo phantoms.")
     if not folder.is_dir():
-        return "is a file; expected the unpacked folder with one sub-folder for each patient."
+        return t("is a file; expected the unpacked folder with one sub-folder for each patient.")
     if not os.access(folder, os.R_OK | os.X_OK):
-        return "cannot be read: permission denied. Give yourself reading rights (chmod -R u+rX)."
-    return (
-        "holds no patients: expected sub-folders such as TCGA_CS_4941_19960909 with .tif slices in them. "
-        f"Name the folder that has them, or download the data set into this one: "
-        f"`python -m unet download --output {folder}`."
+        return t("cannot be read: permission denied. Give yourself reading rights (chmod -R u+rX).")
+    return t(
+        "holds no patients: expected sub-folders such as TCGA_CS_4941_19960909 with .tif slices in them. Name the "
+        "folder that has them, or download the data set into this one: `python -m unet download --output {folder}`.",
+        folder=folder,
     )
 
 
@@ -101,19 +102,26 @@ def list_patients(root: Path) -> tuple[list[Patient], list[str]]:
     try:
         folders = sorted(child for child in root.iterdir() if child.is_dir())
     except OSError:
-        raise DataError(f"The folder {root} {_why_unusable(root)}") from None
+        raise DataError(t("The folder {root} {why_unusable}", root=root, why_unusable=_why_unusable(root))) from None
     for folder in folders:
         try:
             patient = _read_folder(folder)
         except PermissionError:
-            problems.append(f"{folder.name}: cannot be read, permission denied. Give yourself reading rights.")
+            problems.append(
+                t("{folder}: cannot be read, permission denied. Give yourself reading rights.", folder=folder.name)
+            )
             continue
         if patient.images:
             patients.append(patient)
         else:
-            problems.append(f"{folder.name}: no slices named {folder.name}_<n>.tif in it; the folder is left out.")
+            problems.append(
+                t("{folder}: no slices named {folder}_<n>.tif in it; the folder is left out.", folder=folder.name)
+            )
     if not patients:
-        raise DataError(f"The folder {root} {_why_unusable(root)}" + "".join(f"\n{line}" for line in problems))
+        raise DataError(
+            t("The folder {root} {why_unusable}", root=root, why_unusable=_why_unusable(root))
+            + "".join(f"\n{line}" for line in problems)
+        )
     return patients, problems
 
 
@@ -171,15 +179,26 @@ def load_volume(patient: Patient) -> Volume:
             problems.append(str(error))
     if not readable:
         raise DataError(
-            f"{patient.patient_id}: none of its {len(patient.images)} slices can be read. {' '.join(problems[:3])}"
+            t(
+                "{patient_id}: none of its {count} slices can be read. {problems}",
+                patient_id=patient.patient_id,
+                count=len(patient.images),
+                problems=" ".join(problems[:3]),
+            )
         )
     usual, _ = Counter(image.shape for image in readable.values()).most_common(1)[0]
     numbers, images, masks, has_mask = [], [], [], []
     for number, image in readable.items():
         if image.shape != usual:
             problems.append(
-                f"{patient.images[number].name}: {_size(image)} pixels, the other slices have {usual[1]}×{usual[0]}; "
-                "the slice is left out. Download the file again."
+                t(
+                    "{images}: {size} pixels, the other slices have {usual}×{usual_2}; "
+                    "the slice is left out. Download the file again.",
+                    images=patient.images[number].name,
+                    size=_size(image),
+                    usual=usual[1],
+                    usual_2=usual[0],
+                )
             )
             continue
         mask, problem = _read_mask(patient, number, image)
@@ -191,8 +210,13 @@ def load_volume(patient: Patient) -> Volume:
     listed = patient.slice_numbers
     if gaps := sorted(set(range(listed[0], listed[-1])) - set(listed)):
         problems.append(
-            f"{patient.patient_id}: slice numbers {', '.join(map(str, gaps[:8]))}{' …' if len(gaps) > 8 else ''} are "
-            "missing; the neighbours are shown next to each other. Download the folder again if it should be whole."
+            t(
+                "{patient_id}: slice numbers {gaps}{words} are missing; the neighbours are shown next to each other. "
+                "Download the folder again if it should be whole.",
+                patient_id=patient.patient_id,
+                gaps=", ".join(map(str, gaps[:8])),
+                words=" …" if len(gaps) > 8 else "",
+            )
         )
     return Volume(
         patient.patient_id,
@@ -208,15 +232,25 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
     """Return the expected mask in {0, 1}, or None and the reason."""
     path = patient.masks.get(number)
     if path is None:
-        return None, f"{patient.patient_id}_{number}_mask.tif: not there; slice {number} is shown but not scored."
+        return None, t(
+            "{patient_id}_{number}_mask.tif: not there; slice {number} is shown but not scored.",
+            patient_id=patient.patient_id,
+            number=number,
+        )
     try:
         mask = read_tiff(path, cv2.IMREAD_GRAYSCALE)
     except DataError as error:
-        return None, f"{error} Slice {number} is shown but not scored."
+        return None, t("{error} Slice {number} is shown but not scored.", error=error, number=number)
     if mask.shape != image.shape[:2]:
         return None, (
-            f"{path.name}: {_size(mask)} pixels, its slice has {_size(image)}; slice {number} is shown but not "
-            "scored. Download the mask again."
+            t(
+                "{path}: {size} pixels, its slice has {size_2}; slice {number} is shown but not "
+                "scored. Download the mask again.",
+                path=path.name,
+                size=_size(mask),
+                size_2=_size(image),
+                number=number,
+            )
         )
     return binary_mask(mask), None
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from unet.language import t
+
 
 class DataError(ValueError):
     """Data that cannot be used; the message names the file, what was found and what to do."""
@@ -15,14 +17,24 @@ def read_tiff(path: Path, flags: int) -> np.ndarray:
     try:
         encoded = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise DataError(f"{path.name}: cannot be opened ({error.strerror}). Check its reading rights.") from None
+        raise DataError(
+            t(
+                "{path}: cannot be opened ({strerror}). Check its reading rights.",
+                path=path.name,
+                strerror=error.strerror,
+            )
+        ) from None
     try:
         image = cv2.imdecode(encoded, flags) if encoded.size else None
     except cv2.error:  # for a header that promises more pixels than OpenCV takes
         image = None
     if image is None:
         raise DataError(
-            f"{path.name}: {encoded.size:,} bytes that are no complete TIFF; the file is left out. Download it again."
+            t(
+                "{path}: {encoded:,} bytes that are no complete TIFF; the file is left out. Download it again.",
+                path=path.name,
+                encoded=encoded.size,
+            )
         )
     return image
 

@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from unet.language import mark
+
 PRE_CONTRAST, FLAIR, POST_CONTRAST = 0, 1, 2
-SEQUENCE_NAMES = ("pre-contrast", "FLAIR", "post-contrast")
+SEQUENCE_NAMES = (mark("pre-contrast"), mark("FLAIR"), mark("post-contrast"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from unet.data.slice_files import DataError
 from unet.data.splits import published_splits, split_of
 from unet.data.volume import Volume
 from unet.inference.segmenter import Segmenter
+from unet.language import t
 from unet.metrics import bootstrap_interval, largest_component, volume_dice
 from unet.postprocessing import PLAIN
 from unet.preprocessing import IntensityStatistics, intensity_statistics
@@ -64,7 +65,9 @@ def load_scorable(patient: Patient) -> Volume:
     """
     volume = load_volume(patient)
     if not volume.has_mask.any():
-        raise DataError(f"{patient.patient_id} has no expected masks; it cannot be scored. Leave it out.")
+        raise DataError(
+            t("{patient_id} has no expected masks; it cannot be scored. Leave it out.", patient_id=patient.patient_id)
+        )
     return volume
 
 
@@ -127,7 +130,12 @@ def table(result: dict) -> str:
     for name in ("raw", "largest_component"):
         low, high = result[name]["ci95"]
         lines.append(
-            f"95 % interval of the mean, {name.replace('_', ' ')}: {cell(low).strip()} to {cell(high).strip()}"
+            t(
+                "95 % interval of the mean, {name}: {cell} to {cell_2}",
+                name=name.replace("_", " "),
+                cell=cell(low).strip(),
+                cell_2=cell(high).strip(),
+            )
         )
     return "\n".join(lines)
 
@@ -140,8 +148,12 @@ def keep_test_closed(patients: list[Patient]) -> None:
     """
     if opened := [patient for patient in patients if split_of(patient.patient_id) == "test"]:
         raise DataError(
-            f"{len(opened)} of these {len(patients)} patients are test patients. They are opened at a release, which "
-            "counts it, and not to choose by. Choose others with --split or --patients, or add --open-test."
+            t(
+                "{count} of these {count_2} patients are test patients. They are opened at a release, which "
+                "counts it, and not to choose by. Choose others with --split or --patients, or add --open-test.",
+                count=len(opened),
+                count_2=len(patients),
+            )
         )
 
 
@@ -161,20 +173,44 @@ def choose_patients(patients: list[Patient], patients_file: Path | None, split: 
         try:
             wanted = json.loads(patients_file.read_text())
         except (OSError, ValueError) as error:
-            raise DataError(f"{patients_file} cannot be used: {error}. Expected JSON, a list of patient ids.") from None
+            raise DataError(
+                t(
+                    "{patients_file} cannot be used: {error}. Expected JSON, a list of patient ids.",
+                    patients_file=patients_file,
+                    error=error,
+                )
+            ) from None
     if isinstance(wanted, dict):
         if not split and not patients_file:
             return patients
         if split is None or split not in wanted:
-            raise DataError(f"--split {split}: expected one of {', '.join(map(str, wanted))}")
+            raise DataError(
+                t("--split {split}: expected one of {wanted}", split=split, wanted=", ".join(map(str, wanted)))
+            )
         wanted = wanted[split]
     if not isinstance(wanted, list | tuple) or not wanted or not all(isinstance(one, str) for one in wanted):
-        raise DataError(f"{patients_file} holds no list of patient ids, such as TCGA_CS_4941_19960909")
+        raise DataError(
+            t(
+                "{patients_file} holds no list of patient ids, such as TCGA_CS_4941_19960909",
+                patients_file=patients_file,
+            )
+        )
     if twice := [patient_id for patient_id in set(wanted) if wanted.count(patient_id) > 1]:
-        raise DataError(f"{patients_file} lists {min(twice)} more than once; a patient counts once. Leave one out.")
+        raise DataError(
+            t(
+                "{patients_file} lists {twice} more than once; a patient counts once. Leave one out.",
+                patients_file=patients_file,
+                twice=min(twice),
+            )
+        )
     by_id = {patient.patient_id: patient for patient in patients}
     if missing := [str(patient_id) for patient_id in wanted if patient_id not in by_id]:
         raise DataError(
-            f"{len(missing)} of {len(wanted)} patients are not in the folder, the first is {missing[0]}. Check --data."
+            t(
+                "{count} of {count_2} patients are not in the folder, the first is {missing}. Check --data.",
+                count=len(missing),
+                count_2=len(wanted),
+                missing=missing[0],
+            )
         )
     return [by_id[patient_id] for patient_id in wanted]

@@ -24,6 +24,7 @@ from unet.evaluation.evaluate import (
     summary,
 )
 from unet.inference.segmenter import Segmenter
+from unet.language import mark
 from unet.metrics import hausdorff_95, largest_component, volume_dice
 from unet.postprocessing import PLAIN
 from unet.preprocessing import head_mask, intensity_statistics
@@ -32,13 +33,13 @@ from unet.weights.network import Weights
 VERSION = 1
 THRESHOLDS = tuple(round(0.05 * n, 2) for n in range(1, 20))
 ROWS = {
-    "raw": "raw at 0.5",
-    "largest_component": "0.5 + largest component",
-    "flip_averaging": "0.5 + flip averaging",
-    "published": "as published with the weights",
-    "peer_raw": "first and last slice dropped, raw at 0.5",
-    "peer": "first and last slice dropped, 0.5 + largest component (the peer's scoring)",
-    "peer_published": "first and last slice dropped, as published with the weights",
+    "raw": mark("raw at 0.5"),
+    "largest_component": mark("0.5 + largest component"),
+    "flip_averaging": mark("0.5 + flip averaging"),
+    "published": mark("as published with the weights"),
+    "peer_raw": mark("first and last slice dropped, raw at 0.5"),
+    "peer": mark("first and last slice dropped, 0.5 + largest component (the peer's scoring)"),
+    "peer_published": mark("first and last slice dropped, as published with the weights"),
 }
 
 

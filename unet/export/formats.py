@@ -16,6 +16,7 @@ from unet.export.result import (
     to_nifti,
     to_png,
 )
+from unet.language import mark
 from unet.scans.scan import Scan
 
 
@@ -55,15 +56,17 @@ FORMATS = (
     Format("html", "Report", "_report.html", "text/html", to_html),
     Format(
         "dicom-seg",
-        "Mask as DICOM-SEG",
+        mark("Mask as DICOM-SEG"),
         "_seg.dcm",
         "application/dicom",
         lambda result, _: to_dicom_seg(result),
         can_be_dicom_seg,
     ),
-    Format("nifti", "Mask as NIfTI", "_predicted_mask.nii.gz", "application/gzip", lambda result, _: to_nifti(result)),
-    Format("csv", "Sizes as CSV", "_slices.csv", "text/csv", lambda result, _: to_csv(result)),
-    Format("png", "Masks as PNG", "_predicted_mask.png", "image/png", lambda result, _: mask_pictures(result)),
-    Format("png", "Overlays as PNG", "_overlay.png", "image/png", lambda result, _: overlay_pictures(result)),
+    Format(
+        "nifti", mark("Mask as NIfTI"), "_predicted_mask.nii.gz", "application/gzip", lambda result, _: to_nifti(result)
+    ),
+    Format("csv", mark("Sizes as CSV"), "_slices.csv", "text/csv", lambda result, _: to_csv(result)),
+    Format("png", mark("Masks as PNG"), "_predicted_mask.png", "image/png", lambda result, _: mask_pictures(result)),
+    Format("png", mark("Overlays as PNG"), "_overlay.png", "image/png", lambda result, _: overlay_pictures(result)),
 )
 FORMAT_NAMES = tuple(dict.fromkeys(kind.name for kind in FORMATS))

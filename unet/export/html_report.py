@@ -8,6 +8,7 @@ import numpy as np
 
 from unet import metrics, overlay
 from unet.export.result import LABEL, PURPOSE, Result, lesion_size, overlay_pictures
+from unet.language import t
 
 MAX_PICTURES = 6
 
@@ -44,31 +45,51 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
     rows = {
         "Lesion in all": f"{voxels:,} voxels" + (f", {millilitres:.2f} mL" if millilitres is not None else ""),
         "Largest on a slice": f"{areas.max():,} pixels"
-        + (f", {areas.max() * spacing[1] * spacing[2]:,.0f} mm²" if spacing else "")
-        + (f", slice {areas.argmax() + 1} of {len(areas)}" if areas.any() else ""),
+        + (t(", {areas:,.0f} mm²", areas=areas.max() * spacing[1] * spacing[2]) if spacing else "")
+        + (t(", slice {areas} of {count}", areas=areas.argmax() + 1, count=len(areas)) if areas.any() else ""),
         "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}"
-        + (f", the {MAX_PICTURES} largest shown" if (areas > 0).sum() > MAX_PICTURES else ""),
-        "Picture": f"{scan.file_format}, {len(areas)} slices of {result.mask.shape[2]} × {result.mask.shape[1]}, "
-        + (f"{scan.plane}, " if scan.plane else "orientation unknown, ")
         + (
-            f"{spacing[2]:.2f} × {spacing[1]:.2f} mm, slices {spacing[0]:.2f} mm apart"
+            t(", the {max_pictures} largest shown", max_pictures=MAX_PICTURES)
+            if (areas > 0).sum() > MAX_PICTURES
+            else ""
+        ),
+        "Picture": t(
+            "{file_format}, {count} slices of {mask} × {mask_2}, ",
+            file_format=scan.file_format,
+            count=len(areas),
+            mask=result.mask.shape[2],
+            mask_2=result.mask.shape[1],
+        )
+        + (f"{scan.plane}, " if scan.plane else t("orientation unknown, "))
+        + (
+            t(
+                "{spacing:.2f} × {spacing_2:.2f} mm, slices {spacing_3:.2f} mm apart",
+                spacing=spacing[2],
+                spacing_2=spacing[1],
+                spacing_3=spacing[0],
+            )
             if spacing
-            else "size in millimetres unknown"
+            else t("size in millimetres unknown")
         ),
         "Orientation": _orientation(scan.edges),
         **_score(result),
-        "Threshold": f"probability of at least {result.threshold:.2f}",
-        "Model": f"{result.weights.name}, run by {result.engine}, <code>SHA-256 {result.weights.sha256}</code>",
+        "Threshold": t("probability of at least {threshold:.2f}", threshold=result.threshold),
+        "Model": t(
+            "{weights}, run by {engine}, <code>SHA-256 {sha256}</code>",
+            weights=result.weights.name,
+            engine=result.engine,
+            sha256=result.weights.sha256,
+        ),
         "Made on": date.today().isoformat(),
     }
     if notes:
         rows["Notes"] = "<br>".join(html.escape(note) for note in notes)
     return _PAGE.format(
-        title=html.escape(LABEL),
-        purpose=html.escape(PURPOSE),
+        title=html.escape(t(LABEL)),
+        purpose=html.escape(t(PURPOSE)),
         pictures="".join(_figures(result, areas)),
         rows="".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items()),
-        trained="axial MRI of low-grade glioma (Buda et al. 2019) and has seen nothing else",
+        trained=t("axial MRI of low-grade glioma (Buda et al. 2019) and has seen nothing else"),
     )
 
 
@@ -78,15 +99,19 @@ def _score(result: Result) -> dict[str, str]:
     if not known.any():
         return {}
     dice = metrics.volume_dice(result.mask, expected, known)
-    words = "both masks are empty" if np.isnan(dice) else f"{dice:.3f}"
-    return {"Volume Dice": f"{words}, against the expected mask that came with the picture"}
+    words = t("both masks are empty") if np.isnan(dice) else f"{dice:.3f}"
+    return {"Volume Dice": t("{words}, against the expected mask that came with the picture", words=words)}
 
 
 def _orientation(edges: tuple[str, str, str, str] | None) -> str:
     if edges is None:
-        return "unknown: the file does not say which side is the patient's right"
+        return t("unknown: the file does not say which side is the patient's right")
     words = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
-    return f"the patient's {words[edges[0]]} is on the left of the pictures, the {words[edges[2]]} at the top"
+    return t(
+        "the patient's {words} is on the left of the pictures, the {words_2} at the top",
+        words=words[edges[0]],
+        words_2=words[edges[2]],
+    )
 
 
 def _figures(result: Result, areas: np.ndarray) -> list[str]:

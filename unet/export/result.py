@@ -16,11 +16,12 @@ import numpy as np
 
 from unet import overlay
 from unet.data.volume import FLAIR, Volume
+from unet.language import mark, t
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import Weights
 
-PURPOSE = "Research and teaching, not for diagnosis."
-LABEL = "FLAIR abnormality, predicted"
+PURPOSE = mark("Research and teaching, not for diagnosis.")
+LABEL = mark("FLAIR abnormality, predicted")
 COLUMNS = "slice", "lesion_pixels", "lesion_mm2", "threshold", "model", "model_sha256", "engine", "purpose"
 _MULTIFRAME_CLASSES = tuple(  # enhanced and legacy-converted MR, CT and PET: others say nothing of each frame's place
     f"1.2.840.10008.5.1.4.1.1.{last}" for last in ("4.1", "4.4", "2.1", "2.2", "130", "128.1")
@@ -161,7 +162,9 @@ def can_be_dicom_seg(scan: Scan) -> bool:
 
 def _source(scan: Scan) -> dict:
     if scan.source is None:
-        raise IngestError("the scan has no `source`; expected what its reader noted for an export: read the file again")
+        raise IngestError(
+            t("the scan has no `source`; expected what its reader noted for an export: read the file again")
+        )
     return scan.source
 
 
@@ -173,8 +176,10 @@ def to_dicom_seg(result: Result) -> bytes:
     """
     if not can_be_dicom_seg(result.scan):
         raise IngestError(
-            "DICOM-SEG needs DICOM slices with study, series and frame-of-reference UIDs and positions; "
-            "this upload has none. Take the mask as NIfTI or PNG."
+            t(
+                "DICOM-SEG needs DICOM slices with study, series and frame-of-reference UIDs and positions; "
+                "this upload has none. Take the mask as NIfTI or PNG."
+            )
         )
     import highdicom
     from pydicom.sr.codedict import codes
@@ -202,7 +207,7 @@ def to_dicom_seg(result: Result) -> bytes:
         series_number=1000,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
-        manufacturer="Brain MRI through an Attention U-Net",
+        manufacturer=t("Brain MRI through an Attention U-Net"),
         manufacturer_model_name=result.weights.name,
         software_versions=version,
         device_serial_number="none",

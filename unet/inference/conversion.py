@@ -18,6 +18,7 @@ from unet.inference.engines import (
     require_tensorflow,
     writable_cache_folder,
 )
+from unet.language import t
 from unet.paths import CODE_FOLDER
 from unet.weights.arrays import file_sha256
 from unet.weights.network import Weights
@@ -70,7 +71,13 @@ def _convert(weights: Weights, folder: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(CODE_FOLDER)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
-            raise InferenceError(f"{weights.name} could not be converted for OpenVINO: {done.stderr[-500:]}")
+            raise InferenceError(
+                t(
+                    "{weights} could not be converted for OpenVINO: {stderr}",
+                    weights=weights.name,
+                    stderr=done.stderr[-500:],
+                )
+            )
         for name in _FILES:
             flush(workplace / name)
         digests = {name: file_sha256(workplace / name) for name in _FILES}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.inference.folding import fold_steps_up
+from unet.language import mark, t
 from unet.weights.arrays import assign_arrays, load_arrays
 from unet.weights.network import Weights
 
@@ -42,7 +43,7 @@ def load_openvino() -> types.ModuleType:
 class KerasEngine:
     """The network as it was trained, in float32."""
 
-    name = "Keras float32"
+    name = mark("Keras float32")
 
     def __init__(self, weights: Weights):
         self._model = load_keras_model(weights)
@@ -117,8 +118,10 @@ def require_tensorflow() -> None:
     """Raise where TensorFlow is not installed: the shipped 8-bit network runs without it."""
     if not all(find_spec(name) for name in ("tensorflow", "keras")):
         raise InferenceError(
-            "the network in float is built with TensorFlow, which is not installed: "
-            "pip install 'brain-mri-attention-unet[train]'"
+            t(
+                "the network in float is built with TensorFlow, which is not installed: "
+                "pip install 'brain-mri-attention-unet[train]'"
+            )
         )
 
 
@@ -143,6 +146,10 @@ def writable_cache_folder() -> Path:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise InferenceError(
-            f"{folder} cannot be written ({error.strerror}); set UNET_CACHE to a folder for converted networks"
+            t(
+                "{folder} cannot be written ({strerror}); set UNET_CACHE to a folder for converted networks",
+                folder=folder,
+                strerror=error.strerror,
+            )
         ) from None
     return folder

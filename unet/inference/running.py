@@ -9,6 +9,7 @@ from unet.inference.engines import InferenceError
 from unet.inference.fair_lock import TELL_SECONDS
 from unet.inference.segmentation import Segmentation, SlicePrediction
 from unet.inference.segmenter import Segmenter
+from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 
@@ -112,5 +113,7 @@ class RunningSegmentation:
             InferenceError: it is not finished.
         """
         if self._result is None:
-            raise InferenceError(f"{self.progress:.0%} of the slices are done; call advance until it returns True")
+            raise InferenceError(
+                t("{progress:.0%} of the slices are done; call advance until it returns True", progress=self.progress)
+            )
         return self._result

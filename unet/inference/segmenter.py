@@ -11,6 +11,7 @@ from unet.inference.conversion import openvino_model
 from unet.inference.engines import InferenceError, KerasEngine, OpenVinoEngine
 from unet.inference.fair_lock import FairLock
 from unet.inference.segmentation import Segmentation, SlicePrediction
+from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, intensity_statistics, normalise
 from unet.weights.network import Weights
@@ -38,7 +39,7 @@ class Segmenter:
                 cannot be written.
         """
         if engine not in ("auto", "openvino", "keras"):
-            raise InferenceError(f"engine {engine!r}; expected auto, openvino or keras")
+            raise InferenceError(t("engine {engine!r}; expected auto, openvino or keras", engine=engine))
         self.weights = weights
         self._lock = FairLock()
         self._engine = self._load(engine, precision)
@@ -49,7 +50,7 @@ class Segmenter:
                 return OpenVinoEngine(*self._openvino(precision))
             except ImportError:
                 if engine == "openvino":
-                    raise InferenceError("OpenVINO is not installed: pip install openvino") from None
+                    raise InferenceError(t("OpenVINO is not installed: pip install openvino")) from None
         return KerasEngine(self.weights)
 
     def _openvino(self, precision: str | None) -> tuple[Path, str | None]:
@@ -57,7 +58,7 @@ class Segmenter:
         if precision != "int8":
             return openvino_model(self.weights), precision
         if self.weights.int8 is None:
-            raise InferenceError(f"{self.weights.name} is not shipped in int8; leave precision out")
+            raise InferenceError(t("{weights} is not shipped in int8; leave precision out", weights=self.weights.name))
         return self.weights.int8, None
 
     @property

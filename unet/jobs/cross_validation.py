@@ -16,6 +16,7 @@ from pathlib import Path
 
 from unet.jobs.index import read_run
 from unet.jobs.runners import COMMAND, RayRunner
+from unet.language import t
 from unet.paths import PROJECT_FOLDER
 from unet.training.endings import FINISHED, TrainingError, TrainingStopped
 from unet.training.run_folder import RunFolder, write_json
@@ -41,20 +42,30 @@ def keep_recipe(run_dir: Path, arguments: list[str]) -> list[str]:
     file = run_dir / "recipe.json"
     stored = json.loads(file.read_text(encoding="utf-8"))["arguments"] if file.exists() else None
     if stored is None and not arguments:
-        raise TrainingError(f"{run_dir} has no recipe yet; give the arguments of train.py, such as --slices 40000")
+        raise TrainingError(
+            t("{run_dir} has no recipe yet; give the arguments of train.py, such as --slices 40000", run_dir=run_dir)
+        )
     if stored is None:
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
             write_json(file, {"arguments": arguments})
         except OSError as error:
             raise TrainingError(
-                f"{run_dir} cannot be written ({error.strerror}). Choose a folder that this machine, and a cluster, "
-                "can write."
+                t(
+                    "{run_dir} cannot be written ({strerror}). Choose a folder that this machine, and a cluster, "
+                    "can write.",
+                    run_dir=run_dir,
+                    strerror=error.strerror,
+                )
             ) from None
     elif arguments and arguments != stored:
         raise TrainingError(
-            f"{run_dir} holds folds trained with {' '.join(stored)}. Give the same arguments or none, "
-            "or choose another --run-dir."
+            t(
+                "{run_dir} holds folds trained with {stored}. Give the same arguments or none, "
+                "or choose another --run-dir.",
+                run_dir=run_dir,
+                stored=" ".join(stored),
+            )
         )
     return stored or arguments
 
@@ -69,19 +80,23 @@ def run_folds(run_dir: Path, recipe: list[str], folds: list[int]) -> None:
     for fold in folds:
         folder = RunFolder(fold_folder(run_dir, fold))
         if read_run(folder.path).active:
-            print(f"fold {fold}: another process trains it; waiting for that", flush=True)
+            print(t("fold {fold}: another process trains it; waiting for that", fold=fold), flush=True)
             while read_run(folder.path).active:
                 time.sleep(WAIT_SECONDS)
         if read_run(folder.path).state == FINISHED:
-            print(f"fold {fold}: finished", flush=True)
+            print(t("fold {fold}: finished", fold=fold), flush=True)
             continue
         arguments = _fold_arguments(folder, recipe, fold)
-        print(f"fold {fold}: {'resumed' if '--resume' in arguments else 'started'}", flush=True)
+        print(
+            t("fold {fold}: {words}", fold=fold, words="resumed" if "--resume" in arguments else "started"), flush=True
+        )
         process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT_FOLDER)
         with _ended_together(process):
             status = process.wait()
         if status:
-            raise TrainingError(f"fold {fold} ended with status {status}; the same command resumes it")
+            raise TrainingError(
+                t("fold {fold} ended with status {status}; the same command resumes it", fold=fold, status=status)
+            )
 
 
 def submit_folds(run_dir: Path, recipe: list[str], folds: list[int], address: str, gpus: float) -> dict[int, str]:
@@ -103,7 +118,7 @@ def submit_folds(run_dir: Path, recipe: list[str], folds: list[int], address: st
         folder = RunFolder(fold_folder(run_dir, fold))
         run = read_run(folder.path)
         if run.state == FINISHED or run.active:
-            print(f"fold {fold}: {run.state}")
+            print(t("fold {fold}: {state}", fold=fold, state=run.state))
             continue
         jobs[fold] = runner.start([*_fold_arguments(folder, recipe, fold), "--no-queue"], gpus=gpus)["job"]
     return jobs
@@ -122,7 +137,7 @@ def _ended_together(process: subprocess.Popen):
     """End the process when this one is told to end in the block; otherwise it would go on alone."""
 
     def end(*_) -> None:
-        raise TrainingStopped("told to end; the same command resumes")
+        raise TrainingStopped(t("told to end; the same command resumes"))
 
     before = signal.signal(signal.SIGTERM, end)
     try:

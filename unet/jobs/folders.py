@@ -13,6 +13,7 @@ from pathlib import Path
 from unet.jobs.index import runs_folder
 from unet.jobs.request import JobError
 from unet.jobs.runners import LocalRunner, local_handle
+from unet.language import t
 from unet.training.records import PROCESS, DamagedRecord, read_record, write_json
 
 MAKER = "maker"  # who fills the folder; gone when there is a run in it
@@ -33,7 +34,10 @@ def new_folder(root: Path | None = None) -> Path:
         write_json(path / MAKER, local_handle(os.getpid()))
     except OSError as error:
         raise JobError(
-            f"Runs cannot be written to their folder ({error.strerror}); the host has to name another in UNET_RUNS."
+            t(
+                "Runs cannot be written to their folder ({strerror}); the host has to name another in UNET_RUNS.",
+                strerror=error.strerror,
+            )
         ) from None
     return path
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unet.jobs.request import JobError
 from unet.jobs.runners import RunnerError, runner_of
+from unet.language import t
 from unet.paths import PROJECT_FOLDER
 from unet.training.endings import DISK_FULL, ENDINGS, OUT_OF_MEMORY, STOPPED
 from unet.training.run_folder import RunFolder
@@ -91,7 +92,7 @@ def find_run(run_id: str, root: Path | None = None) -> Run:
     for run in list_runs(root):
         if run.id == run_id:
             return run
-    raise JobError(f"There is no run {run_id[:60]!r} any more; it may have been deleted.")
+    raise JobError(t("There is no run {run_id!r} any more; it may have been deleted.", run_id=run_id[:60]))
 
 
 def read_run(path: Path) -> Run:
@@ -104,7 +105,7 @@ def read_run(path: Path) -> Run:
         status = folder.read_status()  # it may have ended properly in between
         state = status.get("state", INTERRUPTED)
     if not alive and (damage := folder.damage()):
-        reason = f"{damage}. The run cannot be used any more; delete it."
+        reason = t("{damage}. The run cannot be used any more; delete it.", damage=damage)
         return Run(path.name, folder, DAMAGED, reason, 0, {}, request)
     if state not in (*ENDINGS, INTERRUPTED) and not alive:
         state, reason = _cause_of_death(folder)
@@ -132,15 +133,17 @@ def _is_alive(folder: RunFolder, status: dict) -> bool:
 def _cause_of_death(folder: RunFolder) -> tuple[str, str]:
     """Return how a process ended that recorded no ending."""
     if folder.stop_requested():
-        return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
+        return STOPPED, t("Stopped on request; it can be resumed after its last finished epoch.")
     if "bad_alloc" in tail(folder.path):
-        return OUT_OF_MEMORY, "The system ran out of memory and ended it; choose fewer filters or a smaller size."
+        return OUT_OF_MEMORY, t("The system ran out of memory and ended it; choose fewer filters or a smaller size.")
     with suppress(OSError):  # the folder is being deleted
         if shutil.disk_usage(folder.path).free < 1_000_000:
-            return DISK_FULL, "The disk is full; the checkpoint from before is intact. Free space and resume."
+            return DISK_FULL, t("The disk is full; the checkpoint from before is intact. Free space and resume.")
     return INTERRUPTED, (
-        "Its process is gone: the machine or the server's container was restarted, or it was killed, possibly by the "
-        "system for lack of memory."
+        t(
+            "Its process is gone: the machine or the server's container was restarted, or it was killed, possibly by "
+            "the system for lack of memory."
+        )
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.jobs.request import JobError, Request
+from unet.language import t
 from unet.training.footprint import peak_memory, volume_bytes
 
 _WHOLE = ("filters", "patients", "runs", "waiting")
@@ -20,7 +21,7 @@ def check_training_allowed() -> None:
         JobError: it is off.
     """
     if os.environ.get("UNET_TRAINING", "").strip().lower() not in ON:
-        raise JobError("Training is switched off on this server; its runs can only be looked at.")
+        raise JobError(t("Training is switched off on this server; its runs can only be looked at."))
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,20 @@ class Limits:
         for one in fields(cls):
             variable = f"UNET_TRAINING_{'QUEUE' if one.name == 'waiting' else one.name.upper()}"
             if text := os.environ.get(variable, "").strip():
-                kind, called = (int, "whole number") if one.name in _WHOLE else (float, "number")
+                kind, called = (int, t("whole number")) if one.name in _WHOLE else (float, "number")
                 try:
                     values[one.name] = kind(text)
                 except ValueError:
                     values[one.name] = -1
                 if not 0 <= values[one.name] < 1e12:  # not a number, too
-                    raise JobError(f"{variable} is {text!r}; the host has to set it to a {called} from 0")
+                    raise JobError(
+                        t(
+                            "{variable} is {text!r}; the host has to set it to a {called} from 0",
+                            variable=variable,
+                            text=text,
+                            called=called,
+                        )
+                    )
         return cls(**values)
 
     def check(self, request: Request) -> None:
@@ -81,16 +89,29 @@ class Limits:
             ("patients", people, self.patients),
         ):
             if limit is not None and wanted > limit:
-                raise JobError(f"{wanted:g} {name} are more than this server allows ({limit:g}).")
+                raise JobError(
+                    t(
+                        "{wanted:g} {name} are more than this server allows ({limit:g}).",
+                        wanted=wanted,
+                        name=name,
+                        limit=limit,
+                    )
+                )
         if self.minutes is not None and not config.minutes:
-            raise JobError(f"This server ends runs after {self.minutes:g} minutes; set the minutes.")
+            raise JobError(t("This server ends runs after {minutes:g} minutes; set the minutes.", minutes=self.minutes))
         if self.patients is not None and not request.overfit_patient and None in who:
-            raise JobError(f"This server trains on at most {self.patients:g} patients; set how many.")
+            raise JobError(
+                t("This server trains on at most {patients:g} patients; set how many.", patients=self.patients)
+            )
         need = peak_memory(config, _volumes(request)) / 1e6
         if need > self.memory:
             raise JobError(
-                f"This run needs about {need / 1000:.1f} GB of memory, this server allows {self.memory / 1000:.1f} GB. "
-                "Choose fewer filters, a smaller picture side, fewer slices in a batch, or fewer patients."
+                t(
+                    "This run needs about {need:.1f} GB of memory, this server allows {memory:.1f} GB. "
+                    "Choose fewer filters, a smaller picture side, fewer slices in a batch, or fewer patients.",
+                    need=need / 1000,
+                    memory=self.memory / 1000,
+                )
             )
 
 

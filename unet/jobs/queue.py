@@ -19,6 +19,7 @@ from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, runner_of
+from unet.language import t
 from unet.training.config import TrainingConfig
 from unet.training.endings import FINISHED
 from unet.training.footprint import disk_need
@@ -61,19 +62,23 @@ def resume(run: Run) -> None:
         JobError: it is running or finished, was not started from here, or `start` would refuse it now.
     """
     if run.state == DAMAGED:
-        raise JobError(f"{run.title} cannot be resumed: {run.reason}")
+        raise JobError(t("{title} cannot be resumed: {reason}", title=run.title, reason=run.reason))
     if "config" not in run.request:
-        raise JobError("This run was not started from here; resume it on the command line with --resume.")
+        raise JobError(t("This run was not started from here; resume it on the command line with --resume."))
     try:
         request = Request.from_json(run.request)
     except ValueError as error:
-        raise JobError(f"{run.title} cannot be resumed, its settings are of another version: {error}") from None
+        raise JobError(
+            t("{title} cannot be resumed, its settings are of another version: {error}", title=run.title, error=error)
+        ) from None
     path = run.folder.path
     with _place_for(request, path.parent) as limits, _alone(path) as run:
         if not run.request:
-            raise JobError(f"{request.title} was deleted meanwhile.")
+            raise JobError(t("{title} was deleted meanwhile.", title=request.title))
         if run.active or run.state == FINISHED:
-            raise JobError(f"{run.title} is {run.state}; only a run that was cut off can be resumed.")
+            raise JobError(
+                t("{title} is {state}; only a run that was cut off can be resumed.", title=run.title, state=run.state)
+            )
         if not run.folder.checkpoint.exists():
             run.folder.clear_start()
         (path / "stop").unlink(missing_ok=True)
@@ -93,7 +98,7 @@ def _place_for(request: Request, root: Path) -> Iterator[Limits]:
     with FileLock(root / ".start.lock"):
         waiting = sum(run.active for run in list_runs(root))
         if waiting > limits.waiting:
-            raise JobError(f"{waiting} runs compute or wait already; stop one, or come back later.")
+            raise JobError(t("{waiting} runs compute or wait already; stop one, or come back later.", waiting=waiting))
         yield limits
 
 
@@ -128,7 +133,13 @@ def stop(run: Run) -> threading.Thread:
     try:
         (run.folder.path / "stop").touch()
     except OSError as error:
-        raise JobError(f"{run.title} cannot be stopped ({error.strerror}); it may have been deleted.") from None
+        raise JobError(
+            t(
+                "{title} cannot be stopped ({strerror}); it may have been deleted.",
+                title=run.title,
+                strerror=error.strerror,
+            )
+        ) from None
 
     def see_to_it() -> None:
         for seconds, force in ((ASK_SECONDS, None), (TERMINATE_SECONDS, False), (TERMINATE_SECONDS, True)):
@@ -169,7 +180,7 @@ def delete(run: Run) -> None:
     check_training_allowed()
     with _alone(run.folder.path) as run:
         if run.active:
-            raise JobError(f"{run.title} is {run.state}; stop it first.")
+            raise JobError(t("{title} is {state}; stop it first.", title=run.title, state=run.state))
         shutil.rmtree(run.folder.path, ignore_errors=True)
 
 
@@ -200,7 +211,7 @@ def validation_patients(run: Run) -> list[Patient]:
         found = {patient.patient_id: patient for patient in list_patients(Path(data))[0]} if data else {}
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
-        raise JobError(f"The validation patients of {run.title} are not here any more.") from None
+        raise JobError(t("The validation patients of {title} are not here any more.", title=run.title)) from None
 
 
 def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
@@ -216,8 +227,12 @@ def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
     free = shutil.disk_usage(root).free
     if free < need:
         raise JobError(
-            f"The disk has {free / 1e6:,.0f} MB free, this run needs {need / 1e6:,.0f} MB. "
-            "Delete runs, or choose fewer filters."
+            t(
+                "The disk has {free:,.0f} MB free, this run needs {need:,.0f} MB. "
+                "Delete runs, or choose fewer filters.",
+                free=free / 1000000.0,
+                need=need / 1000000.0,
+            )
         )
 
 

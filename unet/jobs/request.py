@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from unet.language import t
 from unet.paths import PROJECT_FOLDER
 from unet.training.arguments import flag, settings_as_flags
 from unet.training.config import TrainingConfig, config_from_dict
@@ -47,9 +48,14 @@ class Request:
         for name in ("training_patients", "validation_patients", "overfit"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ValueError(f"{name} {value!r}; expected a whole number above 0")
+                raise ValueError(t("{name} {value!r}; expected a whole number above 0", name=name, value=value))
         if not isinstance(self.overfit_patient, str | None):
-            raise ValueError(f"overfit_patient {self.overfit_patient!r}; expected the id of a patient")
+            raise ValueError(
+                t(
+                    "overfit_patient {overfit_patient!r}; expected the id of a patient",
+                    overfit_patient=self.overfit_patient,
+                )
+            )
         self._check_one_choice()
 
     def _check_one_choice(self) -> None:
@@ -63,7 +69,9 @@ class Request:
             ("overfit_patient", self.overfit_patient is not None, who[:2]),
         ):
             if is_on and (both := [name for name in chosen if name in others]):
-                raise ValueError(f"{flag(mode)} and {flag(both[0])} both choose patients; leave one out")
+                raise ValueError(
+                    t("{flag} and {flag_2} both choose patients; leave one out", flag=flag(mode), flag_2=flag(both[0]))
+                )
 
     def arguments(self) -> list[str]:
         """Return the command line after `train.py` that asks for the same, without the run folder.
@@ -93,7 +101,9 @@ class Request:
         """
         names = [one.name for one in fields(cls)]
         if unknown := [name for name in stored if name not in (*names, "time")]:
-            raise ValueError(f"unknown field {unknown[0]!r:.60}; expected some of {', '.join(names)}")
+            raise ValueError(
+                t("unknown field {unknown!r:.60}; expected some of {names}", unknown=unknown[0], names=", ".join(names))
+            )
         values = {name: stored[name] for name in names if name in stored}
         data = values.get("data")
         config = config_from_dict(values.get("config"))
@@ -142,12 +152,17 @@ def estimate(request: Request, runs: Path, memory_limit: float) -> dict:
                 start_new_session=True,
             )
     except Timeout:
-        raise JobError("Somebody else is measuring a run; try again in half a minute.") from None
+        raise JobError(t("Somebody else is measuring a run; try again in half a minute.")) from None
     except subprocess.TimeoutExpired:
-        raise JobError(f"Two steps took longer than {ESTIMATE_SECONDS} s; the server is very busy.") from None
+        raise JobError(
+            t(
+                "Two steps took longer than {estimate_seconds} s; the server is very busy.",
+                estimate_seconds=ESTIMATE_SECONDS,
+            )
+        ) from None
     try:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        reason = errors[-1].removeprefix("error: ") if errors else "its process ended without a word"
-        raise JobError(f"This run would not work: {reason}") from None
+        reason = errors[-1].removeprefix("error: ") if errors else t("its process ended without a word")
+        raise JobError(t("This run would not work: {reason}", reason=reason)) from None

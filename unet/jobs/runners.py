@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from unet.jobs.processes import is_running, process_start
+from unet.language import t
 from unet.paths import PROJECT_FOLDER
 
 COMMAND = (sys.executable, str(PROJECT_FOLDER / "train.py"))
@@ -99,15 +100,22 @@ class RayRunner:
         try:
             from ray.job_submission import JobSubmissionClient  # pyright: ignore[reportMissingImports]
         except ImportError:
-            raise RunnerError('--submit needs Ray: pip install "ray[default]"') from None
+            raise RunnerError(t('--submit needs Ray: pip install "ray[default]"')) from None
         parts = urlsplit(address)
         if parts.scheme != "ray" or not parts.hostname:
-            raise RunnerError(f"--submit {address}: expected ray://HOST or ray://HOST:PORT, such as ray://127.0.0.1")
+            raise RunnerError(
+                t(
+                    "--submit {address}: expected ray://HOST or ray://HOST:PORT, such as ray://127.0.0.1",
+                    address=address,
+                )
+            )
         self._address = address
         try:
             self._client = JobSubmissionClient(f"http://{parts.hostname}:{parts.port or RAY_PORT}")
         except (ConnectionError, RuntimeError) as error:
-            raise RunnerError(f"no Ray answers at {address}: {error}. Is its dashboard running?") from None
+            raise RunnerError(
+                t("no Ray answers at {address}: {error}. Is its dashboard running?", address=address, error=error)
+            ) from None
 
     def start(self, arguments: list[str], output: Path | None = None, gpus: float = 0) -> dict:
         """Hand the job over; its output stays with Ray (`ray job logs ID`).
@@ -175,4 +183,4 @@ def limit_memory(megabytes: float) -> None:
         limit = int(megabytes * 4e6 / 3)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     except (ImportError, OSError, ValueError) as error:
-        print(f"no memory limit on this system: {error}", file=sys.stderr)
+        print(t("no memory limit on this system: {error}", error=error), file=sys.stderr)

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from unet.jobs.index import QUEUED, list_runs, read_run
 from unet.jobs.runners import local_handle
+from unet.language import t
 from unet.training.endings import TrainingError, TrainingStopped
 from unet.training.run_folder import RunFolder
 
@@ -22,7 +23,13 @@ def check_idle(run_dir: Path) -> None:
     """
     run = read_run(run_dir)
     if run.active and run.folder.read_process().get("pid") not in (None, os.getpid()):  # None: it is being launched
-        raise TrainingError(f"{run_dir} is {run.state} in another process; stop it first, or choose another folder")
+        raise TrainingError(
+            t(
+                "{run_dir} is {state} in another process; stop it first, or choose another folder",
+                run_dir=run_dir,
+                state=run.state,
+            )
+        )
 
 
 @contextmanager
@@ -42,7 +49,7 @@ def turn(run_dir: Path, poll_seconds: float = 0.5, queue: bool = True) -> Iterat
     status = {**folder.read_status(), "state": QUEUED, "reason": "", "queued_at": time.time()}
     while queue:
         if folder.stop_requested():
-            raise TrainingStopped("stopped while it waited")
+            raise TrainingStopped(t("stopped while it waited"))
         folder.write_status(status)
         if not any(run.place == 1 and run.id != run_dir.name for run in list_runs(run_dir.parent)):
             try:

@@ -11,6 +11,7 @@ import numpy as np
 from unet.inference.conversion import openvino_model
 from unet.inference.engines import ATTENTION_LEVELS, InferenceError, load_openvino, output_names
 from unet.inference.fair_lock import FairLock
+from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, normalise
 from unet.weights.network import Weights
@@ -58,7 +59,7 @@ class FeatureReader:
         try:
             openvino = load_openvino()
         except ImportError:
-            raise InferenceError("Looking inside the network needs OpenVINO: pip install openvino") from None
+            raise InferenceError(t("Looking inside the network needs OpenVINO: pip install openvino")) from None
         self._size, self.gated = weights.size, weights.architecture != "unet"
         core = openvino.Core()
         model = core.read_model(openvino_model(weights))
@@ -94,8 +95,14 @@ def _blocks(model, name: str) -> list:
     levels = len(ATTENTION_LEVELS)
     if len(pooled) != levels or len(scaled_up) != levels:
         raise InferenceError(
-            f"{name} has {len(pooled)} poolings down and {len(scaled_up)} steps up; a network with {levels} of each "
-            "can be looked into"
+            t(
+                "{name} has {count} poolings down and {count_2} steps up; a network with {levels} of each "
+                "can be looked into",
+                name=name,
+                count=len(pooled),
+                count_2=len(scaled_up),
+                levels=levels,
+            )
         )
     logits = by_type["Convolution"][-1]  # all others come before it
     return [*pooled, *scaled_up, logits.input_value(0)]

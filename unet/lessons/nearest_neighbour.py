@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from unet.data.volume import Volume
+from unet.language import t
 from unet.metrics import dice_score
 
 SIDE = 32  # pixels; enough to tell slices apart, and quick to compare
@@ -51,7 +52,7 @@ class Memory:
         likeness = self.described @ described
         likeness[[number for number, own in enumerate(self.places) if own == place]] = -np.inf
         if not np.isfinite(likeness).any():
-            raise ValueError("nothing to recall: no other slice was learned; learn a volume of two slices or more")
+            raise ValueError(t("nothing to recall: no other slice was learned; learn a volume of two slices or more"))
         return int(likeness.argmax())
 
     def copied(self, number: int, shape: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,7 @@
 A dozen patients cannot tell small gains from luck, and the best of a hundred settings is always lucky. So the plain
 setting (0.5, everything stays, one pass) is left only step by step, one thing at a time, and only where the gain in
 volume Dice is clear: its bootstrap interval, paired by patient, lies above zero, and the gain is still there when the
-patient who gains most is left out. A change by which no patient loses may be taken for fewer false alarms on slices
+patient who gains most is left out. A change by which no patient loses may be taken for fewer false positives on slices
 without a lesion, but never a rule that can drop a large lesion: where it drops the wrong one, the lesion is gone.
 """
 
@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass
 class Trial:
-    """One setting on every patient: volume Dice, and false alarms among the slices without a lesion."""
+    """One setting on every patient: volume Dice, and false positives among the slices without a lesion."""
 
     setting: Setting
     dice: list[float] = field(default_factory=list)
@@ -167,8 +167,8 @@ def table(steps: list[Step]) -> str:
             start = step.before
             lines += [
                 "",
-                f"from {start.setting}: mean volume Dice {start.mean:.4f}, false alarms on {start.alarm_rate:.1%} of "
-                f"{sum(start.empty_slices)} empty slices",
+                f"from {start.setting}: mean volume Dice {start.mean:.4f}, "
+                f"false positives on {start.alarm_rate:.1%} of {sum(start.empty_slices)} empty slices",
                 f"  {'change to':74} {'Dice':6} {'difference':10}  {'95 % interval':18} {'but one':>8} {'alarms':6}",
             ]
         low, high = step.gain_interval

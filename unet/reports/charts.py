@@ -6,6 +6,7 @@ its CSV; a chart without rows has nothing to show, as a short report holds only 
 
 from dataclasses import dataclass, field
 
+from unet.language import t
 from unet.overlay import FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR, TRUE_POSITIVE_COLOUR
 from unet.reports import results, slice_results
 from unet.reports.results import Row
@@ -71,8 +72,8 @@ def patients(reports: list[dict], row: str, peer: bool) -> Chart:
         ]
     return Chart(
         "dice_by_patient",
-        "Volume Dice by patient",
-        "volume Dice",
+        t("Volume Dice by patient"),
+        t("volume Dice"),
         "",
         series,
         _tagged(reports, lambda report: results.by_patient(report, row)),
@@ -103,7 +104,13 @@ def volumes(reports: list[dict]) -> Chart:
             )
         )
     return Chart(
-        "volumes", "Lesion volume", "expected, voxels", "predicted, voxels", series if known else [], rows, log=True
+        "volumes",
+        t("Lesion volume"),
+        t("expected, voxels"),
+        t("predicted, voxels"),
+        series if known else [],
+        rows,
+        log=True,
     )
 
 
@@ -116,7 +123,7 @@ def roc(reports: list[dict]) -> Chart:
         area = slice_results.area_under_roc(part)
         series.append(
             Series(
-                f"{name}, area {area:.3f}",
+                t("{name}, area {area:.3f}", name=name, area=area),
                 [r["false_positive_rate"] for r in part],
                 [r["sensitivity"] for r in part],
                 "line",
@@ -127,19 +134,19 @@ def roc(reports: list[dict]) -> Chart:
         point = slice_results.slice_scores(by_name[name], "published")
         series.append(
             Series(
-                "as published" if len(reports) == 1 else f"{name}, as published",
+                t("as published") if len(reports) == 1 else t("{name}, as published", name=name),
                 [point["false_positive_rate"]],
                 [point["sensitivity"]],
                 "points",
                 colour,
-                ["operating point, as published"],
+                [t("operating point, as published")],
             )
         )
     return Chart(
         "slice_roc",
-        "Is there a lesion on this slice?",
-        "false-positive rate on empty slices",
-        "sensitivity on lesion slices",
+        t("Is there a lesion on this slice?"),
+        t("false-positive rate on empty slices"),
+        t("sensitivity on lesion slices"),
         series if rows else [],
         rows,
         x_range=(-0.02, 1.02),
@@ -168,9 +175,9 @@ def threshold(reports: list[dict]) -> Chart:
             published.setdefault(report["protocol"]["threshold"], []).append(report["weights"])
     return Chart(
         "dice_by_threshold",
-        "Volume Dice by threshold",
+        t("Volume Dice by threshold"),
         "threshold",
-        "volume Dice",
+        t("volume Dice"),
         series,
         rows,
         [
@@ -192,14 +199,30 @@ def breakdown(reports: list[dict], by: str) -> Chart:
             [_group(r, by) for r in part],
             "points",
             colour,
-            [f"mean {r['mean']:.3f}, median {r['median']:.3f}, {r['patients']} patients" for r in part],
+            [
+                t(
+                    "mean {mean:.3f}, median {median:.3f}, {patients} patients",
+                    mean=r["mean"],
+                    median=r["median"],
+                    patients=r["patients"],
+                )
+                for r in part
+            ],
             [r["low"] for r in part],
             [r["high"] for r in part],
         )
         for name, part, colour in _by_model(reports, [r for r in rows if r["mean"] is not None])
     ]
-    title = {"size": "lesion size"}.get(by, by)
-    return Chart(f"dice_by_{by}", f"Volume Dice by {title}", "mean volume Dice", "", series, rows, x_range=(0, 1))
+    title = {"size": t("lesion size")}.get(by, by)
+    return Chart(
+        f"dice_by_{by}",
+        t("Volume Dice by {title}", title=title),
+        t("mean volume Dice"),
+        "",
+        series,
+        rows,
+        x_range=(0, 1),
+    )
 
 
 def reliability(reports: list[dict]) -> Chart:
@@ -219,9 +242,9 @@ def reliability(reports: list[dict]) -> Chart:
         )
     return Chart(
         "reliability",
-        "Does the probability mean what it says?",
-        "predicted probability",
-        "share that is lesion",
+        t("Does the probability mean what it says?"),
+        t("predicted probability"),
+        t("share that is lesion"),
         series if rows else [],
         rows,
         x_range=(0, 1),

@@ -13,13 +13,14 @@ import numpy as np
 
 from unet.data.slice_files import DataError
 from unet.evaluation.evaluate import rounded, summary
+from unet.language import mark, t
 from unet.metrics import bootstrap_interval
 
 PEER = {
     "name": "brain-segmentation-pytorch",
     "mean": 0.909,
     "median": 0.923,
-    "caveat": "chosen as the best of 100 epochs on these same ten patients, trained on the other 100",
+    "caveat": mark("chosen as the best of 100 epochs on these same ten patients, trained on the other 100"),
 }
 EXPERTS = 0.84  # Dice between expert readers on this kind of lesion, as the data set's authors cite it
 SIZES = ((0, 10_000, "small"), (10_000, 30_000, "medium"), (30_000, np.inf, "large"))  # thirds of the training patients
@@ -39,9 +40,11 @@ def read_report(path: Path) -> dict:
     try:
         report = json.loads(path.read_text())
         if not all(key in report for key in ("patients", "raw", "largest_component")):
-            raise ValueError("it lacks patients, raw or largest_component")
+            raise ValueError(t("it lacks patients, raw or largest_component"))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be used: {error}. Expected the JSON of `python -m unet evaluate`.") from None
+        raise DataError(
+            t("{path} cannot be used: {error}. Expected the JSON of `python -m unet evaluate`.", path=path, error=error)
+        ) from None
     return report
 
 
@@ -198,11 +201,24 @@ def compare(first: dict, second: dict, row: str) -> dict:
     """
     for report in (first, second):
         if row not in rows_of(report):
-            raise DataError(f"{report['weights']} has no scoring {row!r}; expected one of {', '.join(rows_of(report))}")
+            raise DataError(
+                t(
+                    "{weights} has no scoring {row!r}; expected one of {rows_of}",
+                    weights=report["weights"],
+                    row=row,
+                    rows_of=", ".join(rows_of(report)),
+                )
+            )
     one, two = dice_of(first, row), dice_of(second, row)
     pairs = [(dice, two[p]) for p, dice in one.items() if dice is not None and two.get(p) is not None]
     if not pairs:
-        raise DataError(f"{first['weights']} and {second['weights']} were scored on no patient in common")
+        raise DataError(
+            t(
+                "{weights} and {weights_2} were scored on no patient in common",
+                weights=first["weights"],
+                weights_2=second["weights"],
+            )
+        )
     before, after = np.array(pairs, float).T
     gains = after - before
     return {

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Geometry, Volume
+from unet.language import t
 from unet.scans import budget
 from unet.scans.limits import MAX_RESAMPLED, MAX_SIDE, MAX_VOLUME, MIN_SIDE
 from unet.scans.scan import IngestError, Scan, check_shape
@@ -85,8 +86,12 @@ def doubt(scans: list[Scan], mapping: Mapping) -> str:
     if stated == SEQUENCE_NAMES[FLAIR]:
         return ""
     label = channels(scans)[channel]
-    found = f"Name or header of {label} state {stated}" if stated else f"Neither name nor header of {label} state FLAIR"
-    return f"{found}; it is used as FLAIR. On another sequence the mask means nothing."
+    found = (
+        t("Name or header of {label} state {stated}", label=label, stated=stated)
+        if stated
+        else t("Neither name nor header of {label} state FLAIR", label=label)
+    )
+    return t("{found}; it is used as FLAIR. On another sequence the mask means nothing.", found=found)
 
 
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
@@ -142,8 +147,11 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
     missing = [SEQUENCE_NAMES[number] for number, channel in enumerate(mapping) if channel is None]
     if missing:
         notes.append(
-            f"No {' and no '.join(missing)}: FLAIR takes {'its' if len(missing) == 1 else 'their'} place, as in the "
-            "data set where a sequence is missing."
+            t(
+                "No {missing}: FLAIR takes {words} place, as in the data set where a sequence is missing.",
+                missing=" and no ".join(missing),
+                words="its" if len(missing) == 1 else "their",
+            )
         )
     _check_resampling(flair, [scans[channel.scan] for channel in mapping if channel])
     for number, channel in enumerate(mapping):
@@ -169,14 +177,29 @@ def _check_size(scan: Scan) -> None:
     count, height, width = scan.voxels.shape[:3]
     if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
         raise IngestError(
-            f"{scan.name}: slices of {width} × {height} pixels; expected {MIN_SIDE} to {MAX_SIDE} a side, as a slice "
-            "of MRI has a few hundred. Crop it or scale it."
+            t(
+                "{scan}: slices of {width} × {height} pixels; expected {min_side} to {max_side} a side, as a slice "
+                "of MRI has a few hundred. Crop it or scale it.",
+                scan=scan.name,
+                width=width,
+                height=height,
+                min_side=MIN_SIDE,
+                max_side=MAX_SIDE,
+            )
         )
     check_shape(scan.name, (count, height, width))
     if 12 * count * height * width > MAX_VOLUME:
         raise IngestError(
-            f"{scan.name}: {count} slices of {width} × {height} need {12 * count * height * width >> 20} MB for the "
-            f"three sequences; at most {MAX_VOLUME >> 20} MB. Upload fewer slices, or smaller ones."
+            t(
+                "{scan}: {count} slices of {width} × {height} need {count_2} MB for the "
+                "three sequences; at most {max_volume} MB. Upload fewer slices, or smaller ones.",
+                scan=scan.name,
+                count=count,
+                width=width,
+                height=height,
+                count_2=12 * count * height * width >> 20,
+                max_volume=MAX_VOLUME >> 20,
+            )
         )
 
 
@@ -185,9 +208,14 @@ def _check_resampling(flair: Scan, sequences: list[Scan]) -> None:
     voxels = moved * flair.voxels[..., 0].size
     if voxels > MAX_RESAMPLED:
         raise IngestError(
-            f"{moved} of the sequences would have to be resampled onto FLAIR's {_size(flair)} voxels, "
-            f"{voxels / 1e6:.0f} million in all; at most {MAX_RESAMPLED / 1e6:.0f}. Upload FLAIR alone, or with fewer "
-            "slices."
+            t(
+                "{moved} of the sequences would have to be resampled onto FLAIR's {size} voxels, {voxels:.0f} million "
+                "in all; at most {max_resampled:.0f}. Upload FLAIR alone, or with fewer slices.",
+                moved=moved,
+                size=_size(flair),
+                voxels=voxels / 1000000.0,
+                max_resampled=MAX_RESAMPLED / 1000000.0,
+            )
         )
 
 
@@ -199,17 +227,33 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
         return
     if not fits(flair, other):
         raise IngestError(
-            f"{name}: {_size(other)} voxels, but FLAIR has {_size(flair)}, and the files do not say where they lie. "
-            "Upload sequences of one grid, or DICOM or NIfTI with their orientation."
+            t(
+                "{name}: {size} voxels, but FLAIR has {size_2}, and the files do not say where they lie. "
+                "Upload sequences of one grid, or DICOM or NIfTI with their orientation.",
+                name=name,
+                size=_size(other),
+                size_2=_size(flair),
+            )
         )
     assert flair.affine is not None and other.affine is not None  # else `fits` has said no
     to_other = np.linalg.solve(other.affine, flair.affine)
     covered = _covered(to_other, values.shape, source.shape)
     if covered < MIN_OVERLAP:
         raise IngestError(
-            f"{name}: covers only {covered:.0%} of where FLAIR lies. Are both series of the same examination?"
+            t(
+                "{name}: covers only {covered:.0%} of where FLAIR lies. Are both series of the same examination?",
+                name=name,
+                covered=covered,
+            )
         )
-    notes.append(f"The {name} series has another grid, {_size(other)}; it was resampled onto FLAIR's {_size(flair)}.")
+    notes.append(
+        t(
+            "The {name} series has another grid, {size}; it was resampled onto FLAIR's {size_2}.",
+            name=name,
+            size=_size(other),
+            size_2=_size(flair),
+        )
+    )
     ndimage.affine_transform(
         np.asarray(source), to_other[:3, :3], to_other[:3, 3], output=values, order=1, cval=float(source.min())
     )
@@ -233,19 +277,36 @@ def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> n
     """Return a channel as a mask, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
     if not same_grid(flair, scan):
         raise IngestError(
-            f"{scan.name}: {_size(scan)} voxels, FLAIR has {_size(flair)}, or they lie elsewhere. An expected mask has "
-            "to be drawn on FLAIR's own grid."
+            t(
+                "{scan}: {size} voxels, FLAIR has {size_2}, or they lie elsewhere. An expected mask has "
+                "to be drawn on FLAIR's own grid.",
+                scan=scan.name,
+                size=_size(scan),
+                size_2=_size(flair),
+            )
         )
     values = scan.voxels[..., channel]
     labels = np.unique(values)
     if labels[0] != 0 or len(labels) > MAX_LABELS:
         raise IngestError(
-            f"{scan.name}: {len(labels):,} different values from {labels[0]:g} to {labels[-1]:g}, which is no mask. "
-            f"Expected 0 outside the lesion and one value inside, at most {MAX_LABELS - 1} labels. Save it without "
-            "smoothing, not as JPEG."
+            t(
+                "{scan}: {count:,} different values from {labels:g} to {labels_2:g}, which is no mask. "
+                "Expected 0 outside the lesion and one value inside, at most {max_labels} labels. Save it without "
+                "smoothing, not as JPEG.",
+                scan=scan.name,
+                count=len(labels),
+                labels=labels[0],
+                labels_2=labels[-1],
+                max_labels=MAX_LABELS - 1,
+            )
         )
     if len(labels) > 2:
-        notes.append(f"The expected mask has the labels {', '.join(f'{one:g}' for one in labels[1:])}: all are lesion.")
+        notes.append(
+            t(
+                "The expected mask has the labels {labels}: all are lesion.",
+                labels=", ".join(f"{one:g}" for one in labels[1:]),
+            )
+        )
     return (values != 0).astype(np.uint8)
 
 
@@ -267,4 +328,4 @@ def _make_positive(images: np.ndarray, notes: list[str]) -> None:
         if 0 < high - min(low, 0) < 100:
             images[..., number] *= 1000 / (high - min(low, 0))
     if shifted:
-        notes.append("Negative grey values were shifted up to start at 0; the network sees no difference.")
+        notes.append(t("Negative grey values were shifted up to start at 0; the network sees no difference."))

@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 
+from unet.language import t
 from unet.scans.limits import MAX_SERVER_DECODED
 from unet.scans.scan import IngestError
 
@@ -29,8 +30,12 @@ class Budget:
         with self._lock:
             if array.nbytes > self.left:
                 raise IngestError(
-                    f"The server has {self.left >> 20:,} MB left for uploads of all visitors; this one needs "
-                    f"{array.nbytes >> 20:,} MB. Try again in a few minutes, or upload less."
+                    t(
+                        "The server has {left:,} MB left for uploads of all visitors; this one needs "
+                        "{nbytes:,} MB. Try again in a few minutes, or upload less.",
+                        left=self.left >> 20,
+                        nbytes=array.nbytes >> 20,
+                    )
                 )
             self.left -= array.nbytes
         weakref.finalize(array, self._give_back, array.nbytes).atexit = False

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from unet.language import speak
 from unet.scans.confine import confine
 
 READING = "reading.json"  # key and name of the file that is about to be read
@@ -28,6 +29,7 @@ def read_in_child(folder: Path, parent: int) -> None:
         (folder / READING).write_text(json.dumps({"key": key, "name": name}), encoding="utf-8")
 
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    speak(task["language"])
     if hasattr(os, "nice"):
         os.nice(task["nice"])
     files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet.language import mark, t
 from unet.preprocessing import MIN_HEAD_SHARE, head_mask
 from unet.scans.scan import Scan
 
@@ -44,48 +45,56 @@ class Finding:
 
 _MEASURES = {  # name, what to say below and above the range
     "head_share": (
-        "Head in the picture",
-        "The head fills much less of the picture than in training: crop away the empty border.",
-        "The head, or whatever is bright, fills nearly the whole picture: cropped closely, or no MRI slice.",
+        mark("Head in the picture"),
+        mark("The head fills much less of the picture than in training: crop away the empty border."),
+        mark("The head, or whatever is bright, fills nearly the whole picture: cropped closely, or no MRI slice."),
     ),
     "aspect": (
-        "Height to width of the head",
-        "The head is wider than in any axial slice trained on: perhaps it lies on its side, or is no axial slice.",
-        "The head is longer than in any axial slice trained on: perhaps a picture that was stretched.",
+        mark("Height to width of the head"),
+        mark(
+            "The head is wider than in any axial slice trained on: perhaps it lies on its side, or is no axial slice."
+        ),
+        mark("The head is longer than in any axial slice trained on: perhaps a picture that was stretched."),
     ),
     "symmetry": (
-        "Left against right",
-        "The two halves are less alike than in training: perhaps a sagittal slice, a head on its side, or no head.",
+        mark("Left against right"),
+        mark(
+            "The two halves are less alike than in training: perhaps a sagittal slice, a head on its side, or no head."
+        ),
         None,
     ),
     "rim": (
-        "Bright rim of the picture",
+        mark("Bright rim of the picture"),
         None,
-        "The rim of the picture is bright, where the training pictures show dark air: perhaps inverted, or no MRI.",
+        mark(
+            "The rim of the picture is bright, where the training pictures show dark air: perhaps inverted, or no MRI."
+        ),
     ),
     "skew": (
-        "Bright against dark tissue",
-        "Dark tissue stretches further than bright tissue, unlike FLAIR: perhaps inverted, or another sequence.",
-        "A few values are far brighter than all tissue, unlike FLAIR: perhaps CT, angiography, or burned-in text.",
+        mark("Bright against dark tissue"),
+        mark("Dark tissue stretches further than bright tissue, unlike FLAIR: perhaps inverted, or another sequence."),
+        mark(
+            "A few values are far brighter than all tissue, unlike FLAIR: perhaps CT, angiography, or burned-in text."
+        ),
     ),
     "texture": (
-        "Roughness",
-        "Much smoother than the training pictures: perhaps scaled up or filtered.",
-        "Much rougher than the training pictures: perhaps noise, text, or no MRI.",
+        mark("Roughness"),
+        mark("Much smoother than the training pictures: perhaps scaled up or filtered."),
+        mark("Much rougher than the training pictures: perhaps noise, text, or no MRI."),
     ),
     "pre_flair": (
-        "Pre-contrast against FLAIR",
-        "Pre-contrast and FLAIR agree less than in training: perhaps they do not show the same slice.",
+        mark("Pre-contrast against FLAIR"),
+        mark("Pre-contrast and FLAIR agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
     "post_flair": (
-        "Post-contrast against FLAIR",
-        "Post-contrast and FLAIR agree less than in training: perhaps they do not show the same slice.",
+        mark("Post-contrast against FLAIR"),
+        mark("Post-contrast and FLAIR agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
     "pre_post": (
-        "Pre-contrast against post-contrast",
-        "Pre- and post-contrast agree less than in training: perhaps they do not show the same slice.",
+        mark("Pre-contrast against post-contrast"),
+        mark("Pre- and post-contrast agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
 }
@@ -160,7 +169,7 @@ def compare(volume: Volume) -> list[Finding]:
         margin = MARGIN * (high - low)
         warning = below if values[name] < low - margin else above if values[name] > high + margin else None
         if name == "head_share" and values[name] < MIN_HEAD_SHARE:
-            warning = "No head stands out from the background: the picture is empty, or no MRI slice."
+            warning = t("No head stands out from the background: the picture is empty, or no MRI slice.")
         found.append(Finding(label, values[name], low, high, warning))
     return found
 
@@ -173,9 +182,11 @@ def warnings_of(findings: list[Finding], scan: Scan) -> list[str]:
 def _header_warnings(scan: Scan) -> list[str]:
     warnings = []
     if scan.modality and scan.modality != "MR":
-        warnings.append(f"The header says {scan.modality}, not MR: the network has only ever seen MRI.")
+        warnings.append(
+            t("The header says {modality}, not MR: the network has only ever seen MRI.", modality=scan.modality)
+        )
     if scan.plane in ("coronal", "sagittal"):
-        warnings.append(f"These are {scan.plane} slices; the network has only ever seen axial ones.")
+        warnings.append(t("These are {plane} slices; the network has only ever seen axial ones.", plane=scan.plane))
     return warnings
 
 
@@ -183,8 +194,10 @@ def main() -> None:
     from unet.data.patients import find_data_root, list_patients, load_volume
     from unet.data.splits import published_splits
 
-    parser = argparse.ArgumentParser("python -m unet.scans.domain_check", description="Measure the training patients.")
-    parser.add_argument("--data", help="folder with the patients")
+    parser = argparse.ArgumentParser(
+        "python -m unet.scans.domain_check", description=t("Measure the training patients.")
+    )
+    parser.add_argument("--data", help=t("folder with the patients"))
     args = parser.parse_args()
     patients = [
         patient

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from unet.data.slice_files import DataError
+from unet.language import t
 from unet.scans.sandbox import MAX_UPLOAD_BYTES, read_upload
 from unet.scans.scan import IngestError, Scan
 
@@ -46,10 +47,10 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
             match = _NAME.fullmatch(scan.name)
             try:
                 if match is None or match[1] != patient_id:
-                    raise DataError("came out of an archive; expected the TIFF itself")
+                    raise DataError(t("came out of an archive; expected the TIFF itself"))
                 picture = as_in_the_data_set(scan, ("TIFF",))
             except DataError as error:
-                problems.append(f"{scan.name}: {error}; left out.")
+                problems.append(t("{scan}: {error}; left out.", scan=scan.name, error=error))
                 continue
             _, number, mask = match.groups()
             case = folder / patient_id
@@ -58,8 +59,11 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
             slices += not mask
     if not slices:
         raise DataError(
-            "no slice among the files; expected a folder for each patient with <patient>_<n>.tif (pre-contrast, FLAIR, "
-            "post-contrast) and <patient>_<n>_mask.tif. " + " ".join(problems[:3])
+            t(
+                "no slice among the files; expected a folder for each patient with <patient>_<n>.tif (pre-contrast, "
+                "FLAIR, post-contrast) and <patient>_<n>_mask.tif. "
+            )
+            + " ".join(problems[:3])
         )
     return problems
 
@@ -81,14 +85,25 @@ def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tupl
         total += len(content)
         if count > MAX_FILES or total > MAX_UPLOAD_BYTES:
             raise DataError(
-                f"more than {MAX_FILES:,} files or {MAX_UPLOAD_BYTES >> 20} MB; upload fewer patients at a time"
+                t(
+                    "more than {max_files:,} files or {max_upload_bytes} MB; upload fewer patients at a time",
+                    max_files=MAX_FILES,
+                    max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+                )
             )
         own = re.split(r"[/\\]", name)[-1]
         match = _NAME.fullmatch(own)
         if match is None:
-            problems.append(f"{own[:80]}: not named <patient>_<n>.tif or <patient>_<n>_mask.tif; left out.")
+            problems.append(t("{own}: not named <patient>_<n>.tif or <patient>_<n>_mask.tif; left out.", own=own[:80]))
         elif len(content) > MAX_FILE:
-            problems.append(f"{own}: {len(content) >> 20} MB, a slice has at most {MAX_FILE >> 20}; left out.")
+            problems.append(
+                t(
+                    "{own}: {count} MB, a slice has at most {max_file}; left out.",
+                    own=own,
+                    count=len(content) >> 20,
+                    max_file=MAX_FILE >> 20,
+                )
+            )
         else:
             patients[match[1]].append((own, content))
     return patients, problems
@@ -102,10 +117,30 @@ def as_in_the_data_set(scan: Scan, formats: tuple[str, ...]) -> np.ndarray:
     """
     count, height, width, channels = scan.voxels.shape
     if scan.file_format not in formats or count > 1:
-        raise DataError(f"{scan.file_format} of {count} pictures; expected a {' or '.join(formats)} of one")
+        raise DataError(
+            t(
+                "{file_format} of {count} pictures; expected a {formats} of one",
+                file_format=scan.file_format,
+                count=count,
+                formats=" or ".join(formats),
+            )
+        )
     if max(height, width) > MAX_SIDE:
-        raise DataError(f"{width}×{height} pixels, a slice has at most {MAX_SIDE}×{MAX_SIDE}")
+        raise DataError(
+            t(
+                "{width}×{height} pixels, a slice has at most {max_side}×{max_side}",
+                width=width,
+                height=height,
+                max_side=MAX_SIDE,
+            )
+        )
     if scan.bit_depth not in (1, 8) or channels not in (1, 3):
-        raise DataError(f"{channels} channels of {scan.bit_depth} bits; expected one or three of 8")
+        raise DataError(
+            t(
+                "{channels} channels of {bit_depth} bits; expected one or three of 8",
+                channels=channels,
+                bit_depth=scan.bit_depth,
+            )
+        )
     picture = scan.voxels[0] * (255 if scan.bit_depth == 1 else 1)
     return np.broadcast_to(picture, (height, width, 3)).astype(np.uint8)

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from unet.data.sequences import EXPECTED_MASK, guess_from_name
+from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start, is_junk, unzip
 from unet.scans.formats.signatures import FORMATS, START, sniff
 from unet.scans.limits import MAX_SCANS, MAX_SLICES
@@ -73,11 +74,17 @@ def read_files(
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     for stem, image in images.items():
         if stem not in used:
-            missing = "the .hdr file of the same name is missing. Upload both."
+            missing = t("the .hdr file of the same name is missing. Upload both.")
             problems.append(f"{image.name}: {'left out together with its .hdr file.' if stem in headers else missing}")
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
-        problems.append(f"{len(scans):,} pictures or series; the first {MAX_SCANS} are kept. Upload fewer at once.")
+        problems.append(
+            t(
+                "{count:,} pictures or series; the first {max_scans} are kept. Upload fewer at once.",
+                count=len(scans),
+                max_scans=MAX_SCANS,
+            )
+        )
         scans = scans[:MAX_SCANS]
     return scans, problems
 
@@ -121,8 +128,12 @@ def _read_single(
 def _unforeseen(name: str, error: Exception) -> str:
     """What to say of a file that broke its reader in a way nobody thought of; fuzzing makes this raise."""
     if isinstance(error, MemoryError):
-        return f"{name}: reading it needs more memory than an upload gets. Upload fewer or smaller slices."
-    return f"{name}: damaged in a way that breaks its reader ({type(error).__name__}). Export it again."
+        return t("{name}: reading it needs more memory than an upload gets. Upload fewer or smaller slices.", name=name)
+    return t(
+        "{name}: damaged in a way that breaks its reader ({error}). Export it again.",
+        name=name,
+        error=type(error).__name__,
+    )
 
 
 def _unpacked(
@@ -137,7 +148,7 @@ def _unpacked(
             continue
         starting(str(number), name)
         if not content:
-            problems.append(f"{name}: the file is empty. Copy it again.")
+            problems.append(t("{name}: the file is empty. Copy it again.", name=name))
         elif sniff(content[:START]) == "zip":
             yield from _unzipped(str(number), name, content, problems)
         else:
@@ -153,12 +164,12 @@ def _unzipped(key: str, name: str, content: bytes, problems: list[str]) -> Itera
         return
     problems += sentences
     if not inside:
-        problems.append(f"{name}: no file in the zip. Expected {FORMATS}.")
+        problems.append(t("{name}: no file in the zip. Expected {formats}.", name=name, formats=t(FORMATS)))
     for number, (entry, data) in enumerate(inside):
         if sniff(data[:START]) == "zip":
-            problems.append(f"{entry}: a zip inside a zip is not opened. Unpack it first.")
+            problems.append(t("{entry}: a zip inside a zip is not opened. Unpack it first.", entry=entry))
         elif not data:
-            problems.append(f"{entry}: the file is empty.")
+            problems.append(t("{entry}: the file is empty.", entry=entry))
         else:
             yield from _ungzipped(f"{key}/{number}", entry, data, problems)
 
@@ -173,7 +184,13 @@ def _ungzipped(key: str, name: str, content: bytes, problems: list[str]) -> Iter
     if inner == "nifti" or (inner is None and name.lower().endswith(".img.gz")):
         yield _File(key, name, content, inner)
     elif inner in (None, "zip", "gzip"):
-        problems.append(f"{name}: a gzip that holds neither NIfTI, DICOM nor a picture. Expected {FORMATS}.")
+        problems.append(
+            t(
+                "{name}: a gzip that holds neither NIfTI, DICOM nor a picture. Expected {formats}.",
+                name=name,
+                formats=t(FORMATS),
+            )
+        )
     else:
         try:
             yield _File(key, name.removesuffix(".gz"), gunzip(content, name, MAX_GZIPPED), inner)
@@ -200,7 +217,9 @@ def _read_one(file: _File, room: Room, image: _File | None) -> Scan:
         from unet.scans.formats.tiff import read_tiff
 
         return read_tiff(content, name, room)
-    raise IngestError(f"{name}: unknown file type; supported: {FORMATS}. Export it as one of these.")
+    raise IngestError(
+        t("{name}: unknown file type; supported: {formats}. Export it as one of these.", name=name, formats=t(FORMATS))
+    )
 
 
 def _stem(name: str) -> str:
@@ -255,9 +274,14 @@ def _stackable(scans: list[Scan], always: bool) -> list[list[Scan]]:
 def _stack(group: list[Scan]) -> Scan:
     first, found = group[0], len(group)
     group = group[:MAX_SLICES]
-    note = f"{len(group)} pictures joined as slices, in the order of the numbers in their names."
+    note = t("{count} pictures joined as slices, in the order of the numbers in their names.", count=len(group))
     if found > MAX_SLICES:
-        note = f"{found:,} pictures of one size; the first {MAX_SLICES} {note.partition(' pictures ')[2]}"
+        note = t(
+            "{found:,} pictures of one size; the first {max_slices} {partition}",
+            found=found,
+            max_slices=MAX_SLICES,
+            partition=note.partition(" pictures ")[2],
+        )
     return replace(
         first,
         name=f"{first.name} and {len(group) - 1} more",

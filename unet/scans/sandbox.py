@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from unet.language import spoken, t
 from unet.private_folders import PrivateFolder
 from unet.scans import budget
 from unet.scans.child import READING
@@ -72,9 +73,22 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
     problems, accepted, total = [], [], 0
     for name, content in files:
         if len(content) > MAX_FILE_BYTES:
-            problems.append(f"{name}: {len(content) >> 20} MB; at most {MAX_FILE_BYTES >> 20} MB a file.")
+            problems.append(
+                t(
+                    "{name}: {count} MB; at most {max_file_bytes} MB a file.",
+                    name=name,
+                    count=len(content) >> 20,
+                    max_file_bytes=MAX_FILE_BYTES >> 20,
+                )
+            )
         elif total + len(content) > MAX_UPLOAD_BYTES:
-            problems.append(f"{name}: with it the upload would pass {MAX_UPLOAD_BYTES >> 20} MB. Upload less at once.")
+            problems.append(
+                t(
+                    "{name}: with it the upload would pass {max_upload_bytes} MB. Upload less at once.",
+                    name=name,
+                    max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+                )
+            )
         else:
             total += len(content)
             accepted.append((name, content))
@@ -86,7 +100,7 @@ def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, chea
     left_out: dict[str, str] = {}  # sentences by key
     slow, death = 0, None
     for _ in range(MAX_CHILDREN):
-        task |= {"left_out": list(left_out), "nice": 0 if cheap else NICE}
+        task |= {"language": spoken(), "left_out": list(left_out), "nice": 0 if cheap else NICE}
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         with _turns.turn(visitor, sum(path.stat().st_size for path in folder.iterdir()), cheap):
             death = _run_child(folder, seconds)
@@ -103,7 +117,7 @@ def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, chea
             break
     raise IngestError(
         "\n".join(left_out.values())
-        or f"The reader ended before it had opened a file: {death} Upload fewer or smaller files."
+        or t("The reader ended before it had opened a file: {death} Upload fewer or smaller files.", death=death)
     )
 
 
@@ -117,7 +131,7 @@ def _being_read(folder: Path) -> tuple[str | None, str]:
 
 
 def _slow(seconds: int) -> str:
-    return f"reading it takes more than {seconds} s and was stopped. Upload fewer or smaller files."
+    return t("reading it takes more than {seconds} s and was stopped. Upload fewer or smaller files.", seconds=seconds)
 
 
 def _run_child(folder: Path, seconds: int) -> str | None:
@@ -152,9 +166,11 @@ def _run_child(folder: Path, seconds: int) -> str | None:
         return died_of
     if child.returncode in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
         return _slow(seconds)
-    return (
-        f"it is damaged in a way that ends its decoder (code {child.returncode}), or needs more than "
-        f"{MAX_MEMORY >> 20} MB to unpack; left out."
+    return t(
+        "it is damaged in a way that ends its decoder (code {returncode}), or needs more than "
+        "{max_memory} MB to unpack; left out.",
+        returncode=child.returncode,
+        max_memory=MAX_MEMORY >> 20,
     )
 
 
@@ -173,7 +189,7 @@ def _wait(child: subprocess.Popen, seconds: int) -> str | None:
             return _slow(seconds)
         with suppress(psutil.Error):
             if watched.memory_info().rss > MAX_MEMORY:
-                return f"it needs more than {MAX_MEMORY >> 20} MB to unpack; left out."
+                return t("it needs more than {max_memory} MB to unpack; left out.", max_memory=MAX_MEMORY >> 20)
 
 
 def _end(child: subprocess.Popen) -> None:

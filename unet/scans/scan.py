@@ -18,13 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.language import mark, t
 from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES, MAX_SPACING, MIN_SPACING
 
 # which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
 # the front, z up); "the patient's right on the left" is a column that counts to the left
 DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
-BURNED_IN = "The header says that text is burned into the picture. It may name the patient: look before you share."
+BURNED_IN = mark(
+    "The header says that text is burned into the picture. It may name the patient: look before you share."
+)
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 
 
@@ -68,19 +71,30 @@ class Room:
         slices, height, width = shape
         voxels = slices * height * width * channels
         if voxels <= 0:
-            raise IngestError(f"{name}: the header speaks of a picture without pixels. Export it again.")
+            raise IngestError(t("{name}: the header speaks of a picture without pixels. Export it again.", name=name))
         if not scaled_down:
             check_shape(name, shape)
         elif height * width > MAX_PIXELS_2D:
             raise IngestError(
-                f"{name}: {height * width / 1e6:,.0f} megapixels; at most {MAX_PIXELS_2D / 1e6:.0f}. Scale it down."
+                t(
+                    "{name}: {height:,.0f} megapixels; at most {max_pixels_2d:.0f}. Scale it down.",
+                    name=name,
+                    height=height * width / 1000000.0,
+                    max_pixels_2d=MAX_PIXELS_2D / 1000000.0,
+                )
             )
         size = voxels * max(4, item_size)
         if size > self.left:
-            used = "" if self.left == MAX_DECODED else f", of which {self.left / 2**20:,.0f} MB are left"
+            used = "" if self.left == MAX_DECODED else t(", of which {left:,.0f} MB are left", left=self.left / 2**20)
             raise IngestError(
-                f"{name}: {size / 2**20:,.0f} MB once decoded; an upload may come to {MAX_DECODED >> 20} MB{used}. "
-                "Upload fewer or smaller series."
+                t(
+                    "{name}: {size:,.0f} MB once decoded; an upload may come to {max_decoded} MB{used}. "
+                    "Upload fewer or smaller series.",
+                    name=name,
+                    size=size / 2**20,
+                    max_decoded=MAX_DECODED >> 20,
+                    used=used,
+                )
             )
         self.left -= size
 
@@ -90,13 +104,24 @@ def check_shape(name: str, shape: tuple[int, int, int]) -> None:
     slices, height, width = shape
     if max(height, width) > MAX_SIDE:
         raise IngestError(
-            f"{name}: slices of {width:,} × {height:,} pixels; expected at most {MAX_SIDE:,} a side, as a slice of MRI "
-            "has a few hundred. Crop it or scale it."
+            t(
+                "{name}: slices of {width:,} × {height:,} pixels; expected at most {max_side:,} a side, as a slice of "
+                "MRI has a few hundred. Crop it or scale it.",
+                name=name,
+                width=width,
+                height=height,
+                max_side=MAX_SIDE,
+            )
         )
     if slices > MAX_SLICES:
         raise IngestError(
-            f"{name}: {slices:,} slices; at most {MAX_SLICES}, as a head in slices of 1 mm has some 200. Upload the "
-            "slices of the head alone."
+            t(
+                "{name}: {slices:,} slices; at most {max_slices}, as a head in slices of 1 mm has some 200. Upload the "
+                "slices of the head alone.",
+                name=name,
+                slices=slices,
+                max_slices=MAX_SLICES,
+            )
         )
 
 
@@ -291,9 +316,11 @@ def finished(scan: Scan) -> Scan:
     if finite.all():
         return replace(scan, voxels=voxels)
     if not finite.any():
-        raise IngestError(f"{scan.name}: every value is NaN or infinite, so there is no picture. Export it again.")
+        raise IngestError(
+            t("{scan}: every value is NaN or infinite, so there is no picture. Export it again.", scan=scan.name)
+        )
     count = int(voxels.size - finite.sum())
     low, high = float(voxels[finite].min()), float(voxels[finite].max())
     voxels = np.nan_to_num(voxels, nan=low, posinf=high, neginf=low)
-    note = f"{count:,} values were NaN or infinite and are shown as the nearest finite ones."
+    note = t("{count:,} values were NaN or infinite and are shown as the nearest finite ones.", count=count)
     return replace(scan, voxels=voxels, notes=(*scan.notes, note))

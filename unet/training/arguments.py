@@ -8,32 +8,33 @@ from dataclasses import fields
 from types import NoneType
 from typing import Any, get_args
 
+from unet.language import mark, t
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 
 # group → field → what `--help` says
 _HELP = {
     "data": {
-        "fold": "validate on fold K of five (0 to 4), train on the others",
-        "all_patients": "train on all patients of the five folds, for a release",
+        "fold": mark("validate on fold K of five (0 to 4), train on the others"),
+        "all_patients": mark("train on all patients of the five folds, for a release"),
     },
     "network": {
         "architecture": f"{' or '.join(ARCHITECTURES)}; default: the first, or that of --from-weights",
-        "filters": "width; default: 32, or that of --from-weights",
-        "from_weights": "fine-tune: a name in weights/, a run, or a folder; widened to --filters",
+        "filters": mark("width; default: 32, or that of --from-weights"),
+        "from_weights": mark("fine-tune: a name in weights/, a run, or a folder; widened to --filters"),
     },
     "recipe": {
-        "sizes": "sides in pixels, one after the other; default: 128,160,192",
-        "slices": "length of the run: train on so many slices …",
-        "epochs": "… or on so many epochs …",
-        "minutes": "… and no longer than so many minutes",
-        "epoch_slices": "length of an epoch; default: as many as the patients have",
-        "batch_size": "of all devices together; default: 8",
-        "learning_rate": "peak; default: 1e-3, from 64 filters 5e-4",
-        "weight_decay": "of AdamW, times the learning rate; default: 1e-4",
+        "sizes": mark("sides in pixels, one after the other; default: 128,160,192"),
+        "slices": mark("length of the run: train on so many slices …"),
+        "epochs": mark("… or on so many epochs …"),
+        "minutes": mark("… and no longer than so many minutes"),
+        "epoch_slices": mark("length of an epoch; default: as many as the patients have"),
+        "batch_size": mark("of all devices together; default: 8"),
+        "learning_rate": mark("peak; default: 1e-3, from 64 filters 5e-4"),
+        "weight_decay": mark("of AdamW, times the learning rate; default: 1e-4"),
         "schedule": f"{' or '.join(SCHEDULES)}; default: the first",
         "loss": f"{' or '.join(LOSS_NAMES)}; default: the first",
-        "augmentation": "augmentation left out: all, or flip,noise …",
-        "seed": "of weights, drawing and augmentation; default: 2026",
+        "augmentation": mark("augmentation left out: all, or flip,noise …"),
+        "seed": mark("of weights, drawing and augmentation; default: 2026"),
     },
 }
 
@@ -86,7 +87,9 @@ def settings_as_flags(config: TrainingConfig) -> list[str]:
         if one.name == "augmentation":
             off = config.augmentation.switched_off()
             if value != augmentation_without(off):
-                raise ValueError(f"{value} cannot be said in flags; write the settings into a file for --config")
+                raise ValueError(
+                    t("{value} cannot be said in flags; write the settings into a file for --config", value=value)
+                )
             value = ",".join(off)
         if value is True:
             words.append(flag(one.name))
@@ -99,7 +102,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(size) for size in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected numbers such as 128,160") from None
+        raise argparse.ArgumentTypeError(t("{text!r}; expected numbers such as 128,160", text=text)) from None
 
 
 def _augmentation(text: str):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
+from unet.language import t
 from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
 from unet.training.records import is_number
 
@@ -54,10 +55,18 @@ class Augmentation:
             if name in _FACTORS:
                 fits = isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
                 if not (fits and 0 < value[0] <= value[1]):
-                    raise ValueError(f"augmentation {name} {value!r}; expected two numbers above 0, the smaller first")
+                    raise ValueError(
+                        t(
+                            "augmentation {name} {value!r}; expected two numbers above 0, the smaller first",
+                            name=name,
+                            value=value,
+                        )
+                    )
             elif not is_number(value) or value < 0 or (name in _PROBABILITIES and value > 1):
-                expected = "a number in [0, 1]" if name in _PROBABILITIES else "a number from 0"
-                raise ValueError(f"augmentation {name} {value!r}; expected {expected}")
+                expected = t("a number in [0, 1]") if name in _PROBABILITIES else t("a number from 0")
+                raise ValueError(
+                    t("augmentation {name} {value!r}; expected {expected}", name=name, value=value, expected=expected)
+                )
 
     def switched_off(self) -> list[str]:
         """Return the names of the changes that never happen.

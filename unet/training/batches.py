@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from unet.data.volume import Volume
+from unet.language import t
 from unet.preprocessing import IntensityStatistics
 from unet.training.endings import TrainingError
 from unet.training.sampling import Example, SliceSampler
@@ -135,10 +136,10 @@ class WorkerBatches:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
             raise TrainingError(
-                "a process that makes batches has ended, maybe for lack of memory; use fewer --batch-workers"
+                t("a process that makes batches has ended, maybe for lack of memory; use fewer --batch-workers")
             ) from None
         if isinstance(answer, str):
-            raise TrainingError(f"a process that makes batches failed: {answer}")
+            raise TrainingError(t("a process that makes batches failed: {answer}", answer=answer))
         slices, masks = _slot(worker.block, slot, self._batch_size, *answer)
         return np.array(slices), np.array(masks)
 
@@ -189,7 +190,7 @@ def make_batches(
         TrainingError: the shared memory is too small.
     """
     if workers < 1:
-        raise ValueError(f"{workers} processes that make batches; expected 1 or more")
+        raise ValueError(t("{workers} processes that make batches; expected 1 or more", workers=workers))
     return OwnBatches(sampler) if workers == 1 else WorkerBatches(examples, sampler, workers, largest)
 
 
@@ -207,8 +208,13 @@ def check_shared_memory(needed: int) -> None:
     free = shutil.disk_usage(SHARED_MEMORY).free if SHARED_MEMORY.is_dir() else needed
     if free < needed:
         raise TrainingError(
-            f"{needed / 1e6:,.0f} MB of shared memory are needed, {SHARED_MEMORY} has {free / 1e6:,.0f} MB free. Give "
-            "the container more (docker run --shm-size), or use --batch-workers 1."
+            t(
+                "{needed:,.0f} MB of shared memory are needed, {shared_memory} has {free:,.0f} MB free. Give "
+                "the container more (docker run --shm-size), or use --batch-workers 1.",
+                needed=needed / 1000000.0,
+                shared_memory=SHARED_MEMORY,
+                free=free / 1000000.0,
+            )
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from unet.data.folds import FOLDS
+from unet.language import mark, t
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation
 from unet.training.records import is_number
 
@@ -13,7 +14,7 @@ SIDE_MULTIPLE = 16  # 2 ** unet.model.LEVELS
 ARCHITECTURES = ("attention-unet", "unet", "attention-unet-context")  # keys of unet.model.ARCHITECTURES
 LOSS_NAMES = ("bce-dice", "bce-both-dice", "focal-tversky")  # keys of unet.losses.LOSSES
 WARM_UP = 0.05  # of the run, learning rate rising linearly
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = (mark("cosine"), mark("constant"))
 
 
 def _whole(value: Any, least: int, most: int = 2**31 - 1) -> bool:
@@ -29,12 +30,12 @@ def _count(value: Any) -> bool:
 
 
 def _one_of(names: tuple[str, ...]) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in names, f"one of {', '.join(names)}"
+    return lambda value: value in names, t("one of {names}", names=", ".join(names))
 
 
 # what each setting may be, and how to say it; what a file or a command line gives is not trusted
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "filters": (lambda value: _whole(value, 1, 1024), "a whole number from 1 to 1024"),
+    "filters": (lambda value: _whole(value, 1, 1024), mark("a whole number from 1 to 1024")),
     "sizes": (
         lambda value: (
             isinstance(value, tuple)
@@ -43,21 +44,21 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         ),
         f"one or more multiples of {SIDE_MULTIPLE}, such as 128,160",
     ),
-    "epochs": (_count, "a whole number above 0"),
-    "minutes": (lambda value: value is None or _positive(value), "a number above 0"),
-    "batch_size": (lambda value: _whole(value, 1), "a whole number above 0"),
-    "learning_rate": (_positive, "a number above 0"),
-    "weight_decay": (lambda value: is_number(value) and value >= 0, "a number from 0"),
+    "epochs": (_count, mark("a whole number above 0")),
+    "minutes": (lambda value: value is None or _positive(value), mark("a number above 0")),
+    "batch_size": (lambda value: _whole(value, 1), mark("a whole number above 0")),
+    "learning_rate": (_positive, mark("a number above 0")),
+    "weight_decay": (lambda value: is_number(value) and value >= 0, mark("a number from 0")),
     "loss": _one_of(LOSS_NAMES),
-    "seed": (lambda value: _whole(value, 0), "a whole number from 0"),
-    "epoch_slices": (_count, "a whole number above 0"),
-    "augmentation": (lambda value: isinstance(value, Augmentation), "an Augmentation"),
+    "seed": (lambda value: _whole(value, 0), mark("a whole number from 0")),
+    "epoch_slices": (_count, mark("a whole number above 0")),
+    "augmentation": (lambda value: isinstance(value, Augmentation), mark("an Augmentation")),
     "schedule": _one_of(SCHEDULES),
     "architecture": _one_of(ARCHITECTURES),
-    "from_weights": (lambda value: value is None or (isinstance(value, str) and value != ""), "a name"),
-    "slices": (_count, "a whole number above 0"),
+    "from_weights": (lambda value: value is None or (isinstance(value, str) and value != ""), mark("a name")),
+    "slices": (_count, mark("a whole number above 0")),
     "fold": (lambda value: value is None or _whole(value, 0, FOLDS - 1), f"a fold from 0 to {FOLDS - 1}"),
-    "all_patients": (lambda value: isinstance(value, bool), "true or false"),
+    "all_patients": (lambda value: isinstance(value, bool), mark("true or false")),
 }
 
 
@@ -108,11 +109,15 @@ class TrainingConfig:
     def __post_init__(self):
         for name, (fits, expected) in _RULES.items():
             if not fits(value := getattr(self, name)):
-                raise ValueError(f"{name} {value!r}; expected {expected}")
+                raise ValueError(
+                    t("{name} {value!r}; expected {expected}", name=name, value=value, expected=t(expected))
+                )
         if self.slices is None and self.epochs is None and self.minutes is None:
-            raise ValueError("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
+            raise ValueError(
+                t("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
+            )
         if self.all_patients and self.fold is not None:
-            raise ValueError("--fold leaves a fifth of the patients out and --all-patients none; leave one out")
+            raise ValueError(t("--fold leaves a fifth of the patients out and --all-patients none; leave one out"))
 
     @property
     def keeps_last(self) -> bool:
@@ -166,10 +171,12 @@ def config_from_dict(stored: Any) -> TrainingConfig:
 def _known(stored: Any, kind: type, what: str) -> dict[str, Any]:
     """Return the stored fields of a dataclass, where all are fields of it."""
     if not isinstance(stored, dict):
-        raise ValueError(f"{stored!r:.60}; expected an object, a value for each {what}")
+        raise ValueError(t("{stored!r:.60}; expected an object, a value for each {what}", stored=stored, what=what))
     names = [one.name for one in fields(kind)]
     if unknown := [name for name in stored if name not in names]:
-        raise ValueError(f"{what} {unknown[0]!r:.60}; expected some of {', '.join(names)}")
+        raise ValueError(
+            t("{what} {unknown!r:.60}; expected some of {names}", what=what, unknown=unknown[0], names=", ".join(names))
+        )
     return dict(stored)
 
 
@@ -190,7 +197,9 @@ def augmentation_without(names: list[str]) -> Augmentation:
         return NO_AUGMENTATION
     off = asdict(NO_AUGMENTATION)
     if unknown := [name for name in names if name not in off]:
-        raise ValueError(f"augmentation {unknown[0]!r}; expected all, or some of {', '.join(off)}")
+        raise ValueError(
+            t("augmentation {unknown!r}; expected all, or some of {off}", unknown=unknown[0], off=", ".join(off))
+        )
     return replace(Augmentation(), **{name: off[name] for name in names})
 
 

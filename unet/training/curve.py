@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from unet.language import t
 from unet.overlay import EXPECTED_COLOUR, FALSE_NEGATIVE_COLOUR, PREDICTED_COLOUR
 
 
@@ -23,9 +24,11 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
     minutes = columns["seconds"] / 60
     figure = Figure(figsize=(7, 5), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    above.plot(minutes, columns["validation_dice"], "o-", ms=3, color=predicted, label="validation volume Dice, mean")
-    above.plot(minutes, columns["moving_average"], "--", color=predicted, alpha=0.6, label="its moving average")
-    above.plot(minutes, columns["loss"], color=expected, label="training loss")
+    above.plot(
+        minutes, columns["validation_dice"], "o-", ms=3, color=predicted, label=t("validation volume Dice, mean")
+    )
+    above.plot(minutes, columns["moving_average"], "--", color=predicted, alpha=0.6, label=t("its moving average"))
+    above.plot(minutes, columns["loss"], color=expected, label=t("training loss"))
     for row in np.flatnonzero(np.diff(columns["size"])):
         above.axvline(minutes[row], color="grey", lw=0.8)
         above.text(minutes[row], 0.02, f" {columns['size'][row + 1]:.0f}²", color="grey", fontsize=8)
@@ -33,6 +36,6 @@ def training_curve(metrics_file: Path, picture: Path) -> None:
     above.legend(loc="center right", frameon=False)
     below.plot(minutes, columns["epoch_seconds"], color=other)
     below.set_ylim(0)
-    below.set_ylabel("s an epoch")
-    below.set_xlabel("minutes of training")
+    below.set_ylabel(t("s an epoch"))
+    below.set_xlabel(t("minutes of training"))
     figure.savefig(picture, dpi=120)

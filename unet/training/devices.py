@@ -7,6 +7,7 @@ import cv2
 import keras
 import numpy as np
 
+from unet.language import t
 from unet.training.config import TrainingConfig
 from unet.training.kernels import multiplies_bfloat16
 
@@ -68,7 +69,9 @@ def make_strategy(name: str):
     """
     if keras.backend.backend() == "jax":
         if name != "one":
-            raise ValueError(f"--strategy {name} needs TensorFlow; with --backend jax a run computes on one device")
+            raise ValueError(
+                t("--strategy {name} needs TensorFlow; with --backend jax a run computes on one device", name=name)
+            )
         return None
     import tensorflow as tf
 
@@ -79,9 +82,11 @@ def make_strategy(name: str):
         return tf.distribute.MirroredStrategy(None if gpus() else tf.config.list_logical_devices("CPU"))
     if name == "multi-worker":
         if not os.environ.get("TF_CONFIG"):
-            raise ValueError("--strategy multi-worker needs TF_CONFIG, which names the machines and this one's place")
+            raise ValueError(
+                t("--strategy multi-worker needs TF_CONFIG, which names the machines and this one's place")
+            )
         return tf.distribute.MultiWorkerMirroredStrategy()
-    raise ValueError(f"strategy {name!r}; expected one of {', '.join(STRATEGIES)}")
+    raise ValueError(t("strategy {name!r}; expected one of {strategies}", name=name, strategies=", ".join(STRATEGIES)))
 
 
 def worker_index() -> int:

@@ -5,17 +5,24 @@ import math
 from collections.abc import Sequence
 
 from unet.data.slice_files import DataError
+from unet.language import mark, t
 from unet.weights.arrays import WeightsError
 
-FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = "finished", "stopped", "failed", "out of memory", "disk full"
+FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL = (
+    mark("finished"),
+    mark("stopped"),
+    mark("failed"),
+    mark("out of memory"),
+    mark("disk full"),
+)
 ENDINGS = (FINISHED, STOPPED, FAILED, OUT_OF_MEMORY, DISK_FULL)
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 # from which Dice on, and what it means
 MEANINGS = (
-    (0.8, "the masks are close to the expected ones"),
-    (0.6, "the masks cover most of the lesions"),
-    (0.3, "the masks cover a part of the lesions"),
-    (0.0, "the masks hardly touch the lesions"),
+    (0.8, mark("the masks are close to the expected ones")),
+    (0.6, mark("the masks cover most of the lesions")),
+    (0.3, mark("the masks cover a part of the lesions")),
+    (0.0, mark("the masks hardly touch the lesions")),
 )
 WORSE = 0.05  # a last epoch that is so far below the best says that the run should have ended earlier
 
@@ -39,12 +46,12 @@ def describe_end(error: BaseException) -> tuple[str, str]:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(one, OSError) and one.errno in DISK_FULL_ERRORS for one in chain):
-        return DISK_FULL, "The disk is full; the checkpoint and the best weights from before are intact. Free space."
+        return DISK_FULL, t("The disk is full; the checkpoint and the best weights from before are intact. Free space.")
     # by name: this module is read by pages, which never load TensorFlow
     if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
-        return OUT_OF_MEMORY, "The memory ran out; choose fewer filters, a smaller size or a smaller batch."
+        return OUT_OF_MEMORY, t("The memory ran out; choose fewer filters, a smaller size or a smaller batch.")
     if any(isinstance(one, TrainingStopped | KeyboardInterrupt) for one in chain):
-        return STOPPED, "Stopped on request; it can be resumed after its last finished epoch."
+        return STOPPED, t("Stopped on request; it can be resumed after its last finished epoch.")
     if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
         return FAILED, str(error)
     lines = str(error).splitlines()
@@ -64,16 +71,22 @@ choose a shorter run or a lower learning rate.'
     """
     known = [(value, -epoch) for epoch, value in enumerate(dice, 1) if not math.isnan(value)]
     if not known:
-        return "No validation slice shows a lesion, so there is no volume Dice." if dice else ""
+        return t("No validation slice shows a lesion, so there is no volume Dice.") if dice else ""
     best, epoch = max(known)[0], -max(known)[1]
     if best == 0:
-        return "No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high."
-    meaning = next(words for least, words in MEANINGS if best >= least)
-    words = f"Best mean volume Dice {best:.3f}, after epoch {epoch} of {len(dice)}: {meaning}."
+        return t("No mask touched a lesion (volume Dice 0): the run was too short, or its learning rate too high.")
+    meaning = next(t(words) for least, words in MEANINGS if best >= least)
+    words = t(
+        "Best mean volume Dice {best:.3f}, after epoch {epoch} of {count}: {meaning}.",
+        best=best,
+        epoch=epoch,
+        count=len(dice),
+        meaning=meaning,
+    )
     if by_heart:
-        return f"{words} The run was validated on its own training slices: this is a check and no score."
+        return t("{words} The run was validated on its own training slices: this is a check and no score.", words=words)
     if epoch == len(dice) and len(dice) > 2:
-        return f"{words} The last epoch was the best: a longer run may become better."
+        return t("{words} The last epoch was the best: a longer run may become better.", words=words)
     if dice[-1] < best - WORSE:
-        return f"{words} Later epochs were worse: choose a shorter run or a lower learning rate."
+        return t("{words} Later epochs were worse: choose a shorter run or a lower learning rate.", words=words)
     return words

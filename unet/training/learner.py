@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from unet.language import t
 from unet.losses import LOSSES
 from unet.model import ARCHITECTURES, input_channels
 from unet.training.config import TrainingConfig
@@ -32,7 +33,13 @@ class Learner:
         """
         replicas = strategy.num_replicas_in_sync
         if config.batch_size % replicas:
-            raise ValueError(f"{replicas} devices cannot share batches of {config.batch_size} slices evenly")
+            raise ValueError(
+                t(
+                    "{replicas} devices cannot share batches of {batch_size} slices evenly",
+                    replicas=replicas,
+                    batch_size=config.batch_size,
+                )
+            )
         self.strategy, self.replicas = strategy, replicas
         self._rows = config.batch_size // replicas
         keras.utils.set_random_seed(config.seed)

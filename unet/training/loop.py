@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from unet.context import context_slices
+from unet.language import t
 from unet.metrics import volume_dice
 from unet.model import built_in
 from unet.training.batches import OwnBatches, WorkerBatches, ahead, make_batches
@@ -151,7 +152,9 @@ class _Run:
         """Learn from one batch and return its loss."""
         loss = self.learner.step(slices, masks, learning_rate)
         if not math.isfinite(loss):
-            raise TrainingError(f"the loss became {loss} at step {self.progress.step}; lower the learning rate")
+            raise TrainingError(
+                t("the loss became {loss} at step {step}; lower the learning rate", loss=loss, step=self.progress.step)
+            )
         self.progress.step += 1
         self.learner.update_average(self.progress.step)
         return loss
@@ -219,8 +222,11 @@ class _Run:
         found = any(mask.any() for mask in masks)
         if self.progress.epoch >= 10 and self.progress.step >= EMPTY_STEPS and not found:
             raise TrainingError(
-                f"every predicted mask is empty after {self.progress.epoch} epochs; the batch-norm statistics may have "
-                "blown up. Lower the learning rate and look at the slices the network gets."
+                t(
+                    "every predicted mask is empty after {epoch} epochs; the batch-norm statistics may have "
+                    "blown up. Lower the learning rate and look at the slices the network gets.",
+                    epoch=self.progress.epoch,
+                )
             )
 
     def _norm_batches(self, size: int) -> Iterator[np.ndarray]:
@@ -271,7 +277,7 @@ class _Run:
     def _heartbeat(self, state: str, force: bool = False) -> None:
         """Say where the run stands, and heed a request to stop; called between any two batches."""
         if self.folder.stop_requested():
-            raise TrainingStopped("stopped on request")
+            raise TrainingStopped(t("stopped on request"))
         now = time.monotonic()
         if not force and now - self._last_heartbeat < HEARTBEAT_SECONDS:
             return
@@ -291,7 +297,15 @@ class _Run:
         )
         if sys.stderr.isatty():
             done = int(30 * share)
-            sys.stderr.write(f"\r[{'█' * done}{'·' * (30 - done)}] {share:4.0%}  step {self.progress.step} ")
+            sys.stderr.write(
+                t(
+                    "\r[{done}{done_2}] {share:4.0%}  step {step} ",
+                    done="█" * done,
+                    done_2="·" * (30 - done),
+                    share=share,
+                    step=self.progress.step,
+                )
+            )
             sys.stderr.flush()
 
     def _log(self, line: str) -> None:

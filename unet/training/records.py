@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unet.files import write_text
+from unet.language import t
 
 MAX_BYTES = 4_000_000  # a spec.json of 3,929 slices has 20 kB
 
@@ -113,12 +114,14 @@ def read_record(path: Path, fields: dict[str, Check]) -> dict:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_BYTES))
     except (ValueError, RecursionError) as error:
-        raise DamagedRecord(f"{path.name} is no JSON ({type(error).__name__})") from None
+        raise DamagedRecord(t("{path} is no JSON ({error})", path=path.name, error=type(error).__name__)) from None
     if not isinstance(content, dict):
-        raise DamagedRecord(f"{path.name} holds a {type(content).__name__}; expected an object")
+        raise DamagedRecord(
+            t("{path} holds a {content}; expected an object", path=path.name, content=type(content).__name__)
+        )
     for name, check in fields.items():
         if name in content and not check(content[name]):
-            raise DamagedRecord(f"{path.name}: the field {name} is not valid")
+            raise DamagedRecord(t("{path}: the field {name} is not valid", path=path.name, name=name))
     return content
 
 

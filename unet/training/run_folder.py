@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.files import write_text
+from unet.language import t
 from unet.provenance import code_version, command_line, without_folders
 from unet.training.config import TrainingConfig, config_from_dict
 from unet.training.endings import FINISHED, STOPPED, TrainingError, describe_end, describe_result
@@ -58,9 +59,11 @@ class RunFolder:
             TrainingError: it holds a run already, or none that could be resumed.
         """
         if resume and not self.checkpoint.exists():
-            raise TrainingError(f"{self.checkpoint} is not there; nothing to resume. Start without --resume.")
+            raise TrainingError(
+                t("{checkpoint} is not there; nothing to resume. Start without --resume.", checkpoint=self.checkpoint)
+            )
         if not resume and self.metrics.exists():
-            raise TrainingError(f"{self.path} already holds a run; resume it, or choose another folder")
+            raise TrainingError(t("{path} already holds a run; resume it, or choose another folder", path=self.path))
 
     def clear_start(self) -> None:
         """Remove what a run left that was cut off before its first checkpoint, so that it can start over."""
@@ -75,7 +78,7 @@ class RunFolder:
             "command": command_line(f"python {Path(sys.argv[0]).name}"),
             "commit": code_version(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "hardware": f"{platform.machine()}, {os.cpu_count()} cores",
+            "hardware": t("{machine}, {cpu_count} cores", machine=platform.machine(), cpu_count=os.cpu_count()),
         }
         write_json(self.path / "spec.json", {**spec, **origin})
 
@@ -228,4 +231,6 @@ def read_config(run_folder: Path) -> TrainingConfig:
     try:
         return config_from_dict(RunFolder(run_folder).read_spec()["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{run_folder} holds no run to resume: spec.json {error!r}") from None
+        raise TrainingError(
+            t("{run_folder} holds no run to resume: spec.json {error!r}", run_folder=run_folder, error=error)
+        ) from None

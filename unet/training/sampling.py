@@ -13,6 +13,7 @@ from unet.data.patients import Patient, load_volume
 from unet.data.slice_files import DataError
 from unet.data.splits import split_of
 from unet.data.volume import Volume
+from unet.language import t
 from unet.preprocessing import IntensityStatistics, intensity_statistics
 from unet.training.augmentation import Augmentation, augment
 
@@ -56,7 +57,7 @@ class SliceSampler:
             lesion = example.volume.expected_mask.any(axis=(1, 2)) & scored
             self._slices.append((np.flatnonzero(lesion), np.flatnonzero(scored & ~lesion)))
         if not any(len(a) + len(b) for a, b in self._slices):
-            raise DataError("no training slice has an expected mask; add the *_mask.tif files")
+            raise DataError(t("no training slice has an expected mask; add the *_mask.tif files"))
 
     def __len__(self) -> int:
         """Slices that can be drawn."""
@@ -116,10 +117,17 @@ def split_patients(
         cut = max(1, round(len(everyone) / 5)) if validation is None else validation
         judge, learn = [everyone[i] for i in order[:cut]], [everyone[i] for i in order[cut:]]
     if not learn:
-        raise DataError("no patient of the published training split is in this folder")
+        raise DataError(t("no patient of the published training split is in this folder"))
     for name, group, count in (("training", learn, training), ("validation", judge, validation)):
         if count is not None and not 1 <= count <= len(group):
-            raise DataError(f"{count} {name} patients wanted; this folder has {len(group)} for it")
+            raise DataError(
+                t(
+                    "{count} {name} patients wanted; this folder has {count_2} for it",
+                    count=count,
+                    name=name,
+                    count_2=len(group),
+                )
+            )
 
     def draw(group: list[Patient], count: int | None) -> list[Patient]:
         chosen = group if count is None else [group[i] for i in rng.permutation(len(group))[:count]]
@@ -152,7 +160,12 @@ def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
     order = sorted((place, which) for which, indices in enumerate(ranked) for place in range(len(indices)))
     if len(order) < slices:
         raise DataError(
-            f"{slices} slices with lesion wanted; these {len(examples)} patients have {len(order)}. Ask for fewer."
+            t(
+                "{slices} slices with lesion wanted; these {count} patients have {count_2}. Ask for fewer.",
+                slices=slices,
+                count=len(examples),
+                count_2=len(order),
+            )
         )
     taken = [which for _, which in order[:slices]]
     kept = []

@@ -6,6 +6,7 @@ import numpy as np
 
 from unet.context import with_neighbours
 from unet.data.folds import check_fold
+from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import normalise
 from unet.training.endings import TrainingError
@@ -24,14 +25,26 @@ def check_examples(training: list[Example], validation: list[Example], allow_ove
         DataError: patients that do not fit the fold.
     """
     if not training or not validation:
-        raise TrainingError(f"{len(training)} training and {len(validation)} validation patients; a run needs both")
+        raise TrainingError(
+            t(
+                "{count} training and {count_2} validation patients; a run needs both",
+                count=len(training),
+                count_2=len(validation),
+            )
+        )
     if not any(example.volume.expected_mask.any() for example in validation):
-        raise TrainingError("no validation slice shows a lesion, so epochs cannot be compared; add patients with masks")
+        raise TrainingError(
+            t("no validation slice shows a lesion, so epochs cannot be compared; add patients with masks")
+        )
     both = set(patient_ids(training)) & set(patient_ids(validation))
     if both and not allow_overlap:
         raise TrainingError(
-            f"{len(both)} patients are in training and validation, the first is {min(both)}: scores would show what "
-            "is only memorised. Take them out of one."
+            t(
+                "{count} patients are in training and validation, the first is {both}: scores would show what "
+                "is only memorised. Take them out of one.",
+                count=len(both),
+                both=min(both),
+            )
         )
     if fold is not None:
         check_fold(fold, patient_ids(training), patient_ids(validation))
@@ -47,8 +60,14 @@ def check_same_patients(folder: RunFolder, training: list[Example], validation: 
     for name, examples in (("training", training), ("validation", validation)):
         if other := sorted(set(patient_ids(examples)) ^ set(spec[f"{name}_patients"])):
             raise TrainingError(
-                f"{folder.path} cannot be resumed with other {name} patients: {other[0]} and {len(other) - 1} more "
-                "differ from its spec.json. Resume it with the same patients, or choose another folder."
+                t(
+                    "{path} cannot be resumed with other {name} patients: {other} and {count} more "
+                    "differ from its spec.json. Resume it with the same patients, or choose another folder.",
+                    path=folder.path,
+                    name=name,
+                    other=other[0],
+                    count=len(other) - 1,
+                )
             )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unet.files import replacing
+from unet.language import t
 
 _META = "meta"
 
@@ -53,10 +54,12 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
             arrays = {key: file[key] for key in file.files}
         return arrays, json.loads(arrays.pop(_META).tobytes())
     except FileNotFoundError:
-        raise WeightsError(f"{path} is not there.") from None
+        raise WeightsError(t("{path} is not there.", path=path)) from None
     # NumPy and zipfile name a damaged header in many ways; a bare array from `np.save` is a TypeError
     except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} holds no weights of this project, or is truncated ({error}).") from None
+        raise WeightsError(
+            t("{path} holds no weights of this project, or is truncated ({error}).", path=path, error=error)
+        ) from None
 
 
 def half_precision(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -80,7 +83,12 @@ def assign_arrays(variables, arrays: dict[str, np.ndarray]) -> None:
         if array is None or array.shape != tuple(variable.shape):
             found = "nothing" if array is None else f"shape {array.shape}"
             raise WeightsError(
-                f"weights for {variable.path}: found {found}, expected shape {tuple(variable.shape)}. "
-                "They belong to another architecture or width."
+                t(
+                    "weights for {path}: found {found}, expected shape {tuple}. "
+                    "They belong to another architecture or width.",
+                    path=variable.path,
+                    found=found,
+                    tuple=tuple(variable.shape),
+                )
             )
         variable.assign(array.astype(np.float32))

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from unet.language import t
 from unet.paths import WEIGHTS_FOLDER
 from unet.postprocessing import PLAIN, PostProcessing, read_post_processing
 from unet.weights.arrays import WeightsError, file_sha256
@@ -75,19 +76,34 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
             files[f"{INT8_NAME}.{suffix}"] = sha256
     except FileNotFoundError:
         shipped = ", ".join(shipped_names()) or "none"
-        raise WeightsError(f"No weights in {folder}: config.json is not there. Shipped weights: {shipped}.") from None
+        raise WeightsError(
+            t(
+                "No weights in {folder}: config.json is not there. Shipped weights: {shipped}.",
+                folder=folder,
+                shipped=shipped,
+            )
+        ) from None
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
-            f"{folder / 'config.json'} cannot be used: {error!r}. Check the project out again."
+            t(
+                "{folder} cannot be used: {error!r}. Check the project out again.",
+                folder=folder / "config.json",
+                error=error,
+            )
         ) from None
     for name, sha256 in files.items():
         if not (folder / name).exists():
-            raise WeightsError(f"{folder / name} is not there. Check the project out again.")
+            raise WeightsError(t("{folder} is not there. Check the project out again.", folder=folder / name))
         found = file_sha256(folder / name)
         if found != sha256:
             raise WeightsError(
-                f"{folder / name} has SHA-256 {found[:12]}…, its config.json says {sha256[:12]}…: the file is "
-                "truncated or was changed. Check the project out again."
+                t(
+                    "{folder} has SHA-256 {found}…, its config.json says {sha256}…: the file is "
+                    "truncated or was changed. Check the project out again.",
+                    folder=folder / name,
+                    found=found[:12],
+                    sha256=sha256[:12],
+                )
             )
     return weights
 

@@ -8,6 +8,7 @@ affordable way to many filters.
 import keras
 import numpy as np
 
+from unet.language import t
 from unet.weights.arrays import WeightsError
 
 UNEVEN = 0.5  # how far a copy's share may be from an even one; equal copies would learn the same for ever
@@ -33,8 +34,13 @@ def widen(arrays: dict[str, np.ndarray], model: keras.Model, seed: int) -> dict[
             if narrow is None or narrow.ndim != len(variable.shape) or np.any(np.mod(variable.shape, narrow.shape)):
                 found = "nothing" if narrow is None else f"shape {narrow.shape}"
                 raise WeightsError(
-                    f"{variable.path}: {found} in the narrow weights; expected a shape that divides {variable.shape}. "
-                    "Start from the same architecture with half, a third … of the filters."
+                    t(
+                        "{path}: {found} in the narrow weights; expected a shape that divides {variable}. "
+                        "Start from the same architecture with half, a third … of the filters.",
+                        path=variable.path,
+                        found=found,
+                        variable=variable.shape,
+                    )
                 )
             copies = np.floor_divide(variable.shape, narrow.shape)
             value = narrow

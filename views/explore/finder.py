@@ -8,6 +8,7 @@ import streamlit as st
 from unet.data.clinical import clinical_record, institution
 from unet.data.patients import Patient
 from unet.data.splits import split_of
+from unet.language import t
 from views.shared import links, loaders, page
 from views.shared.browser_state import MAX_TEXT
 
@@ -19,7 +20,12 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     if page.arrived("patient") or "patient" not in st.session_state:
         linked = st.query_params.get("patient")
         if linked and linked not in by_id:
-            st.warning(f"The link names the patient {page.plain(repr(linked[:60]))}, who is not in this data set.")
+            st.warning(
+                t(
+                    "The link names the patient {linked}, who is not in this data set.",
+                    linked=page.plain(repr(linked[:60])),
+                )
+            )
         if linked or "slice" in st.query_params:
             links.remember(patient=linked or links.remembered("patient"), slice=st.query_params.get("slice"))
         elif links.remembered("slice"):  # by the menu from another page
@@ -32,38 +38,41 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     title, box = st.columns([2, 3], vertical_alignment="bottom")
     title.subheader(heading, anchor=False)
     patient_id = box.selectbox(
-        "Patient", list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
+        t("Patient"), list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
     )
     # written here and not bound to the box, so that the link names the patient from the first moment
     links.keep_in_link("patient", patient_id)
     if links.remembered("patient") != patient_id:
         links.remember(patient=patient_id, slice=None)
-    with st.expander(f"Find among {len(found)} patients", icon=":material/table_view:"):
+    with st.expander(t("Find among {count} patients", count=len(found)), icon=":material/table_view:"):
         search = st.text_input(
-            "Search", placeholder="part of an id, institution, histology, split …", key="patient_search", type="search"
+            t("Search"),
+            placeholder=t("part of an id, institution, histology, split …"),
+            key="patient_search",
+            type="search",
         )[:MAX_TEXT]
-        st.caption("Tick a row at its left to open the patient.")
+        st.caption(t("Tick a row at its left to open the patient."))
         shown = rows.loc[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
             shown,
             hide_index=True,
             height=min(320, 40 + 35 * max(1, len(shown))),
-            placeholder="unknown",
+            placeholder=t("unknown"),
             key=_table_key(),
             on_select=lambda: _take_selected(shown),
             selection_mode="single-row",
-            alt="Patients of the data set; select a row to open the patient",
+            alt=t("Patients of the data set; select a row to open the patient"),
             column_config={
                 "Lesion share": st.column_config.ProgressColumn(
-                    format="percent", min_value=0, max_value=1, help="Slices whose expected mask shows a lesion"
+                    format="percent", min_value=0, max_value=1, help=t("Slices whose expected mask shows a lesion")
                 ),
-                "Grade": st.column_config.TextColumn(help="Code read as: 1 = G2, 2 = G3"),
-                "Histology": st.column_config.TextColumn(help="Code read in the alphabetical order of TCGA's terms"),
-                "Sex": st.column_config.TextColumn(help="Code read as: 1 = female, 2 = male"),
+                "Grade": st.column_config.TextColumn(help=t("Code read as: 1 = G2, 2 = G3")),
+                "Histology": st.column_config.TextColumn(help=t("Code read in the alphabetical order of TCGA's terms")),
+                "Sex": st.column_config.TextColumn(help=t("Code read as: 1 = female, 2 = male")),
             },
         )
         if shown.empty:
-            st.caption("No patient matches; shorten the search.")
+            st.caption(t("No patient matches; shorten the search."))
     return by_id[patient_id]
 
 
@@ -77,7 +86,7 @@ def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
             {
                 "Patient": patient.patient_id,
                 "Split": split_of(patient.patient_id),
-                "Institution": institution(patient.patient_id),
+                "Institution": t(institution(patient.patient_id)),
                 "Grade": record.grade,
                 "Histology": record.histology,
                 "Age": record.age,
@@ -106,7 +115,12 @@ def _first(rows: pd.DataFrame) -> str:
 def _label(rows: pd.DataFrame, patient_id: str) -> str:
     row = rows.set_index("Patient").loc[patient_id]
     words = [row["Split"], *(row[column] for column in ("Histology", "Grade") if isinstance(row[column], str))]
-    return f"{patient_id}  ·  {' · '.join(words)}  ·  {row['Slices']} slices"
+    return t(
+        "{patient_id}  ·  {words}  ·  {Slices} slices",
+        patient_id=patient_id,
+        words=" · ".join(words),
+        Slices=row["Slices"],
+    )
 
 
 def _table_key() -> str:

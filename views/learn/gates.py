@@ -8,6 +8,7 @@ import streamlit as st
 
 from unet import overlay
 from unet.inference.engines import ATTENTION_LEVELS
+from unet.language import mark, t
 from unet.lessons.features import Features
 from views.learn.lesson import BRIGHTEST, Lesson, strip
 from views.shared import legend
@@ -55,10 +56,10 @@ def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
     edge = cv2.dilate(overlay.mask_edge(mask), np.ones((2 * _EDGE + 1,) * 2, np.uint8)) > 0
     lesion, head = mask.astype(bool), lesson.head
     regions = {
-        "lesion": lesion & ~edge,
-        "its edge": edge,
-        "rest of the head": head & ~lesion & ~edge,
-        "around the head": ~head & ~lesion & ~edge,
+        mark("lesion"): lesion & ~edge,
+        mark("its edge"): edge,
+        mark("rest of the head"): head & ~lesion & ~edge,
+        mark("around the head"): ~head & ~lesion & ~edge,
     }
     return {name: lesson.letterbox.forward(region.astype(np.float32)) for name, region in regions.items()}
 
@@ -67,14 +68,18 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
     """Show the gates, coarse to fine, or say that this network has none."""
     if not gates:
         st.info(
-            "This network is a plain U-Net: it has no gates. What each level found on the way down is handed across "
-            "whole. Choose other weights above to see gates at work."
+            t(
+                "This network is a plain U-Net: it has no gates. What each level found on the way down is handed "
+                "across whole. Choose other weights above to see gates at work."
+            )
         )
         return
     st.markdown(
-        "On the way up the network needs the fine detail again, so each level's channels are handed across. A "
-        "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, held "
-        "back, to 1, let through. From coarse to fine:"
+        t(
+            "On the way up the network needs the fine detail again, so each level's channels are handed across. A "
+            "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, "
+            "held back, to 1, let through. From coarse to fine:"
+        )
     )
     for gate, level in zip(gates, reversed(ATTENTION_LEVELS), strict=True):
         left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
@@ -82,33 +87,42 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
             strip([values.astype(np.float32) for values in (gate.before, gate.map, gate.after)], lesson.weights.size),
             width="stretch",
             output_format="PNG",
-            alt=f"Level {level}: before the gate, the gate, after the gate",
+            alt=t("Level {level}: before the gate, the gate, after the gate", level=level),
         )
         with right:
-            st.markdown(f"**Level {level}: before × gate = after**")
-            numbers = ", ".join(f"{name} **{value:.2f}**" for name, value in gate.averages.items())
+            st.markdown(t("**Level {level}: before × gate = after**", level=level))
+            numbers = ", ".join(f"{t(name)} **{value:.2f}**" for name, value in gate.averages.items())
             st.markdown(f"{verdict(gate.averages)}  \n{numbers}")
-            st.caption(f"Gate of {len(gate.map)} × {len(gate.map)}; before and after, yellow is {gate.scale:.1f}.")
+            st.caption(
+                t(
+                    "Gate of {count} × {count}; before and after, yellow is {scale:.1f}.",
+                    count=len(gate.map),
+                    scale=gate.scale,
+                )
+            )
     legend.show_scale()
     st.caption(
-        "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge lies "
-        f"within {_EDGE} pixels of the predicted outline. Before and after show the mean of all channels. A gate shows "
-        "what is let through, not why the network decides as it does."
+        t(
+            "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge lies "
+            "within {edge} pixels of the predicted outline. Before and after show the mean of all channels. A gate "
+            "shows what is let through, not why the network decides as it does.",
+            edge=_EDGE,
+        )
     )
 
 
 def verdict(averages: dict[str, float]) -> str:
     """Say in words what a gate's averages say."""
     if "its edge" not in averages:
-        return "No lesion is predicted on this slice, so there is nothing to let through in particular."
+        return t("No lesion is predicted on this slice, so there is nothing to let through in particular.")
     edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
     lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
     if rest - max(lesion, edge) > ALIKE:
-        return "Holds the lesion back more than the rest of the head."
+        return t("Holds the lesion back more than the rest of the head.")
     if max(lesion, edge) - rest <= ALIKE:
-        return "Makes no great difference between the lesion and the rest of the head."
+        return t("Makes no great difference between the lesion and the rest of the head.")
     if edge > 2 * lesion:
-        return "Lets the lesion's edge through and holds back its inside."
+        return t("Lets the lesion's edge through and holds back its inside.")
     if lesion > 2 * rest:
-        return "Lets the lesion through far more than the rest of the head."
-    return "Lets more through at the lesion than elsewhere in the head, but much of the rest too."
+        return t("Lets the lesion through far more than the rest of the head.")
+    return t("Lets more through at the lesion than elsewhere in the head, but much of the rest too.")

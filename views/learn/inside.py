@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from unet.inference.engines import ATTENTION_LEVELS, InferenceError
+from unet.language import mark, t
 from unet.lessons.features import BOTTLENECK, FeatureReader, most_varied, receptive_field
 from unet.weights.network import Weights
 from views.learn.gates import Gate, gate_of, show_gates
@@ -51,12 +52,12 @@ class Inside:
     up: tuple[Block, ...]
 
 
-@st.cache_resource(max_entries=2, show_spinner="Preparing a look inside; the first time takes some ten seconds …")
+@st.cache_resource(max_entries=2, show_spinner=mark("Preparing a look inside; the first time takes some ten seconds …"))
 def _reader(weights: Weights) -> FeatureReader:
     return FeatureReader(weights)
 
 
-@st.cache_data(max_entries=32, show_spinner="Looking inside the network …")
+@st.cache_data(max_entries=32, show_spinner=mark("Looking inside the network …"))
 def _inside(key: str, _lesson: Lesson) -> Inside:
     reader = _reader(_lesson.weights)
     features = reader.read(_lesson.image, _lesson.statistics)
@@ -81,9 +82,9 @@ def show_inside(lesson: Lesson) -> Inside | None:
     try:
         inside = _inside(lesson.key, lesson)
     except InferenceError as error:
-        st.info(f"The inside of this network cannot be shown. {error}")
+        st.info(t("The inside of this network cannot be shown. {error}", error=error))
         begin_section("gates")
-        st.info("The gates are part of that inside, so they cannot be shown either.")
+        st.info(t("The gates are part of that inside, so they cannot be shown either."))
         return None
     _show_down(lesson, inside)
     begin_section("gates")
@@ -94,10 +95,16 @@ def show_inside(lesson: Lesson) -> Inside | None:
 def _show_down(lesson: Lesson, inside: Inside) -> None:
     bottom = inside.down[-1]
     st.markdown(
-        "Each level slides small filters over the picture and notes how strongly each one answers: a **channel** is "
-        "one filter's answer, place by place. Then the grid is halved and the next level starts, with twice as many. "
-        f"So the network trades *where* for *what*: from {inside.down[0].side} × {inside.down[0].side} places with "
-        f"{inside.down[0].channels} channels to {bottom.side} × {bottom.side} places with {bottom.channels}."
+        t(
+            "Each level slides small filters over the picture and notes how strongly each one answers: a **channel** "
+            "is one filter's answer, place by place. Then the grid is halved and the next level starts, with twice as "
+            "many. So the network trades *where* for *what*: from {side} × {side} places with {channels} channels to "
+            "{side_2} × {side_2} places with {channels_2}.",
+            side=inside.down[0].side,
+            channels=inside.down[0].channels,
+            side_2=bottom.side,
+            channels_2=bottom.channels,
+        )
     )
     row, column = _middle(lesson)
     for level, block in enumerate(inside.down, 1):
@@ -106,28 +113,39 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
         side = spans[0][1] - spans[0][0] + 1
         name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
         st.markdown(
-            f"**{name}**: {block.side} × {block.side} places × {block.channels} channels. One value sees the "
-            f"{side} × {side} pixels in the box. "
-            f":small[:gray[Channels {', '.join(map(str, block.shown))}; dark is 0, yellow {block.scale:.1f}.]]"
+            t(
+                "**{name}**: {side} × {side} places × {channels} channels. One value sees the {side_2} × {side_2} "
+                "pixels in the box. :small[:gray[Channels {shown}; dark is 0, yellow {scale:.1f}.]]",
+                name=name,
+                side=block.side,
+                channels=block.channels,
+                side_2=side,
+                shown=", ".join(map(str, block.shown)),
+                scale=block.scale,
+            )
         )
         left, right = st.columns([1, CHANNELS_SHOWN], gap="small", vertical_alignment="top")
         left.image(
             _boxed(lesson, spans),
             width="stretch",
             output_format="PNG",
-            alt=f"The slice with a box of {side} × {side} pixels: what one value of this level depends on",
+            alt=t("The slice with a box of {side} × {side} pixels: what one value of this level depends on", side=side),
         )
         right.image(
             strip(list(block.maps.astype(np.float32)), lesson.weights.size),
             width="stretch",
             output_format="PNG",
-            alt=f"{name}: channels {', '.join(map(str, block.shown))}",
+            alt=t("{name}: channels {shown}", name=name, shown=", ".join(map(str, block.shown))),
         )
     st.caption(
-        f"Of each level the {CHANNELS_SHOWN} channels that vary most over the slice, leaving out look-alikes "
-        "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head where "
-        "nothing is predicted. Steps 2 and 3 show the network in float32, as it was trained; the mask is made by "
-        f"{lesson.segmenter.engine_name}, as on Explore."
+        t(
+            "Of each level the {channels_shown} channels that vary most over the slice, leaving out look-alikes "
+            "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head "
+            "where nothing is predicted. Steps 2 and 3 show the network in float32, as it was trained; the mask is "
+            "made by {engine_name}, as on Explore.",
+            channels_shown=CHANNELS_SHOWN,
+            engine_name=lesson.segmenter.engine_name,
+        )
     )
 
 
@@ -159,10 +177,13 @@ def show_up(lesson: Lesson, inside: Inside) -> None:
         strip([block.maps[0].astype(np.float32) for block in inside.up], lesson.weights.size),
         width="stretch",
         output_format="PNG",
-        alt="Feature maps on the way up, the channel that varies most of each level",
+        alt=t("Feature maps on the way up, the channel that varies most of each level"),
     )
     right.markdown(
-        f"Step by step the grid doubles again: {' → '.join(str(block.side) for block in inside.up)}. Each level joins "
-        "what comes from below with what was handed across, so that *what* gets its *where* back."
+        t(
+            "Step by step the grid doubles again: {up}. Each level joins "
+            "what comes from below with what was handed across, so that *what* gets its *where* back.",
+            up=" → ".join(str(block.side) for block in inside.up),
+        )
     )
-    right.caption("Of each level the channel that varies most, from 0 to its brightest value.")
+    right.caption(t("Of each level the channel that varies most, from 0 to its brightest value."))

@@ -12,6 +12,7 @@ from unet.data.patients import Patient
 from unet.data.volume import FLAIR, Volume
 from unet.inference.segmentation import Segmentation
 from unet.inference.segmenter import Segmenter
+from unet.language import mark, t
 from unet.letterbox import Letterbox
 from unet.preprocessing import CLIP_PERCENTILES, IntensityStatistics, head_mask, normalise
 from unet.reports.charts import Chart, Series
@@ -25,14 +26,14 @@ TILE = 160  # pixels; small maps are drawn at least this large, each value as a 
 GAP = 6
 BRIGHTEST = 99.8  # percentile of feature maps that is drawn as yellow
 BINS = 30  # of a histogram: more would show the steps between whole grey values
-SECTIONS = {  # by anchor, in their order
-    "input": "What goes in",
-    "down": "Down: from pixels to patterns",
-    "gates": "Attention gates: what is handed across",
-    "mask": "Up: to a probability, then a mask",
-    "dice": "How good is it: Dice by hand",
-    "try": "Try: what does the network need?",
-    "split": "Split by patient: data leakage with a nearest-neighbour baseline",
+SECTIONS = {  # by anchor, in their order: name, and what more the heading says
+    "input": (mark("What goes in"), ""),
+    "down": (mark("Down"), mark("from pixels to patterns")),
+    "gates": (mark("Attention gates"), mark("what is handed across")),
+    "mask": (mark("Up"), mark("to a probability, then a mask")),
+    "dice": (mark("How good is it"), mark("Dice by hand")),
+    "try": (mark("Try"), mark("what does the network need?")),
+    "split": (mark("Split by patient"), mark("data leakage with a nearest-neighbour baseline")),
 }
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
 
@@ -125,8 +126,10 @@ def _pick_slice(volume: Volume, predicted) -> int:
         state.learn_patient = patient_id
     number = 1
     if len(volume) > 1:
-        order = SLICE_ORDER[volume.geometry.plane]
-        number = st.slider(f"Slice of {len(volume)}, {order}", 1, len(volume), key="learn_slice")
+        order = t(SLICE_ORDER[volume.geometry.plane])
+        number = st.slider(
+            t("Slice of {count}, {order}", count=len(volume), order=order), 1, len(volume), key="learn_slice"
+        )
     links.keep_in_link("slice", str(number))
     links.remember(slice=str(number))
     return number - 1
@@ -143,19 +146,21 @@ def _show_link_to_explore(patient_id: str, index: int) -> None:
     if "weights" in st.query_params:
         place["weights"] = st.query_params["weights"]
     st.page_link(
-        "pages/explore.py", label="Open this slice in Explore", icon=":material/neurology:", query_params=place
+        "pages/explore.py", label=t("Open this slice in Explore"), icon=":material/neurology:", query_params=place
     )
 
 
 def show_contents() -> None:
     """Show where the page leads, as links: it is several screens long."""
-    titles = enumerate(SECTIONS.items(), 1)
-    st.markdown(" · ".join(f"[{number} {title.partition(':')[0]}](#{anchor})" for number, (anchor, title) in titles))
+    names = enumerate(SECTIONS.items(), 1)
+    st.markdown(" · ".join(f"[{number} {t(name)}](#{anchor})" for number, (anchor, (name, _)) in names))
 
 
 def begin_section(anchor: str) -> None:
     """Show the heading of a section, with its number."""
-    st.subheader(f"{1 + list(SECTIONS).index(anchor)} · {SECTIONS[anchor]}", anchor=anchor)
+    name, subtitle = SECTIONS[anchor]
+    title = f"{t(name)}: {t(subtitle)}" if subtitle else t(name)
+    st.subheader(f"{1 + list(SECTIONS).index(anchor)} · {title}", anchor=anchor)
 
 
 def strip(maps: list[np.ndarray], size: int) -> np.ndarray:
@@ -182,40 +187,54 @@ def show_input(lesson: Lesson) -> None:
     normalised = normalise(lesson.image, lesson.statistics)
     columns = st.columns(4, gap="small")
     for column, name in zip(columns, _SEQUENCE_COLOURS, strict=False):
-        column.image(lesson.picture(name), width="stretch", output_format="PNG", alt=f"The slice, {name}")
-        copied = f"**{name}**, missing: a copy of FLAIR" if name.lower() in missing else f"**{name}**"
+        column.image(
+            lesson.picture(name), width="stretch", output_format="PNG", alt=t("The slice, {name}", name=t(name))
+        )
+        copied = (
+            t("**{name}**, missing: a copy of FLAIR", name=t(name)) if name.lower() in missing else f"**{t(name)}**"
+        )
         column.markdown(copied)
     entering = overlay.to_display(lesson.letterbox.forward(normalised[..., FLAIR]), (-2.0, 4.0))
-    columns[3].image(entering, width="stretch", output_format="PNG", alt="FLAIR as the network gets it")
-    columns[3].markdown(f"**FLAIR as the network gets it**, {size} × {size}")
+    columns[3].image(entering, width="stretch", output_format="PNG", alt=t("FLAIR as the network gets it"))
+    columns[3].markdown(t("**FLAIR as the network gets it**, {size} × {size}", size=size))
     st.markdown(
-        f"Three pictures of one slice, {width} × {height} pixels, go in as three channels, scaled to the network's "
-        f"grid of {size} × {size}. MRI has no unit: the same tissue has another grey value in every scanner. So each "
-        "channel is **normalised** first: extreme values are cut off, then the head's mean is subtracted and the "
-        "result divided by the head's standard deviation (SD). What comes out is 'so many SD above the mean'."
+        t(
+            "Three pictures of one slice, {width} × {height} pixels, go in as three channels, scaled to the network's "
+            "grid of {size} × {size}. MRI has no unit: the same tissue has another grey value in every scanner. So "
+            "each channel is **normalised** first: extreme values are cut off, then the head's mean is subtracted and "
+            "the result divided by the head's standard deviation (SD). What comes out is 'so many SD above the mean'.",
+            width=width,
+            height=height,
+            size=size,
+        )
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        show_chart(_histogram("before", "Before: grey values in the head", "grey value", lesson, lesson.image))
+        show_chart(_histogram("before", t("Before: grey values in the head"), t("grey value"), lesson, lesson.image))
     with right:
-        show_chart(_histogram("after", "After: on one scale", "SD above or below the mean", lesson, normalised))
+        show_chart(_histogram("after", t("After: on one scale"), t("SD above or below the mean"), lesson, normalised))
     s = lesson.statistics
     numbers = pd.DataFrame(
         {
-            "Sequence": list(_SEQUENCE_COLOURS),
-            f"Cut off below (percentile {CLIP_PERCENTILES[0]:g})": s.low,
-            f"Cut off above (percentile {CLIP_PERCENTILES[1]:g})": s.high,
-            "Mean": s.mean,
-            "SD": s.std,
+            t("Sequence"): [t(name) for name in _SEQUENCE_COLOURS],
+            t("Cut off below (percentile {percentile:g})", percentile=CLIP_PERCENTILES[0]): s.low,
+            t("Cut off above (percentile {percentile:g})", percentile=CLIP_PERCENTILES[1]): s.high,
+            t("Mean"): s.mean,
+            t("SD"): s.std,
         }
     )
     st.dataframe(
         numbers,
         hide_index=True,
         column_config={name: st.column_config.NumberColumn(format="%.1f") for name in numbers.columns[1:]},
-        alt="Numbers that the three channels are normalised by",
+        alt=t("Numbers that the three channels are normalised by"),
     )
-    st.caption(f"Measured over the head in all {len(lesson.volume)} slices of this patient, used for each of them.")
+    st.caption(
+        t(
+            "Measured over the head in all {count} slices of this patient, used for each of them.",
+            count=len(lesson.volume),
+        )
+    )
 
 
 def _histogram(name: str, title: str, x_title: str, lesson: Lesson, values: np.ndarray) -> Chart:
@@ -231,7 +250,7 @@ def _histogram(name: str, title: str, x_title: str, lesson: Lesson, values: np.n
         if sequence.lower() in lesson.volume.missing_sequences:
             continue
         shares = (100 * np.histogram(channel, edges)[0] / len(channel)).round(3).tolist()
-        series.append(Series(sequence, centres, shares, "line", colour, dashed=sequence == "Pre-contrast"))
+        series.append(Series(t(sequence), centres, shares, "line", colour, dashed=sequence == "Pre-contrast"))
         for row, share in zip(rows, shares, strict=True):
             row[sequence] = share
-    return Chart(f"intensities_{name}", title, x_title, "% of the head", series, rows)
+    return Chart(f"intensities_{name}", title, x_title, t("% of the head"), series, rows)

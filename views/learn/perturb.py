@@ -9,6 +9,7 @@ import streamlit as st
 
 from unet import metrics, overlay
 from unet.data.volume import FLAIR, SEQUENCE_NAMES
+from unet.language import mark, t
 from unet.lessons.perturbation import Change
 from unet.training.augmentation import Augmentation
 from views.learn.lesson import Lesson, begin_section
@@ -17,7 +18,7 @@ from views.shared.browser_state import one_of
 from views.viewer.simple_viewer import window
 
 MAX_RESULTS = 128  # kept for all visitors, 0.13 MB each
-SEQUENCES = "Take a sequence away"
+SEQUENCES = mark("Take a sequence away")
 SMALL_DROP = 0.02  # of Dice: less is nothing to talk about
 UNCHANGED = Change()
 
@@ -37,7 +38,9 @@ class Outcome:
 def show_trials(lesson: Lesson, threshold: float) -> None:
     """Let the visitor choose what to do to the slice, and show what becomes of the mask."""
     begin_section("try")
-    trial = st.pills("Change the slice", TRIALS, default=SEQUENCES, key="learn_trial", required=True, wrap=True)
+    trial = st.pills(
+        t("Change the slice"), TRIALS, default=SEQUENCES, format_func=t, key="learn_trial", required=True, wrap=True
+    )
     trial = one_of(trial, TRIALS)
     if trial == SEQUENCES:
         _try_sequences(lesson, threshold)
@@ -48,7 +51,7 @@ def show_trials(lesson: Lesson, threshold: float) -> None:
 def _show_colours(lesson: Lesson, threshold: float) -> None:
     _, name = _reference(lesson, threshold)
     legend.show_legend(
-        (("predicted by the network", overlay.PREDICTED_COLOUR), (f"outline: {name}", overlay.EXPECTED_COLOUR))
+        ((t("predicted by the network"), overlay.PREDICTED_COLOUR), (f"outline: {name}", overlay.EXPECTED_COLOUR))
     )
 
 
@@ -64,10 +67,14 @@ def _try_change(lesson: Lesson, threshold: float, controls: Callable) -> None:
     with middle:
         after = _show_outcome(lesson, change, threshold, "After")
     numbers.metric(
-        "Slice Dice", after.dice_text, _difference(before.dice, after.dice), delta_color="off", help="Below: the change"
+        t("Slice Dice"),
+        after.dice_text,
+        _difference(before.dice, after.dice),
+        delta_color="off",
+        help=t("Below: the change"),
     )
     moved = f"{after.area - before.area:+,}" if after.area != before.area else None
-    numbers.metric("Predicted area, px", f"{after.area:,}", moved, delta_color="off")
+    numbers.metric(t("Predicted area, px"), f"{after.area:,}", moved, delta_color="off")
     _show_colours(lesson, threshold)
 
 
@@ -82,42 +89,56 @@ def _cover(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     height, width = lesson.head.shape
     mask = lesson.predicted(threshold)
     rows, columns = np.nonzero(mask if mask.any() else lesson.head if lesson.head.any() else np.ones_like(mask))
-    side = st.slider("Side of the patch, px", 2, max(4, width // 2), max(2, width // 6), key=f"patch_side_{lesson.key}")
-    column = st.slider("From left to right, px", 0, width - 1, int(columns.mean()), key=f"patch_column_{lesson.key}")
-    row = st.slider("From top to bottom, px", 0, height - 1, int(rows.mean()), key=f"patch_row_{lesson.key}")
+    side = st.slider(
+        t("Side of the patch, px"), 2, max(4, width // 2), max(2, width // 6), key=f"patch_side_{lesson.key}"
+    )
+    column = st.slider(t("From left to right, px"), 0, width - 1, int(columns.mean()), key=f"patch_column_{lesson.key}")
+    row = st.slider(t("From top to bottom, px"), 0, height - 1, int(rows.mean()), key=f"patch_row_{lesson.key}")
     return Change(patch=(row, column, side)), (
-        "The patch has the head's average grey. Cover a part of the lesion, then the healthy side: does the network "
-        "look only at the spot itself, or also around it?"
+        t(
+            "The patch has the head's average grey. Cover a part of the lesion, then the healthy side: does the "
+            "network look only at the spot itself, or also around it?"
+        )
     )
 
 
 def _light(lesson: Lesson, threshold: float) -> tuple[Change, str]:
-    brightness = st.slider("Brightness, times", 0.5, 2.0, 1.5, step=0.1, key="learn_brightness")
-    contrast = st.slider("Contrast, times", 0.5, 2.0, 1.0, step=0.1, key="learn_contrast")
-    after = st.toggle("Normalise after the change", key="learn_normalised_after")
+    brightness = st.slider(t("Brightness, times"), 0.5, 2.0, 1.5, step=0.1, key="learn_brightness")
+    contrast = st.slider(t("Contrast, times"), 0.5, 2.0, 1.0, step=0.1, key="learn_contrast")
+    after = st.toggle(t("Normalise after the change"), key="learn_normalised_after")
     remark = (
-        "The whole scan was changed and then normalised: mean and SD changed along, so the network gets the very "
-        "numbers it got before."
+        t(
+            "The whole scan was changed and then normalised: mean and SD changed along, so the network gets the very "
+            "numbers it got before."
+        )
         if after
-        else "Normalised by what was measured before the change, so the network gets other numbers. It may hardly "
-        "mind, as slices were re-lit in training. Now switch normalisation on: what changes then?"
+        else t(
+            "Normalised by what was measured before the change, so the network gets other numbers. It may hardly "
+            "mind, as slices were re-lit in training. Now switch normalisation on: what changes then?"
+        )
     )
     return Change(brightness=brightness, contrast=contrast, normalised_after=after), remark
 
 
 def _move(lesson: Lesson, threshold: float) -> tuple[Change, str]:
-    mirrored = st.toggle("Mirror left and right", value=True, key="learn_mirrored")
-    angle = st.slider("Turn by, degrees", -180, 180, 0, step=5, key="learn_angle")
+    mirrored = st.toggle(t("Mirror left and right"), value=True, key="learn_mirrored")
+    angle = st.slider(t("Turn by, degrees"), -180, 180, 0, step=5, key="learn_angle")
     return Change(mirrored=mirrored, angle=float(angle)), (
-        "The expected mask moves along. In training, slices were mirrored and turned by up to "
-        f"{Augmentation().rotation:g} degrees. Turn the head further than that: does the network still find the lesion?"
+        t(
+            "The expected mask moves along. In training, slices were mirrored and turned by up to "
+            "{rotation:g} degrees. Turn the head further than that: does the network still find the lesion?",
+            rotation=Augmentation().rotation,
+        )
     )
 
 
 def _noise(lesson: Lesson, threshold: float) -> tuple[Change, str]:
-    noise = st.slider("Noise, SD of the head", 0.0, 2.0, 0.5, step=0.1, key="learn_noise")
+    noise = st.slider(t("Noise, SD of the head"), 0.0, 2.0, 0.5, step=0.1, key="learn_noise")
     return Change(noise=noise), (
-        f"Random grain in all three channels, as in a quick scan. In training it went up to {Augmentation().noise:g}."
+        t(
+            "Random grain in all three channels, as in a quick scan. In training it went up to {noise:g}.",
+            noise=Augmentation().noise,
+        )
     )
 
 
@@ -130,13 +151,18 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
     copies = [SEQUENCE_NAMES.index(name) for name in lesson.volume.missing_sequences]
     real = [channel for channel in range(len(SEQUENCE_NAMES)) if channel not in copies]
     if len(real) < 2:
-        st.info("This patient has FLAIR only, three times: there is no other sequence to put in its place.")
+        st.info(t("This patient has FLAIR only, three times: there is no other sequence to put in its place."))
         return
     if copies:
-        st.caption(f"This patient's {SEQUENCE_NAMES[copies[0]]} was missing already: a copy of FLAIR stands there.")
-    names = [SEQUENCE_NAMES[channel] for channel in real]
+        st.caption(
+            t(
+                "This patient's {sequence} was missing already: a copy of FLAIR stands there.",
+                sequence=t(SEQUENCE_NAMES[copies[0]]),
+            )
+        )
+    names = [t(SEQUENCE_NAMES[channel]) for channel in real]
     guess = st.radio(
-        "Which sequence does the network need most here? Guess first.",
+        t("Which sequence does the network need most here? Guess first."),
         names,
         index=None,
         horizontal=True,
@@ -147,13 +173,13 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
     said = st.container()
     columns = st.columns(1 + len(real), gap="small")
     with columns[0]:
-        before = _show_outcome(lesson, UNCHANGED, threshold, "All as they are")
+        before = _show_outcome(lesson, UNCHANGED, threshold, t("All as they are"))
     without = {}
     for column, channel, name in zip(columns[1:], real, names, strict=True):
         source = next(other for other in (FLAIR, *real) if other != channel)  # as the data set does, where it can be
         with column:
             outcome = _show_outcome(lesson, Change(copied=(channel, source)), threshold, f"Without {name}")
-            st.caption(f"A copy of {SEQUENCE_NAMES[source]} in its place.")
+            st.caption(t("A copy of {sequence} in its place.", sequence=t(SEQUENCE_NAMES[source])))
         without[name] = outcome.dice
     said.markdown(answer(guess, before.dice, without))
     _show_colours(lesson, threshold)
@@ -170,19 +196,32 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
     """
     drops = {name: before - dice for name, dice in without.items()}
     if any(map(math.isnan, drops.values())):
-        return f"You guessed **{guess}**. On this slice there is no lesion to lose: try one with a lesion."
+        return t(
+            "You guessed **{guess}**. On this slice there is no lesion to lose: try one with a lesion.", guess=guess
+        )
     most = max(drops, key=drops.__getitem__)
     if drops[most] < SMALL_DROP:
-        return f"You guessed **{guess}**. On this slice the network can do without any single one of them."
-    said = f"**{guess}**, and so it is: without it" if most == guess else f"**{guess}**, but without **{most}**"
-    return f"You guessed {said} slice Dice falls most, from {before:.3f} to {without[most]:.3f}."
+        return t(
+            "You guessed **{guess}**. On this slice the network can do without any single one of them.", guess=guess
+        )
+    said = (
+        t("**{guess}**, and so it is: without it", guess=guess)
+        if most == guess
+        else t("**{guess}**, but without **{most}**", guess=guess, most=most)
+    )
+    return t(
+        "You guessed {said} slice Dice falls most, from {before:.3f} to {without:.3f}.",
+        said=said,
+        before=before,
+        without=without[most],
+    )
 
 
 def _reference(lesson: Lesson, threshold: float) -> tuple[np.ndarray, str]:
     """Return what masks are compared with: what is expected, else what was predicted before any change."""
     if lesson.expected is not None and lesson.expected.any():
         return lesson.expected, "expected"
-    return lesson.predicted(threshold), "predicted before the change"
+    return lesson.predicted(threshold), t("predicted before the change")
 
 
 def _show_outcome(lesson: Lesson, change: Change, threshold: float, title: str) -> Outcome:
@@ -198,12 +237,14 @@ def _show_outcome(lesson: Lesson, change: Change, threshold: float, title: str) 
     picture = overlay.draw_mask(picture, reference, overlay.EXPECTED_COLOUR, 1.0, outline=True)
     outcome = Outcome(metrics.dice_score(mask, reference), int(mask.sum()))
     st.markdown(f"**{title}**")
-    st.image(picture, width="stretch", output_format="PNG", alt=f"{title}: FLAIR with the predicted mask")
-    st.markdown(f"Slice Dice **{outcome.dice_text}**, {outcome.area:,} px")
+    st.image(
+        picture, width="stretch", output_format="PNG", alt=t("{title}: FLAIR with the predicted mask", title=title)
+    )
+    st.markdown(t("Slice Dice **{dice_text}**, {area:,} px", dice_text=outcome.dice_text, area=outcome.area))
     return outcome
 
 
-@st.cache_data(max_entries=MAX_RESULTS, show_spinner="The network looks again …")
+@st.cache_data(max_entries=MAX_RESULTS, show_spinner=mark("The network looks again …"))
 def _looks_again(key: str, change: Change, _lesson: Lesson) -> np.ndarray:
     """Return the probability for the changed slice, (height, width) float16; visitors take turns at the network."""
     image, statistics = change.image(_lesson.image, _lesson.statistics)

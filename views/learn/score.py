@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from unet import metrics, overlay
+from unet.language import mark, t
 from unet.lessons.perturbation import grown, half_as_wide, shifted
 from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
 from unet.reports.charts import GREY, Chart, Series
@@ -19,8 +20,8 @@ from views.viewer.simple_viewer import MAP_OPACITY
 FURTHEST = 20  # pixels that the mask can be moved or grown
 UNSURE = (0.1, 0.9)
 _SPOILS: dict[str, tuple[Callable, str]] = {
-    "Move it": (shifted, "Pixels to the right, or to the left below 0"),
-    "Grow or shrink it": (grown, "Pixels on every side, shrunk below 0"),
+    mark("Move it"): (shifted, mark("Pixels to the right, or to the left below 0")),
+    mark("Grow or shrink it"): (grown, mark("Pixels on every side, shrunk below 0")),
 }
 
 
@@ -36,36 +37,42 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
             overlay.draw_values(lesson.picture(), probability, MAP_OPACITY),
             width="stretch",
             output_format="PNG",
-            alt="Probability of lesion over the slice",
+            alt=t("Probability of lesion over the slice"),
         )
         legend.show_scale(150)
     with right:
         threshold = st.slider(
-            "Threshold",
+            t("Threshold"),
             0.05,
             0.95,
             lesson.weights.threshold,
             step=0.05,
             key="learn_threshold",
-            help="The network does not run again: the same probabilities are cut at another value.",
+            help=t("The network does not run again: the same probabilities are cut at another value."),
         )
         mask = lesson.predicted(threshold)
         unsure = int(((probability > UNSURE[0]) & (probability < UNSURE[1])).sum())
-        st.metric("Pixels in the mask", f"{int(mask.sum()):,}")
-        st.metric(f"Unsure: pixels between {UNSURE[0]:.0%} and {UNSURE[1]:.0%}", f"{unsure:,}")
+        st.metric(t("Pixels in the mask"), f"{int(mask.sum()):,}")
+        st.metric(
+            t("Unsure: pixels between {unsure:.0%} and {unsure_2:.0%}", unsure=UNSURE[0], unsure_2=UNSURE[1]),
+            f"{unsure:,}",
+        )
         st.markdown(
-            "The last layer turns the channels into one number for every pixel: how sure the network is that this is "
-            f"lesion. A pixel belongs to the **mask** where that is at least {threshold:.0%}. A network that is sure "
-            "hardly minds where the cut is made: only the pixels in between change sides."
+            t(
+                "The last layer turns the channels into one number for every pixel: how sure the network is that this "
+                "is lesion. A pixel belongs to the **mask** where that is at least {threshold:.0%}. A network that is "
+                "sure hardly minds where the cut is made: only the pixels in between change sides.",
+                threshold=threshold,
+            )
         )
     with middle:
         st.image(
             overlay.draw_mask(lesson.picture(), mask, PREDICTED_COLOUR),
             width="stretch",
             output_format="PNG",
-            alt=f"Predicted mask at a threshold of {threshold:g}",
+            alt=t("Predicted mask at a threshold of {threshold:g}", threshold=threshold),
         )
-        legend.show_legend((("predicted by the network", PREDICTED_COLOUR),))
+        legend.show_legend(((t("predicted by the network"), PREDICTED_COLOUR),))
     return threshold
 
 
@@ -74,30 +81,38 @@ def show_score(lesson: Lesson, threshold: float) -> None:
     begin_section("dice")
     expected, predicted = lesson.expected, lesson.predicted(threshold)
     if expected is None:
-        st.info("This slice has no expected mask, so there is nothing to score against. Try another slice.")
+        st.info(t("This slice has no expected mask, so there is nothing to score against. Try another slice."))
         return
     if not expected.any():
         found = int(predicted.sum())
         st.info(
-            "The expert marked no lesion on this slice. "
+            t("The expert marked no lesion on this slice. ")
             + (
-                f"The network marks {found:,} pixels: each is a false alarm, and Dice is 0 however few they are."
+                t(
+                    "The network marks {found:,} pixels: each is a false positive, and Dice is 0 however few they are.",
+                    found=found,
+                )
                 if found
-                else "Neither does the network: Dice would be 0 / 0, so such slices are left out of averages."
+                else t("Neither does the network: Dice would be 0 / 0, so such slices are left out of averages.")
             )
-            + " Choose a slice with a lesion to see Dice worked out."
+            + t(" Choose a slice with a lesion to see Dice worked out.")
         )
         return
     left, right = st.columns([2, 3], gap="medium")
     with right:
         how = one_of(
             st.segmented_control(
-                "Spoil the predicted mask", list(_SPOILS), default="Move it", key="learn_spoil", required=True
+                t("Spoil the predicted mask"),
+                list(_SPOILS),
+                default="Move it",
+                format_func=t,
+                key="learn_spoil",
+                required=True,
             ),
             _SPOILS,
         )
         spoil, label = _SPOILS[how]
-        pixels = st.slider(label, -FURTHEST, FURTHEST, 0, key="learn_pixels")
+        pixels = st.slider(t(label), -FURTHEST, FURTHEST, 0, key="learn_pixels")
         spoiled = spoil(predicted, pixels)
         _formula(spoiled, expected)
     with left:
@@ -105,37 +120,43 @@ def show_score(lesson: Lesson, threshold: float) -> None:
             overlay.draw_errors(lesson.picture(), spoiled, expected),
             width="stretch",
             output_format="PNG",
-            alt=f"Found, false alarm and missed pixels; the mask changed by {pixels} pixels",
+            alt=t("Found, false-positive and missed pixels; the mask changed by {pixels} pixels", pixels=pixels),
         )
         legend.show_legend(legend.ERRORS)
         st.caption(
-            "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that "
-            "sequence, which need not be tumour to the last pixel."
+            t(
+                "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that "
+                "sequence, which need not be tumour to the last pixel."
+            )
         )
     show_chart(
         _curve(predicted, expected, spoil, pixels),
-        "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
-        "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes.",
+        t(
+            "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
+            "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes."
+        ),
     )
 
 
 def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:
     """The formulas of Dice and IoU with this slice's numbers put in."""
     found = int((predicted & expected).sum())
-    false_alarm, missed = int(predicted.sum()) - found, int(expected.sum()) - found
+    false_positive, missed = int(predicted.sum()) - found, int(expected.sum()) - found
     dice, iou = metrics.dice_score(predicted, expected), metrics.iou_score(predicted, expected)
+    names = mark("Dice"), mark("IoU"), mark("found"), mark("false positive"), mark("missed")
+    dice_name, iou_name, hit, extra, lost = (rf"\text{{{t(name)}}}" for name in names)
     st.latex(
-        r"\begin{aligned}"
-        r"\text{Dice} &= \frac{2 \cdot \text{found}}{2 \cdot \text{found} + \text{false alarm} + \text{missed}}"
-        r"\\[0.8em]"
-        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_alarm} + {missed}}} = \mathbf{{{dice:.3f}}} \\[1.6em]"
-        r"\text{IoU} &= \frac{\text{found}}{\text{found} + \text{false alarm} + \text{missed}} \\[0.8em]"
-        rf"&= \frac{{{found}}}{{{found} + {false_alarm} + {missed}}} = \mathbf{{{iou:.3f}}}"
-        r"\end{aligned}"
+        rf"\begin{{aligned}}{dice_name} &= \frac{{2 \cdot {hit}}}{{2 \cdot {hit} + {extra} + {lost}}} \\[0.8em]"
+        rf"&= \frac{{2 \cdot {found}}}{{2 \cdot {found} + {false_positive} + {missed}}} = \mathbf{{{dice:.3f}}}"
+        r"\\[1.6em]"
+        rf"{iou_name} &= \frac{{{hit}}}{{{hit} + {extra} + {lost}}} \\[0.8em]"
+        rf"&= \frac{{{found}}}{{{found} + {false_positive} + {missed}}} = \mathbf{{{iou:.3f}}}\end{{aligned}}"
     )
     st.caption(
-        "Books say true positive, false positive and false negative. IoU, intersection over union, is never larger "
-        "than Dice, and ranks masks alike."
+        t(
+            "Books say true positive, false positive and false negative. IoU, intersection over union, is never larger "
+            "than Dice, and ranks masks alike."
+        )
     )
 
 
@@ -149,12 +170,12 @@ def _curve(predicted: np.ndarray, expected: np.ndarray, spoil: Callable, pixels:
     now = here[pixels + FURTHEST]
     return Chart(
         "spoiled_dice",
-        "Slice Dice by how far the mask is off",
+        t("Slice Dice by how far the mask is off"),
         "pixels",
-        "slice Dice",
+        t("slice Dice"),
         [
-            Series("this lesion", steps, here, colour=EXPECTED_COLOUR),
-            Series("the same, half as wide", steps, half, colour=GREY, dashed=True),
+            Series(t("this lesion"), steps, here, colour=EXPECTED_COLOUR),
+            Series(t("the same, half as wide"), steps, half, colour=GREY, dashed=True),
             Series("now", [pixels], [now], "points", PREDICTED_COLOUR),
         ],
         [{"pixels": step, "this lesion": a, "half as wide": b} for step, a, b in zip(steps, here, half, strict=True)],

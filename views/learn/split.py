@@ -10,6 +10,7 @@ from unet.data.patients import Patient, load_volume
 from unet.data.slice_files import DataError
 from unet.data.splits import split_of
 from unet.data.volume import Volume
+from unet.language import mark, t, tn
 from unet.lessons import nearest_neighbour
 from unet.lessons.nearest_neighbour import Memory
 from unet.metrics import dice_score
@@ -26,8 +27,10 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     """Copy masks from this patient's other slices, and from other patients'."""
     begin_section("split")
     st.markdown(
-        "A **nearest-neighbour baseline** learns nothing. For each slice it finds the most similar training slice and "
-        "copies its mask. Its score depends on how the data are split."
+        t(
+            "A **nearest-neighbour baseline** learns nothing. For each slice it finds the most similar training slice "
+            "and copies its mask. Its score depends on how the data are split."
+        )
     )
     own = _learned(lesson.content_hash, lesson.volume)
     step = -(-len(found) // OTHERS)
@@ -35,37 +38,52 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     others = _others(tuple(patient.folder for patient in chosen), chosen).without(lesson.volume.patient_id)
     if len(own) < 2 or not len(others) or lesson.expected is None or not lesson.volume.expected_mask.any():
         st.info(
-            "This needs a slice with an expected mask, of a patient with two or more of them and a lesion, and other "
-            "patients with expected masks."
+            t(
+                "This needs a slice with an expected mask, of a patient with two or more of them and a lesion, and "
+                "other patients with expected masks."
+            )
         )
         return
     left, middle, right = st.columns(3, gap="medium")
     with left:
-        st.markdown("**This slice**")
+        st.markdown(t("**This slice**"))
         picture = overlay.draw_mask(lesson.picture(), lesson.expected, EXPECTED_COLOUR, 1.0, outline=True)
-        st.image(picture, width="stretch", output_format="PNG", alt="The slice with the expected mask as an outline")
+        st.image(picture, width="stretch", output_format="PNG", alt=t("The slice with the expected mask as an outline"))
         st.caption(
-            f"How alike two slices are: the correlation of their three pictures, shrunk to {nearest_neighbour.SIDE} × "
-            f"{nearest_neighbour.SIDE} pixels."
+            t(
+                "How alike two slices are: the correlation of their three pictures, shrunk to {side} × {side} pixels.",
+                side=nearest_neighbour.SIDE,
+            )
         )
     by_id = {patient.patient_id: patient for patient in found}
     count = len({patient_id for patient_id, _ in others.places})
     with middle:
-        st.markdown("**Split by slice**: this patient's other slices are training slices")
+        st.markdown(t("**Split by slice**: this patient's other slices are training slices"))
         _show_recalled(lesson, own, own, by_id)
-        st.metric("Mean slice Dice, split by slice", _mean(own, own))
+        st.metric(t("Mean slice Dice, split by slice"), _mean(own, own))
     with right:
-        st.markdown(f"**Split by patient**: the training slices come from {count} other patient{'s' * (count > 1)}")
+        st.markdown(
+            tn(
+                "**Split by patient**: the training slices come from {n} other patient",
+                "**Split by patient**: the training slices come from {n} other patients",
+                count,
+            )
+        )
         _show_recalled(lesson, own, others, by_id)
-        st.metric("Mean slice Dice, split by patient", _mean(own, others))
-    legend.show_legend((("copied mask", PREDICTED_COLOUR), ("outline: expected on this slice", EXPECTED_COLOUR)))
+        st.metric(t("Mean slice Dice, split by patient"), _mean(own, others))
+    legend.show_legend(((t("copied mask"), PREDICTED_COLOUR), (t("outline: expected on this slice"), EXPECTED_COLOUR)))
     split = split_of(lesson.volume.patient_id)
     lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
     st.markdown(
-        f"The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one head "
-        "look almost the same. If they lie on both sides of a split, even this baseline scores well, but the score "
-        "does not tell how well a method works on a new patient. This error is called data leakage. In this app every "
-        f"split is by patient. This patient's part, **{split}**: {SPLIT_MEANINGS[split]}"
+        t(
+            "The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one "
+            "head look almost the same. If they lie on both sides of a split, even this baseline scores well, but the "
+            "score does not tell how well a method works on a new patient. This error is called data leakage. In this "
+            "app every split is by patient. This patient's part, **{split}**: {split_meanings}",
+            lesions=lesions,
+            split=split,
+            split_meanings=SPLIT_MEANINGS[split],
+        )
     )
 
 
@@ -85,11 +103,16 @@ def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str,
     picture = overlay.draw_mask(slice_picture(source, recalled, "FLAIR"), memory.masks[number], PREDICTED_COLOUR)
     if picture.shape[:2] == shape:
         picture = overlay.draw_mask(picture, expected, EXPECTED_COLOUR, 1.0, outline=True)
-    st.image(picture, width="stretch", output_format="PNG", alt=f"{patient_id}, slice {recalled + 1}, with its mask")
+    st.image(
+        picture,
+        width="stretch",
+        output_format="PNG",
+        alt=t("{patient_id}, slice {recalled}, with its mask", patient_id=patient_id, recalled=recalled + 1),
+    )
     dice = dice_score(mask, expected)
-    whose = "this patient" if source is volume else patient_id
-    words = "no lesion on either" if np.isnan(dice) else f"slice Dice of the copied mask **{dice:.3f}**"
-    st.markdown(f"Recalls slice {recalled + 1} of {whose}: {words}.")
+    whose = t("this patient") if source is volume else patient_id
+    words = t("no lesion on either") if np.isnan(dice) else t("slice Dice of the copied mask **{dice:.3f}**", dice=dice)
+    st.markdown(t("Recalls slice {recalled} of {whose}: {words}.", recalled=recalled + 1, whose=whose, words=words))
 
 
 def _mean(asked: Memory, memory: Memory) -> str:
@@ -101,7 +124,7 @@ def _learned(content_hash: str, _volume: Volume) -> Memory:
     return nearest_neighbour.learn([_volume])
 
 
-@st.cache_resource(max_entries=2, ttl="1h", show_spinner="Reading other patients …")
+@st.cache_resource(max_entries=2, ttl="1h", show_spinner=mark("Reading other patients …"))
 def _others(folders: tuple[Path, ...], _patients: list[Patient]) -> Memory:
     """Return the slices of some patients for the baseline; those that cannot be read are left out."""
     volumes = []

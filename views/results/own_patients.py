@@ -18,6 +18,7 @@ from unet.data.splits import split_of
 from unet.evaluation import protocol
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter
+from unet.language import mark, t
 from unet.private_folders import PrivateFolder
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
@@ -25,8 +26,8 @@ from views.shared import loaders, page
 from views.shared.browser_state import one_of
 
 SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer
-HERE = "Patients on this machine"
-UPLOAD = "Upload a folder"
+HERE = mark("Patients on this machine")
+UPLOAD = mark("Upload a folder")
 
 
 @dataclass
@@ -48,7 +49,12 @@ class _Evaluation:
 
     @property
     def words(self) -> str:
-        return f"{len(self.measurements)} of {len(self.patients)} patients, {self.progress:.0%} of the slices"
+        return t(
+            "{count} of {count_2} patients, {progress:.0%} of the slices",
+            count=len(self.measurements),
+            count_2=len(self.patients),
+            progress=self.progress,
+        )
 
     def advance(self, seconds: float) -> None:
         """Go on for a while."""
@@ -80,17 +86,20 @@ def own_report() -> dict | None:
 
 def show_own_evaluation(weights) -> None:
     """Choose patients, start, watch, cancel; the report then joins the shipped ones at the top of the page."""
-    st.subheader("Evaluate your own patients", anchor="own")
+    st.subheader(t("Evaluate your own patients"), anchor="own")
     st.caption(
-        "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
-        "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
+        t(
+            "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
+            "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
+        )
     )
     running: _Evaluation | None = st.session_state.get("evaluation")
     source = one_of(
         st.segmented_control(
-            "Patients to evaluate",
+            t("Patients to evaluate"),
             [HERE, UPLOAD],
             default=HERE,
+            format_func=t,
             required=True,
             key="own_source",
             disabled=bool(running),
@@ -107,12 +116,12 @@ def show_own_evaluation(weights) -> None:
 def _choose(weights, source: str) -> None:
     if source == UPLOAD:
         files = st.file_uploader(
-            "Folder of patients", type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
+            t("Folder of patients"), type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
         )
-        if st.button("Evaluate", icon=":material/play_arrow:", disabled=not files, key="own_start"):
+        if st.button(t("Evaluate"), icon=":material/play_arrow:", disabled=not files, key="own_start"):
             folder = PrivateFolder("patients")
             try:
-                with st.spinner("Reading the files …"):
+                with st.spinner(t("Reading the files …")):
                     problems = store_patients(((file.name, file.getvalue()) for file in files), folder.path)
                 patients, more = list_patients(folder.path)
             except DataError as error:
@@ -132,9 +141,12 @@ def _choose(weights, source: str) -> None:
         if (chosen := [patient for patient in found if split_of(patient.patient_id) == split])
     }
     split = st.selectbox(
-        "Split", list(by_split), format_func=lambda name: f"{name} ({len(by_split[name])} patients)", key="own_split"
+        t("Split"),
+        list(by_split),
+        format_func=lambda name: t("{name} ({count} patients)", name=name, count=len(by_split[name])),
+        key="own_split",
     )
-    if st.button("Evaluate", icon=":material/play_arrow:", key="own_start"):
+    if st.button(t("Evaluate"), icon=":material/play_arrow:", key="own_start"):
         _start(weights, by_split[split], [], None, root)
 
 
@@ -165,7 +177,7 @@ def _watch() -> None:
     if running is None:
         return
     bar = st.progress(running.progress, text=running.words)
-    if st.button("Cancel", icon=":material/stop:", key="own_cancel", help="Keeps the patients that are done"):
+    if st.button(t("Cancel"), icon=":material/stop:", key="own_cancel", help=t("Keeps the patients that are done")):
         running.steps.close()
         running.finished = True
     else:
@@ -175,7 +187,7 @@ def _watch() -> None:
         st.dataframe(
             [{"patient": m.patient_id, "volume Dice": m.dice["published"]} for m in running.measurements],
             hide_index=True,
-            alt="Volume Dice of the patients that are done",
+            alt=t("Volume Dice of the patients that are done"),
         )
     if running.finished:
         del st.session_state.evaluation
@@ -191,16 +203,16 @@ def _watch() -> None:
 def show_own_problems() -> None:
     """What was left out of the last evaluation, and the report to keep."""
     if problems := st.session_state.get("own_problems"):
-        with st.expander(f"Left out: {len(problems)}", icon=":material/warning:"):
+        with st.expander(t("Left out: {count}", count=len(problems)), icon=":material/warning:"):
             for line in problems[:50]:
                 st.text(line)
     if report := own_report():
         st.download_button(
-            "Your report as JSON",
+            t("Your report as JSON"),
             results.to_json(report),
             "evaluation.json",
             "application/json",
             icon=":material/download:",
             on_click="ignore",
-            help="For `python -m unet compare`",
+            help=t("For `python -m unet compare`"),
         )

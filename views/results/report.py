@@ -9,6 +9,7 @@ from unet.data.patients import Patient
 from unet.data.splits import published_splits, split_of
 from unet.data.volume import FLAIR
 from unet.evaluation.protocol import ROWS
+from unet.language import mark, t, tn
 from unet.postprocessing import read_post_processing
 from unet.reports import charts, results, slice_results
 from unet.weights.network import DEFAULT_WEIGHTS, Weights
@@ -17,8 +18,8 @@ from views.shared.charts import show_chart, to_csv
 from views.viewer.slice_viewer import show_viewer
 
 PER_ROW = 4
-FEWER_SLICES = "This patient has fewer slices here than were scored."
-AGREEMENT = f"Expert readers agree with each other at about {results.EXPERTS} on such lesions."
+FEWER_SLICES = mark("This patient has fewer slices here than were scored.")
+AGREEMENT = mark("Expert readers agree with each other at about {dice} on such lesions.")
 
 
 def show_headline(report: dict, row: str) -> None:
@@ -26,42 +27,49 @@ def show_headline(report: dict, row: str) -> None:
     s = results.row_summary(report, row)
     low, high = s["ci95"]
     columns = st.columns(5)
-    columns[0].metric("Mean volume Dice", _number(s["mean"]), help="Each patient counts once, whatever its size.")
-    columns[1].metric("Median", _number(s["median"]))
+    columns[0].metric(t("Mean volume Dice"), _number(s["mean"]), help=t("Each patient counts once, whatever its size."))
+    columns[1].metric(t("Median"), _number(s["median"]))
     columns[2].metric(
-        "95 % interval",
+        t("95 % interval"),
         f"{_number(low)} – {_number(high)}",
-        help="Of the mean, by bootstrap over patients: how far it might lie off with other patients like these.",
+        help=t("Of the mean, by bootstrap over patients: how far it might lie off with other patients like these."),
     )
     worst = results.by_patient(report, row)[0]
-    columns[3].metric("Worst patient", _number(worst["volume_dice"]), help=worst["patient"])
+    columns[3].metric(t("Worst patient"), _number(worst["volume_dice"]), help=worst["patient"])
     if results.is_full(report):
         which = row if row == "raw" else "published"
         slices = slice_results.slice_scores(report, which)
         rate = slices["false_positive_rate"]
         columns[4].metric(
-            "False alarms",
+            t("False positives"),
             "–" if rate is None else f"{rate:.1%}",
-            help=f"Share of the {slices['empty_slices']} slices without a lesion on which the mask has a pixel, "
-            f"{ROWS[which]}.",
+            help=t(
+                "Share of the {empty_slices} slices without a lesion on which the mask has a pixel, {rows}.",
+                empty_slices=slices["empty_slices"],
+                rows=t(ROWS[which]),
+            ),
         )
 
 
 def show_protocol(report: dict, row: str) -> None:
     """Say in words what was scored and how."""
     count = len(report["patients"])
-    words = f"{count} patient{'s' * (count > 1)}, **{ROWS[row]}**. "
+    words = tn("{n} patient, **{rows}**. ", "{n} patients, **{rows}**. ", count, rows=t(ROWS[row]))
     if results.is_full(report):
         protocol = report["protocol"]
         rule = read_post_processing(protocol["post_processing"])
         slices = slice_results.slice_scores(report, "published")
-        words += (
-            f"Published setting: threshold {protocol['threshold']:g}, post-processing: {rule}; chosen on the "
-            f"validation patients. On slices, as published: sensitivity {_percent(slices['sensitivity'])} (slices with "
-            f"a lesion that are marked), specificity {_percent(slices['specificity'])} (slices without one that stay "
-            f"empty), Dice on slices with a lesion {_number(slices['dice_on_lesion_slices'])}. "
+        words += t(
+            "Published setting: threshold {threshold:g}, post-processing: {rule}; chosen on the validation patients. "
+            "On slices, as published: sensitivity {percent} (slices with a lesion that are marked), specificity "
+            "{percent_2} (slices without one that stay empty), Dice on slices with a lesion {number}. ",
+            threshold=protocol["threshold"],
+            rule=rule,
+            percent=_percent(slices["sensitivity"]),
+            percent_2=_percent(slices["specificity"]),
+            number=_number(slices["dice_on_lesion_slices"]),
         )
-    words += (
+    words += t(
         "Expected masks outline FLAIR abnormality: what is abnormally bright on that sequence. "
         "Volume Dice is the overlap of predicted and expected mask over all slices of a patient, 0 for none and 1 for "
         "the same voxels, in the images' own pixels; empty slices never count as a perfect 1. The interval is a "
@@ -69,11 +77,17 @@ def show_protocol(report: dict, row: str) -> None:
     )
     if set(report["patients"]) == set(published_splits()["test"]):
         peer, splits = results.PEER, published_splits()
-        words += (
-            f" These are the ten patients of another public network, {peer['name']}, called the peer here: it reports "
-            f"{peer['mean']} mean and {peer['median']} median on them, {peer['caveat']}; to compare, choose "
-            f"“{ROWS['peer']}”. Ours was trained on {len(splits['train'])} patients and chosen on "
-            f"{len(splits['validation'])} others."
+        words += t(
+            " These are the ten patients of another public network, {name}, called the peer here: it reports {mean} "
+            "mean and {median} median on them, {caveat}; to compare, choose “{peer}”. Ours was trained on {count} "
+            "patients and chosen on {count_2} others.",
+            name=peer["name"],
+            mean=peer["mean"],
+            median=peer["median"],
+            caveat=peer["caveat"],
+            peer=t(ROWS["peer"]),
+            count=len(splits["train"]),
+            count_2=len(splits["validation"]),
         )
     st.caption(words)
 
@@ -83,25 +97,35 @@ def show_charts(reports: list[dict], row: str) -> None:
     test = set(reports[0]["patients"]) == set(published_splits()["test"])
     real = all(split_of(patient_id) != "phantom" for patient_id in reports[0]["patients"])
     shown = [
-        (charts.patients(reports, row, peer=test), f"Sorted by Dice; {ROWS[row]}. " + (AGREEMENT if real else "")),
+        (
+            charts.patients(reports, row, peer=test),
+            t("Sorted by Dice; {rows}. ", rows=t(ROWS[row])) + (t(AGREEMENT, dice=results.EXPERTS) if real else ""),
+        ),
         (
             charts.volumes(reports),
-            "Below the dotted line too little was marked, above it too much. The data set ships no millimetres. A "
-            "patient in whom nothing was marked, or nothing is expected, is in the CSV only.",
+            t(
+                "Below the dotted line too little was marked, above it too much. The data set ships no millimetres. A "
+                "patient in whom nothing was marked, or nothing is expected, is in the CSV only."
+            ),
         ),
         (
             charts.roc(reports),
-            "A slice counts as marked where its highest probability reaches the threshold; the curve goes through all "
-            "thresholds. Area under it: 1 is perfect, 0.5 is chance.",
+            t(
+                "A slice counts as marked where its highest probability reaches the threshold; the curve goes through "
+                "all thresholds. Area under it: 1 is perfect, 0.5 is chance."
+            ),
         ),
-        (charts.threshold(reports), "The network runs once; only the threshold moves. Mean and median over patients."),
+        (
+            charts.threshold(reports),
+            t("The network runs once; only the threshold moves. Mean and median over patients."),
+        ),
         (charts.reliability(reports), _calibration_words(reports[0])),
         (
             charts.breakdown(reports, "size"),
-            "In voxels, thirds of the training patients. Number of patients in brackets.",
+            t("In voxels, thirds of the training patients. Number of patients in brackets."),
         ),
-        (charts.breakdown(reports, "institution"), "Number of patients in brackets: few patients, wide intervals."),
-        (charts.breakdown(reports, "grade"), "Grades as read from the clinical table: 1 = G2, 2 = G3."),
+        (charts.breakdown(reports, "institution"), t("Number of patients in brackets: few patients, wide intervals.")),
+        (charts.breakdown(reports, "grade"), t("Grades as read from the clinical table: 1 = G2, 2 = G3.")),
     ]
     shown = [(chart, caption) for chart, caption in shown if chart.rows]
     for start in range(0, len(shown), 2):
@@ -110,8 +134,10 @@ def show_charts(reports: list[dict], row: str) -> None:
                 show_chart(chart, caption)
     if not results.is_full(reports[0]):
         st.info(
-            "This evaluation was released with Dice per patient only. The other figures appear with one made by "
-            "`python -m unet evaluate --protocol full`.",
+            t(
+                "This evaluation was released with Dice per patient only. The other figures appear with one made by "
+                "`python -m unet evaluate --protocol full`."
+            ),
             icon=":material/info:",
         )
 
@@ -120,10 +146,11 @@ def _calibration_words(report: dict) -> str:
     if not results.is_full(report):
         return ""
     c = report["protocol"]["calibration"]
-    return (
-        f"Pixels of the head, ten bins; on the dotted line it does. Mean distance from it (expected calibration error) "
-        f"{_number(c['expected_calibration_error'])}; of the pixels with a probability of 0.1 or more "
-        f"{_number(c['expected_calibration_error_above_0.1'])}."
+    return t(
+        "Pixels of the head, ten bins; on the dotted line it does. Mean distance from it (expected calibration error) "
+        "{number}; of the pixels with a probability of 0.1 or more {number_2}.",
+        number=_number(c["expected_calibration_error"]),
+        number_2=_number(c["expected_calibration_error_above_0.1"]),
     )
 
 
@@ -134,9 +161,21 @@ def show_comparison(reports: list[dict], row: str) -> None:
     c = results.compare(reports[0], reports[1], row)
     low, high = c["ci95"]
     st.markdown(
-        f"**{reports[1]['weights']}** against **{reports[0]['weights']}** on the same {c['patients']} patients: mean "
-        f"volume Dice {c['second_mean']:.3f} against {c['first_mean']:.3f}, difference {_signed(c['difference'])}, "
-        f"95 % interval {_signed(low)} to {_signed(high)}, better in {c['better']} and worse in {c['worse']} patients."
+        t(
+            "**{weights}** against **{weights_2}** on the same {patients} patients: mean "
+            "volume Dice {second_mean:.3f} against {first_mean:.3f}, difference {signed}, "
+            "95 % interval {signed_2} to {signed_3}, better in {better} and worse in {worse} patients.",
+            weights=reports[1]["weights"],
+            weights_2=reports[0]["weights"],
+            patients=c["patients"],
+            second_mean=c["second_mean"],
+            first_mean=c["first_mean"],
+            signed=_signed(c["difference"]),
+            signed_2=_signed(low),
+            signed_3=_signed(high),
+            better=c["better"],
+            worse=c["worse"],
+        )
     )
 
 
@@ -146,9 +185,12 @@ def show_failures(report: dict, weights: Weights) -> None:
     worst = slice_results.worst_slices(report)
     if not worst:
         return
-    st.subheader("Where it fails", anchor="failures")
+    st.subheader(t("Where it fails"), anchor="failures")
     st.caption(
-        "The slices with the most wrong pixels, missed or marked by mistake, at most two of each patient, as published."
+        t(
+            "The slices with the most wrong pixels, missed or marked by mistake, at most two of each patient, "
+            "as published."
+        )
     )
     try:
         _, found, _ = loaders.patients()
@@ -157,10 +199,10 @@ def show_failures(report: dict, weights: Weights) -> None:
     by_id = {patient.patient_id: patient for patient in found}
     here = any(row["patient"] in by_id for row in worst)
     pictures = here and st.toggle(
-        "Show the pictures", help="Runs the network on these patients: some seconds for each, the first time."
+        t("Show the pictures"), help=t("Runs the network on these patients: some seconds for each, the first time.")
     )
     if not here:
-        st.caption("The pictures, the viewer and the links to Explore need these patients in the app's data folder.")
+        st.caption(t("The pictures, the viewer and the links to Explore need these patients in the app's data folder."))
     chosen = st.session_state.get("failure")
     for start in range(0, len(worst), PER_ROW):
         in_row = worst[start : start + PER_ROW]
@@ -179,9 +221,15 @@ def show_failures(report: dict, weights: Weights) -> None:
         legend.show_legend(legend.ERRORS)
         drawn, scored = loaders.quick_segmenter(weights).engine_name, report["protocol"]["engine"]
         if drawn != scored:
-            st.caption(f"The pictures show {drawn}, the figures are those of {scored}: single pixels may differ.")
+            st.caption(
+                t(
+                    "The pictures show {drawn}, the figures are those of {scored}: single pixels may differ.",
+                    drawn=drawn,
+                    scored=scored,
+                )
+            )
     st.download_button(
-        "All slices as CSV",
+        t("All slices as CSV"),
         to_csv(slice_results.slice_rows(report)),
         "slices.csv",
         "text/csv",
@@ -197,10 +245,12 @@ def _failure(row: dict, weights: Weights) -> None:
         place["weights"] = weights.name
     link = "./?" + urlencode(place)
     missed = row["expected"] - row["published_correct"]
-    alarm = row["published"] - row["published_correct"]
+    extra = row["published"] - row["published_correct"]
     dice = "–" if row["published_dice"] is None else f"{row['published_dice']:.2f}"
-    st.markdown(f"[{row['patient']}, slice {row['slice']}]({link})")
-    st.caption(f"{missed:,} px missed, {alarm:,} px false alarm, slice Dice {dice}")
+    st.markdown(t("[{patient}, slice {slice}]({link})", patient=row["patient"], slice=row["slice"], link=link))
+    st.caption(
+        t("{missed:,} px missed, {extra:,} px false positive, slice Dice {dice}", missed=missed, extra=extra, dice=dice)
+    )
 
 
 def _place(row: dict) -> tuple[str, int]:
@@ -211,7 +261,7 @@ def _choice(row: dict, chosen: tuple[str, int] | None) -> None:
     """A button that opens the slice in the viewer beneath its row, or closes it."""
     is_open = _place(row) == chosen
     st.button(
-        "Close" if is_open else "Look at it here",
+        t("Close") if is_open else t("Look at it here"),
         key=f"failure_{row['patient']}_{row['slice']}",
         icon=":material/close:" if is_open else ":material/neurology:",
         width="stretch",
@@ -225,10 +275,10 @@ def _viewer(patient: Patient, row: dict, weights: Weights) -> None:
         volume, content_hash, brain = loaders.volume(patient)
         network = weights, segmentations.running_segmentation(volume, content_hash, weights)
     except page.PAGE_ERRORS as error:
-        st.error(str(error), title="This patient cannot be shown")
+        st.error(str(error), title=t("This patient cannot be shown"))
         return
     if row["slice"] > len(volume):
-        st.caption(FEWER_SLICES)
+        st.caption(t(FEWER_SLICES))
         return
     start = {"slice": row["slice"], "overlay": "Errors", "threshold": weights.threshold}
     with st.container(border=True):
@@ -246,7 +296,7 @@ def _picture(patient: Patient, row: dict, weights: Weights) -> None:
         return
     index = row["slice"] - 1
     if index >= len(volume):
-        st.caption(FEWER_SLICES)
+        st.caption(t(FEWER_SLICES))
         return
     image = volume.images[index, ..., FLAIR]
     picture = overlay.grey_to_rgb(overlay.to_display(image, overlay.display_window(volume.images[:, ::4, ::4, FLAIR])))
@@ -254,26 +304,35 @@ def _picture(patient: Patient, row: dict, weights: Weights) -> None:
         overlay.draw_errors(picture, mask[index], volume.expected_mask[index]),
         width="stretch",
         output_format="PNG",
-        alt=f"{row['patient']}, slice {row['slice']}, FLAIR: found, false alarm and missed pixels",
+        alt=t(
+            "{patient}, slice {slice}, FLAIR: found, false-positive and missed pixels",
+            patient=row["patient"],
+            slice=row["slice"],
+        ),
     )
 
 
 def show_trained_on() -> None:
     """Which patients the shipped weights have learned from, and which they have not."""
     splits = published_splits()
-    with st.expander("Which patients were trained on?", icon=":material/school:"):
+    with st.expander(t("Which patients were trained on?"), icon=":material/school:"):
         st.markdown(
-            f"The data set has 110 patients. The weights were trained on **{len(splits['train'])}**; the epoch and the "
-            f"post-processing were chosen on **{len(splits['validation'])}** others; **{len(splits['test'])}** were "
-            f"held back as a test. The remaining {110 - sum(map(len, splits.values()))} were never "
-            "seen here. Split by patient, never by slice: slices of one patient look alike, so a network that has seen "
-            "one of them is no longer being tested by the others."
+            t(
+                "The data set has 110 patients. The weights were trained on **{count}**; the epoch and the "
+                "post-processing were chosen on **{count_2}** others; **{count_3}** were held back as a test. The "
+                "remaining {values} were never seen here. Split by patient, never by slice: slices of one patient "
+                "look alike, so a network that has seen one of them is no longer being tested by the others.",
+                count=len(splits["train"]),
+                count_2=len(splits["validation"]),
+                count_3=len(splits["test"]),
+                values=110 - sum(map(len, splits.values())),
+            )
         )
         st.dataframe(
             [{"patient": patient_id, "split": split_of(patient_id)} for ids in splits.values() for patient_id in ids],
             hide_index=True,
             height=260,
-            alt="Every patient of the published splits",
+            alt=t("Every patient of the published splits"),
         )
 
 

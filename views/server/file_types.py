@@ -2,6 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unet.language import t
 from unet.scans.formats.signatures import FORMATS, START, sniff
 from views.server.refusals import RefusedError
 from views.server.uploads import MULTIPART_BYTES, upload_ids
@@ -37,10 +38,10 @@ def _judge(started: bytes, final: bool) -> bytes | None:
     """
     head, found, content = started.partition(b"\r\n\r\n")
     if (found and b"filename=" not in head.lower()) or (not found and len(started) > MULTIPART_BYTES):
-        raise RefusedError(400, "A file was expected.")
+        raise RefusedError(400, t("A file was expected."))
     if not final and (not found or len(content) < START):
         return started
     # the `.img` half of a NIfTI pair begins with pixels, so its name has to do
     if found and sniff(content) is None and b".img" not in head.lower():
-        raise RefusedError(415, f"Unknown file type; supported: {FORMATS}.")
+        raise RefusedError(415, t("Unknown file type; supported: {formats}.", formats=t(FORMATS)))
     return None

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
+from unet.language import t
 from views.server.refusals import RefusedError
 from views.server.uploads import upload_ids
 
@@ -37,7 +38,7 @@ class UploadOwner:
             owner = _token(self._cookies(ids[0]))
             asker = _token(Request(scope).cookies)
             if owner is None or asker is None or not hmac.compare_digest(owner, asker):
-                raise RefusedError(403, "This visit was opened by another browser, or has ended; reload the page.")
+                raise RefusedError(403, t("This visit was opened by another browser, or has ended; reload the page."))
         await self._app(scope, receive, send)
 
 

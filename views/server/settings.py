@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Self
 
+from unet.language import t
+
 
 @dataclass(frozen=True)
 class ServerSettings:
@@ -45,5 +47,5 @@ def _number(name: str, default: int) -> int:
     if not text:
         return default
     if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"{name} is {text!r}; expected a whole number above 0.")
+        raise ValueError(t("{name} is {text!r}; expected a whole number above 0.", name=name, text=text))
     return int(text)

@@ -4,6 +4,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from unet.language import t
 from views.server.refusals import RefusedError
 
 IDLE_SECONDS = 30.0  # without a byte; a phone that changes its network is back sooner
@@ -28,9 +29,9 @@ class BodyTimeout:
             try:
                 message = await asyncio.wait_for(receive(), self._seconds)
             except TimeoutError:
-                raise RefusedError(408, "The upload stopped; please send the file again.") from None
+                raise RefusedError(408, t("The upload stopped; please send the file again.")) from None
             if message["type"] == "http.disconnect":  # Streamlit would write a traceback into the log
-                raise RefusedError(400, "The upload was cut off.")
+                raise RefusedError(400, t("The upload was cut off."))
             complete = not message.get("more_body", False)
             return message
 

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
+from unet.language import t
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from views.server.refusals import RefusedError
 
@@ -59,7 +60,7 @@ class UploadLimits:
             await self._app(scope, receive, send)
             return
         if key in self._arriving:
-            raise RefusedError(409, "This file is being uploaded already.")
+            raise RefusedError(409, t("This file is being uploaded already."))
         self._arriving[key] = 0
         turn = self._turns.setdefault(key[0], asyncio.Semaphore(AT_ONCE))
         try:
@@ -88,14 +89,21 @@ class UploadLimits:
         held = list(manager.file_storage.get(session, {}).values())
         arriving = [size for (one, _), size in self._arriving.items() if one == session]
         if len(held) + len(arriving) > MAX_FILES:
-            raise RefusedError(413, f"At most {MAX_FILES:,} files a visit.")
+            raise RefusedError(413, t("At most {max_files:,} files a visit.", max_files=MAX_FILES))
         visit_bytes = sum(len(file.data) for file in held) + sum(arriving) + coming
         if self._arriving[key] + coming > MAX_FILE_BYTES + MULTIPART_BYTES or (
             visit_bytes > MAX_UPLOAD_BYTES + MULTIPART_BYTES
         ):
-            raise RefusedError(413, f"At most {MAX_FILE_BYTES >> 20} MB a file, {MAX_UPLOAD_BYTES >> 20} MB a visit.")
+            raise RefusedError(
+                413,
+                t(
+                    "At most {max_file_bytes} MB a file, {max_upload_bytes} MB a visit.",
+                    max_file_bytes=MAX_FILE_BYTES >> 20,
+                    max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+                ),
+            )
         if held_bytes(manager) + sum(self._arriving.values()) + coming > self._server_bytes:
-            raise RefusedError(503, "The server holds as many uploads as it can; please try again in a minute.")
+            raise RefusedError(503, t("The server holds as many uploads as it can; please try again in a minute."))
 
 
 def held_bytes(manager: MemoryUploadedFileManager) -> int:

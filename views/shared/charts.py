@@ -7,6 +7,7 @@ import math
 import plotly.graph_objects as go
 import streamlit as st
 
+from unet.language import t
 from unet.reports.charts import Chart, Series
 from unet.reports.results import Row
 
@@ -50,7 +51,7 @@ def _downloads(chart: Chart) -> None:
                 icon=":material/download:",
                 type="tertiary",
                 on_click="ignore",
-                help=f"{chart.title} as {label}",
+                help=t("{title} as {label}", title=chart.title, label=label),
             )
 
 

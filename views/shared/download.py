@@ -5,6 +5,7 @@ import os
 import streamlit as st
 
 from unet.data.slice_files import DataError
+from unet.language import t
 from views.server.settings import ServerSettings
 from views.shared import loaders
 
@@ -18,21 +19,23 @@ def download_allowed() -> bool:
 def offer_download() -> None:
     """Show what the real data set is, and where the host allows it a button that fetches it with progress."""
     allowed = download_allowed()
-    with st.expander("Look at the 110 real patients", icon=":material/cloud_download:"):
+    with st.expander(t("Look at the 110 real patients"), icon=":material/cloud_download:"):
         st.markdown(
-            "What you see are phantoms. The LGG MRI segmentation data set (Buda et al. 2019, CC BY-NC-SA 4.0) is on "
-            "[Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). "
-            + ("Download it here, with" if allowed else "The host of this server can download it with")
-            + " `python -m unet download`, or unpack it into `data/`."
+            t(
+                "What you see are phantoms. The LGG MRI segmentation data set (Buda et al. 2019, CC BY-NC-SA 4.0) is "
+                "on [Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). "
+            )
+            + (t("Download it here, with") if allowed else t("The host of this server can download it with"))
+            + t(" `python -m unet download`, or unpack it into `data/`.")
         )
-        if allowed and st.button("Download the data set (714 MB)", icon=":material/download:"):
-            bar = st.progress(0.0, text="Asking Kaggle …")
+        if allowed and st.button(t("Download the data set (714 MB)"), icon=":material/download:"):
+            bar = st.progress(0.0, text=t("Asking Kaggle …"))
             from unet.data.download import download_dataset  # brings kagglehub, which nothing else needs
 
             try:
                 download_dataset(progress=lambda share, message: bar.progress(share, text=message))
             except DataError as error:
-                st.error(str(error), title="The download did not work")
+                st.error(str(error), title=t("The download did not work"))
             else:
                 loaders.patients.clear()
                 st.rerun()

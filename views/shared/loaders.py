@@ -14,6 +14,7 @@ from unet.data.clinical import ClinicalRecord, read_clinical_table
 from unet.data.patients import Patient, PatientSummary, find_data_root, list_patients, load_volume, summarise
 from unet.data.volume import Volume
 from unet.inference.segmenter import Segmenter, quick_precision
+from unet.language import mark
 from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics
 from unet.reports.results import shipped_reports as read_shipped_reports
 from unet.weights.network import DEFAULT_WEIGHTS, Weights, find_weights, shipped_names
@@ -21,7 +22,7 @@ from unet.weights.network import DEFAULT_WEIGHTS, Weights, find_weights, shipped
 MAX_VOLUMES = 24  # kept in memory, about 20 MB each
 
 
-@st.cache_data(max_entries=8, ttl="1m", show_spinner="Looking for patients …")
+@st.cache_data(max_entries=8, ttl="1m", show_spinner=mark("Looking for patients …"))
 def patients() -> tuple[Path, list[Patient], list[str]]:
     """Return the data folder, its patients and what is wrong with it; a new data set is seen within a minute.
 
@@ -37,7 +38,7 @@ def _files(patient: Patient) -> tuple:
     return str(patient.folder), patient.patient_id, sorted(patient.images), sorted(patient.masks)
 
 
-@st.cache_data(max_entries=8, show_spinner="Counting slices …", hash_funcs={Patient: _files})
+@st.cache_data(max_entries=8, show_spinner=mark("Counting slices …"), hash_funcs={Patient: _files})
 def summaries(found: list[Patient]) -> dict[str, PatientSummary]:
     """Return what the patient finder shows, by patient id; reads every mask once."""
     with ThreadPoolExecutor() as pool:
@@ -50,7 +51,9 @@ def clinical_table(root: Path) -> tuple[dict[str, ClinicalRecord], str | None]:
     return read_clinical_table(root / "data.csv")
 
 
-@st.cache_resource(max_entries=MAX_VOLUMES, ttl="1h", show_spinner="Reading slices …", hash_funcs={Patient: _files})
+@st.cache_resource(
+    max_entries=MAX_VOLUMES, ttl="1h", show_spinner=mark("Reading slices …"), hash_funcs={Patient: _files}
+)
 def volume(patient: Patient) -> tuple[Volume, str, np.ndarray]:
     """Return a patient's volume, its content hash and its brain mask, (slices, height, width) bool, estimated.
 
@@ -68,7 +71,7 @@ def statistics(content_hash: str, _volume: Volume) -> IntensityStatistics:
     return intensity_statistics(_volume.images)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Preparing the network; the first time takes a few seconds more …")
+@st.cache_resource(max_entries=4, show_spinner=mark("Preparing the network; the first time takes a few seconds more …"))
 def segmenter(weights: Weights, precision: str | None = None) -> Segmenter:
     """Return the network, ready to run, one for all visitors; scores are published for the default precision."""
     return Segmenter(weights, precision=precision)

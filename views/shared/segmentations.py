@@ -9,6 +9,7 @@ from unet.data.volume import Volume
 from unet.inference.running import RunningSegmentation
 from unet.inference.segmentation import Segmentation
 from unet.inference.segmenter import Segmenter
+from unet.language import t
 from unet.weights.network import Weights
 from views.shared.loaders import default_weights, quick_segmenter
 
@@ -40,9 +41,11 @@ def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = No
 def show_progress(running: RunningSegmentation) -> None:
     """Run the network on what it has not seen yet, with a progress bar."""
     if running.progress < 1:
-        bar = st.progress(running.progress, text="The network looks at every slice …")
+        bar = st.progress(running.progress, text=t("The network looks at every slice …"))
         while not running.advance(on_wait=lambda before: bar.progress(running.progress, text=queue_text(before))):
-            bar.progress(running.progress, text=f"The network looks at every slice: {running.progress:.0%}")
+            bar.progress(
+                running.progress, text=t("The network looks at every slice: {progress:.0%}", progress=running.progress)
+            )
         bar.empty()
 
 
@@ -52,8 +55,8 @@ def queue_text(before: int) -> str:
     >>> queue_text(1)
     'Waiting for the network, which takes one slice at a time: 1 slice is before yours.'
     """
-    slices = "1 slice is" if before == 1 else f"{before} slices are"
-    return f"Waiting for the network, which takes one slice at a time: {slices} before yours."
+    slices = t("1 slice is") if before == 1 else t("{before} slices are", before=before)
+    return t("Waiting for the network, which takes one slice at a time: {slices} before yours.", slices=slices)
 
 
 class QueuePosition:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from unet.jobs import index, queue
+from unet.language import t
 from unet.weights.network import DEFAULT_WEIGHTS, Weights, shipped_names
 from views.shared.links import keep_in_link, remember, remembered
 from views.shared.loaders import default_weights, shipped_weights
@@ -28,8 +29,8 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
 
     def label(name: str | None) -> str:
         if name is None:
-            return "none"
-        return f"{ended[name].title} · {name}" if name in ended else f"{name} (shipped)"
+            return t("none")
+        return f"{ended[name].title} · {name}" if name in ended else t("{name} (shipped)", name=name)
 
     def load(name: str) -> Weights:
         if name == DEFAULT_WEIGHTS:
@@ -42,24 +43,24 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     if len(names) < 2:
         return default_weights(), None
     columns = st.columns(2) if pair else [st]
-    name = columns[0].selectbox("Weights of the network", names, key="weights", format_func=label)
+    name = columns[0].selectbox(t("Weights of the network"), names, key="weights", format_func=label)
     keep_in_link("weights", None if name == DEFAULT_WEIGHTS else name)
     remember(weights=name)
     if not pair:
         return load(name), None
     _take_linked("beside", names, None)
     beside = columns[1].selectbox(
-        "Compare with",
+        t("Compare with"),
         [None, *names],
         key="beside",
         format_func=label,
-        placeholder="none",
-        help='A second network for the viewer: choose "Two" panes there, then "This network | The other".',
+        placeholder=t("none"),
+        help=t('A second network for the viewer: choose "Two" panes there, then "This network | The other".'),
     )
     keep_in_link("beside", beside)
     first, second = load(name), load(beside) if beside else None
     if second and second.key == first.key:  # maybe under another name, such as a run that became the shipped weights
-        columns[1].caption("Both are the same network, so only one is shown.")
+        columns[1].caption(t("Both are the same network, so only one is shown."))
         second = None
     return first, second
 
@@ -70,5 +71,10 @@ def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     if arrived(parameter) or parameter not in state:
         state[parameter] = st.query_params.get(parameter) or remembered(parameter) or usual
     if state[parameter] not in (*names, usual):
-        st.warning(f"The link names the weights {plain(repr(state[parameter][:60]))}, which are not here any more.")
+        st.warning(
+            t(
+                "The link names the weights {state}, which are not here any more.",
+                state=plain(repr(state[parameter][:60])),
+            )
+        )
         state[parameter] = usual

@@ -9,6 +9,7 @@ from unet.jobs.archive import export_zip, has_uploads
 from unet.jobs.index import DAMAGED, Run
 from unet.jobs.limits import check_training_allowed
 from unet.jobs.request import JobError
+from unet.language import t
 from unet.training.endings import FINISHED
 from views.shared import loaders, page
 from views.training.upload import is_own
@@ -20,32 +21,33 @@ def show_actions(run: Run) -> None:
     with st.container(horizontal=True):
         if run.active:
             stopping = queue.is_stopping(run)
-            label, off = "Stopping …" if stopping else "Stop", stopping or not allowed
+            label, off = t("Stopping …") if stopping else "Stop", stopping or not allowed
             if st.button(label, key="stop", icon=":material/stop:", disabled=off):
                 _act(queue.stop, run)
                 st.rerun(scope="app")
             return
         resumable = allowed and run.state not in (FINISHED, DAMAGED) and "config" in run.request
         resume = {"on_click": _act, "args": (queue.resume, run), "key": "resume", "icon": ":material/resume:"}
-        if resumable and st.button("Resume", **resume):
+        if resumable and st.button(t("Resume"), **resume):
             st.rerun()  # the whole page, which polls again from now on
         if run.has_weights:
-            if st.button("Use in Explore", key="explore", icon=":material/neurology:"):
+            if st.button(t("Use in Explore"), key="explore", icon=":material/neurology:"):
                 st.switch_page("pages/explore.py", query_params={"weights": run.id, **_validation_patient(run)})
             if allowed and st.button(
-                "Evaluate", key="evaluate", icon=":material/grading:", help="Volume Dice of each patient"
+                t("Evaluate"), key="evaluate", icon=":material/grading:", help=t("Volume Dice of each patient")
             ):
                 _act(_evaluate, run)
         if allowed and (is_own(run.id) or not has_uploads(run)):
             st.download_button(
-                "Export", data=lambda: export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
-                icon=":material/folder_zip:", on_click="ignore", key="export", help="The run folder as zip: settings, "
-                "curves, predictions, weights; without uploaded slices. TensorBoard reads its events folder.",
+                t("Export"), data=lambda: export_zip(run), file_name=f"run-{run.id}.zip", mime="application/zip",
+                icon=":material/folder_zip:", on_click="ignore", key="export", help=t("The run folder as zip: "
+                "settings, "
+                "curves, predictions, weights; without uploaded slices. TensorBoard reads its events folder."),
             )  # fmt: skip
         if allowed:
-            with st.popover("Delete", icon=":material/delete:"):
-                st.write("Deletes the run, its weights and pictures, for everyone.")
-                if st.button("Delete it", key="delete", type="primary", on_click=_act, args=(queue.delete, run)):
+            with st.popover(t("Delete"), icon=":material/delete:"):
+                st.write(t("Deletes the run, its weights and pictures, for everyone."))
+                if st.button(t("Delete it"), key="delete", type="primary", on_click=_act, args=(queue.delete, run)):
                     st.rerun()
     evaluated, result = st.session_state.get("evaluated", (None, None))
     if evaluated == run.id:
@@ -83,10 +85,13 @@ def _evaluate(run: Run) -> None:
     check_training_allowed()
     patients = queue.validation_patients(run)
     segmenter = loaders.segmenter(queue.weights_of(run))
-    bar, scores = st.progress(0.0, text="The best weights look at every slice …"), []
+    bar, scores = st.progress(0.0, text=t("The best weights look at every slice …")), []
     for score in evaluate(segmenter, patients):
         scores.append(score)
-        bar.progress(len(scores) / len(patients), text=f"{len(scores)} of {len(patients)} patients")
+        bar.progress(
+            len(scores) / len(patients),
+            text=t("{count} of {count_2} patients", count=len(scores), count_2=len(patients)),
+        )
     bar.empty()
     st.session_state.evaluated = run.id, report(scores, run.id)
 
@@ -94,9 +99,17 @@ def _evaluate(run: Run) -> None:
 def _show_evaluation(result: dict) -> None:
     low, high = result["raw"]["ci95"]
     st.markdown(
-        f"**Volume Dice {result['raw']['mean']:.3f}** on average, {result['raw']['median']:.3f} median, at threshold "
-        f"{result['threshold']}, every slice, native grid; {len(result['patients'])} validation patients, 95 % "
-        f"interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients)."
+        t(
+            "**Volume Dice {mean:.3f}** on average, {median:.3f} median, at threshold "
+            "{threshold}, every slice, native grid; {count} validation patients, 95 % "
+            "interval of the mean {low:.3f} to {high:.3f} (bootstrap over patients).",
+            mean=result["raw"]["mean"],
+            median=result["raw"]["median"],
+            threshold=result["threshold"],
+            count=len(result["patients"]),
+            low=low,
+            high=high,
+        )
     )
     st.dataframe(
         [
@@ -104,5 +117,5 @@ def _show_evaluation(result: dict) -> None:
             for id_, score in result["patients"].items()
         ],
         hide_index=True,
-        alt="Volume Dice of each validation patient",
+        alt=t("Volume Dice of each validation patient"),
     )

@@ -7,6 +7,7 @@ import streamlit as st
 
 from unet import overlay
 from unet.data.volume import FLAIR, POST_CONTRAST
+from unet.language import mark, t
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 from views.shared import loaders, page
 from views.shared.badges import show_badges
@@ -14,26 +15,28 @@ from views.training.presets import AUGMENTATION_LABELS
 
 SIDE, TOGETHER = 160, 10
 MEANINGS = {
-    "flip": "Left and right change places.",
-    "rotation": "Heads lie askew in the scanner.",
-    "zoom": "Heads are large and small.",
-    "shift": "Nobody lies in the exact middle.",
-    "elastic": "No two heads have the same shape.",
-    "gamma": "Every scanner has its own grey scale.",
-    "contrast": "Every channel has its own strength.",
-    "bias": "Tissue near the coil is brighter.",
-    "blur": "Some scans are soft, or moved.",
-    "noise": "Quick scans are grainy.",
-    "missing": "A sequence that was not taken: here FLAIR stands in the place of post-contrast.",
-    "own_statistics": "Brightness measured on this slice alone, as for a single upload.",
+    "flip": mark("Left and right change places."),
+    "rotation": mark("Heads lie askew in the scanner."),
+    "zoom": mark("Heads are large and small."),
+    "shift": mark("Nobody lies in the exact middle."),
+    "elastic": mark("No two heads have the same shape."),
+    "gamma": mark("Every scanner has its own grey scale."),
+    "contrast": mark("Every channel has its own strength."),
+    "bias": mark("Tissue near the coil is brighter."),
+    "blur": mark("Some scans are soft, or moved."),
+    "noise": mark("Quick scans are grainy."),
+    "missing": mark("A sequence that was not taken: here FLAIR stands in the place of post-contrast."),
+    "own_statistics": mark("Brightness measured on this slice alone, as for a single upload."),
 }
 
 
 def show_augmentation() -> None:
     """Choose a slice; show each change alone, then all of them as in training."""
     st.markdown(
-        "A few dozen patients are few. A U-Net can be trained on them because it never sees the same slice twice: "
-        "each time one is drawn, it is changed at random, **the slice and its mask together**."
+        t(
+            "A few dozen patients are few. A U-Net can be trained on them because it never sees the same slice twice: "
+            "each time one is drawn, it is changed at random, **the slice and its mask together**."
+        )
     )
     try:
         root, found, _ = loaders.patients()
@@ -42,28 +45,28 @@ def show_augmentation() -> None:
         patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
         volume, content_hash, _ = loaders.volume(patient)
     except page.PAGE_ERRORS as error:
-        st.error(str(error), title="No patient to show")
+        st.error(str(error), title=t("No patient to show"))
         return
     show_badges(patient.patient_id, volume.missing_sequences)
     lesion = int(volume.expected_mask.sum(axis=(1, 2)).argmax())
     index = 0
     if len(volume) > 1:
-        index = right.slider("Slice", 1, len(volume), 1 + lesion, key=f"augmented_slice_{patient.patient_id}") - 1
-    if button.button("Draw again", key="draw_again", icon=":material/casino:"):
+        index = right.slider(t("Slice"), 1, len(volume), 1 + lesion, key=f"augmented_slice_{patient.patient_id}") - 1
+    if button.button(t("Draw again"), key="draw_again", icon=":material/casino:"):
         st.session_state.draw = st.session_state.get("draw", 0) + 1
     seed = st.session_state.get("draw", 0)
     image, mask = volume.images[index], volume.expected_mask[index]
     statistics = loaders.statistics(content_hash, volume)
 
-    st.markdown("**One at a time**")
-    tiles = [("as it is", "The slice, normalised.", NO_AUGMENTATION, FLAIR)]
+    st.markdown(t("**One at a time**"))
+    tiles = [(t("as it is"), t("The slice, normalised."), NO_AUGMENTATION, FLAIR)]
     for name in AUGMENTATION_LABELS:
         tiles.append(
-            (AUGMENTATION_LABELS[name], MEANINGS[name], only(name), POST_CONTRAST if name == "missing" else FLAIR)
+            (t(AUGMENTATION_LABELS[name]), t(MEANINGS[name]), only(name), POST_CONTRAST if name == "missing" else FLAIR)
         )
     _grid([(*tile[:2], draw(image, mask, statistics, tile[2], seed, tile[3])) for tile in tiles])
 
-    st.markdown("**All together**: what the network gets")
+    st.markdown(t("**All together**: what the network gets"))
     pictures = [
         draw(image, mask, statistics, Augmentation(), 1000 * seed + number, FLAIR) for number in range(TOGETHER)
     ]
@@ -102,7 +105,12 @@ def _grid(tiles: list[tuple[str, str, np.ndarray]]) -> None:
             st.columns(5, gap="small"), tiles[start : start + 5], strict=False
         ):
             with column:
-                st.image(picture, width="stretch", output_format="PNG", alt=f"Augmented slice: {title or 'at random'}")
+                st.image(
+                    picture,
+                    width="stretch",
+                    output_format="PNG",
+                    alt=t("Augmented slice: {value}", value=title or "at random"),
+                )
                 if title:
                     st.markdown(f"**{title}**")
                     st.caption(meaning)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from unet.jobs import index
 from unet.jobs.index import Run
+from unet.language import t
 from views.training.live import show_curves
 from views.training.preview import show_previews
 
@@ -14,13 +15,13 @@ def show_comparison() -> None:
     """Let the visitor choose runs and show them together."""
     runs = {run.id: run for run in index.list_runs() if run.folder.metrics.exists()}
     if len(runs) < 2:
-        st.info("Two runs with at least one epoch are needed. A preset pair on the view Train starts two at once.")
+        st.info(t("Two runs with at least one epoch are needed. A preset pair on the view Train starts two at once."))
         return
     state = st.session_state
     if "compared" in state:
         state.compared = [run_id for run_id in state.compared if run_id in runs]
     chosen = st.multiselect(
-        "Runs", list(runs), default=list(runs)[:2], key="compared", max_selections=MOST,
+        t("Runs"), list(runs), default=list(runs)[:2], key="compared", max_selections=MOST,
         format_func=lambda run_id: f"{runs[run_id].title} · {run_id}",
     )  # fmt: skip
     if not chosen:
@@ -33,7 +34,7 @@ def show_comparison() -> None:
         show_curves(rows, height=420)
     with right:
         _differences(picked, rows)
-    st.markdown("**The same slices, side by side**")
+    st.markdown(t("**The same slices, side by side**"))
     st.fragment(show_previews)({name: picked[name] for name in rows})
 
 
@@ -92,13 +93,17 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
             "Minutes": st.column_config.NumberColumn(format="%.2f"),
             "State": st.column_config.TextColumn(width=110),
         },
-        alt="Best and last validation volume Dice of each run",
+        alt=t("Best and last validation volume Dice of each run"),
     )
     table = differences({name: settings_of(run) for name, run in picked.items()})
-    st.markdown("**Settings that differ**")
+    st.markdown(t("**Settings that differ**"))
     if table:
-        st.dataframe(table, hide_index=True, alt="Settings in which the runs differ")
+        st.dataframe(table, hide_index=True, alt=t("Settings in which the runs differ"))
     else:
         early = [name for name, run in picked.items() if run.state != "finished"]
-        why = f"not every run came to its end ({', '.join(early)})" if early else "what differs is the machine's timing"
-        st.caption(f"None: the same settings; {why}.")
+        why = (
+            t("not every run came to its end ({early})", early=", ".join(early))
+            if early
+            else t("what differs is the machine's timing")
+        )
+        st.caption(t("None: the same settings; {why}.", why=why))

@@ -12,6 +12,7 @@ from unet.jobs import index, queue
 from unet.jobs.folders import new_folder
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request, estimate
+from unet.language import t
 from unet.paths import DEMO_FOLDER, PROJECT_FOLDER
 from unet.training.augmentation import NO_AUGMENTATION
 from views.shared.browser_state import one_of
@@ -30,32 +31,37 @@ def show_form() -> None:
     try:
         limits = Limits.from_environment()
     except JobError as error:
-        st.error(str(error), title="Training is not set up")
+        st.error(str(error), title=t("Training is not set up"))
         return
     recall_settings()
     if "preset" not in st.session_state:
         st.session_state.preset = next(iter(PRESETS))
         take_preset()
-    preset = st.pills("Start with", list(PRESETS), key="preset", required=True, wrap=True, on_change=take_preset)
+    preset = st.pills(
+        t("Start with"), list(PRESETS), key="preset", required=True, wrap=True, format_func=t, on_change=take_preset
+    )
     preset = one_of(preset, PRESETS)
-    st.caption(PRESETS[preset]["explanation"])
-    settings = st.expander("Settings", icon=":material/tune:", key="settings", on_change="rerun")
+    st.caption(t(PRESETS[preset]["explanation"]))
+    settings = st.expander(t("Settings"), icon=":material/tune:", key="settings", on_change="rerun")
     buttons = st.container(horizontal=True, vertical_alignment="center")
     with settings:
         request = show_settings(limits)
     ready = request is not None
     # a key that changes with every start: one click is one run, however often a slow server runs this script for it
     key = f"start_{st.session_state.setdefault('starts', 0)}"
-    if buttons.button("Start", type="primary", icon=":material/play_arrow:", key=key, disabled=not ready) and request:
+    if (
+        buttons.button(t("Start"), type="primary", icon=":material/play_arrow:", key=key, disabled=not ready)
+        and request
+    ):
         st.session_state.starts += 1
         _start(request, preset, limits)
     if (
         buttons.button(
-            "Measure time and memory",
+            t("Measure time and memory"),
             icon=":material/timer:",
             key="measure",
             disabled=not ready,
-            help="Does two steps of this very run in a process of its own, before you start it.",
+            help=t("Does two steps of this very run in a process of its own, before you start it."),
         )
         and request
     ):
@@ -63,7 +69,7 @@ def show_form() -> None:
     _show_estimate(request)
     if request and request.data and settings.open:  # code brings 1.5 MB of JavaScript with it
         with settings:
-            st.caption("The same on the command line:")
+            st.caption(t("The same on the command line:"))
             words = replace(request, data=_shown(request.data)).arguments()
             st.code(f"python train.py {shlex.join([*words, '--run-dir=runs/mine'])}", language="bash", wrap_lines=True)
 
@@ -80,10 +86,10 @@ def _requests(request: Request, preset: str) -> list[Request]:
         return [request]
     if "augmentation" in twin:
         other = replace(request.config, augmentation=NO_AUGMENTATION)
-        names = "with augmentation", "without augmentation"
+        names = t("with augmentation"), t("without augmentation")
     else:
         other = replace(request.config, architecture="unet")
-        names = "with attention", "without attention"
+        names = t("with attention"), t("without attention")
     return [
         replace(request, title=title, config=config)
         for title, config in zip(names, (request.config, other), strict=True)
@@ -99,7 +105,7 @@ def _start(request: Request, preset: str, limits: Limits) -> None:
             st.session_state.run = _start_on_uploads(one, limits) if uploaded else queue.start(one)
             started += 1
     except (JobError, DataError) as error:
-        which = "Only the first of the two runs was started" if started else "The run was not started"
+        which = t("Only the first of the two runs was started") if started else t("The run was not started")
         st.error(str(error), title=which)
         return
     st.rerun()
@@ -121,8 +127,12 @@ def _start_on_uploads(request: Request, limits: Limits) -> str:
         size += more
         if held + size > limits.upload * 1e6:
             raise JobError(
-                f"These slices and those of your other runs take {(held + size) / 1e6:,.0f} MB once they are decoded; "
-                f"this server keeps {limits.upload:,.0f} MB of a visit. Upload fewer, or delete a run of yours."
+                t(
+                    "These slices and those of your other runs take {held:,.0f} MB once they are decoded; "
+                    "this server keeps {upload:,.0f} MB of a visit. Upload fewer, or delete a run of yours.",
+                    held=(held + size) / 1000000.0,
+                    upload=limits.upload,
+                )
             )
         queue.check_disk(folder, request.config, more)
 
@@ -142,12 +152,12 @@ def _measure(request: Request, limits: Limits) -> None:
     if st.session_state.train_data == UPLOAD:
         people = {"training_patients": 1, "validation_patients": 1, "overfit_patient": None}
         measured = replace(request, data=DEMO_FOLDER, **people)
-    with st.spinner("Two steps of this run are being timed …"):
+    with st.spinner(t("Two steps of this run are being timed …")):
         try:
             limits.check(request)
             st.session_state.estimate = request, estimate(measured, index.runs_folder(), limits.memory)
         except JobError as error:
-            st.error(str(error), title="It could not be measured")
+            st.error(str(error), title=t("It could not be measured"))
 
 
 def _show_estimate(request: Request | None) -> None:
@@ -155,11 +165,16 @@ def _show_estimate(request: Request | None) -> None:
     if not found or measured != request:
         return
     if st.session_state.train_data == UPLOAD:
-        st.caption("Measured on two phantoms: uploaded slices are read when the run starts.")
+        st.caption(t("Measured on two phantoms: uploaded slices are read when the run starts."))
     seconds = " → ".join(f"{value:.1f}" for value in found["epoch_seconds"])
     st.info(
-        f"About **{found['minutes']:.1f} minutes** for {found['epochs']} epochs of {seconds} s, and "
-        f"at most **{found['memory_mb'] / 1000:.1f} GB** of memory. The time was measured by two steps on this server, "
-        "as busy as it is now.",
+        t(
+            "About **{minutes:.1f} minutes** for {epochs} epochs of {seconds} s, and at most **{memory_mb:.1f} GB** "
+            "of memory. The time was measured by two steps on this server, as busy as it is now.",
+            minutes=found["minutes"],
+            epochs=found["epochs"],
+            seconds=seconds,
+            memory_mb=found["memory_mb"] / 1000,
+        ),
         icon=":material/timer:",
     )

@@ -10,6 +10,7 @@ from unet import overlay
 from unet.jobs import index
 from unet.jobs.index import Run
 from unet.jobs.request import JobError
+from unet.language import t
 from unet.provenance import without_folders
 from views.shared import links, page
 from views.training.actions import show_actions
@@ -29,19 +30,21 @@ def show_runs() -> None:
     runs = index.list_runs()
     if not runs:
         links.keep_in_link("run", None)
-        st.info("No run yet. Choose a preset above and start it; it goes on if you close this tab.")
+        st.info(t("No run yet. Choose a preset above and start it; it goes on if you close this tab."))
         return
     by_id = {run.id: run for run in runs}
     state = st.session_state
     if "run" not in state:
         linked = st.query_params.get("run")
         if linked and linked not in by_id:
-            st.warning(f"The link names the run {page.plain(repr(linked[:60]))}, which is not here any more.")
+            st.warning(
+                t("The link names the run {linked}, which is not here any more.", linked=page.plain(repr(linked[:60])))
+            )
         state.run = linked
     if state.run not in by_id:
         state.run = next((run.id for run in runs if run.active), runs[0].id)
     state.run = state.run  # assigned, so that the box shows the label of now and not the one it was chosen by
-    run_id = st.selectbox("Run", list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
+    run_id = st.selectbox(t("Run"), list(by_id), key="run", format_func=lambda id_: _label(by_id[id_]))
     links.keep_in_link("run", run_id)
     active = any(run.active for run in runs)
     st.fragment(_show_run, run_every=POLL_SECONDS if active else None)(run_id, _phases(runs))
@@ -50,8 +53,8 @@ def show_runs() -> None:
 
 def _label(run: Run) -> str:
     best = run.status.get("best_validation_dice")
-    words = [run.title, run.id, run.phase + (f", place {run.place}" if run.place else "")]
-    return "  ·  ".join([*words, *([f"best volume Dice {best:.3f}"] if best and not run.active else [])])
+    words = [run.title, run.id, run.phase + (t(", place {place}", place=run.place) if run.place else "")]
+    return "  ·  ".join([*words, *([t("best volume Dice {best:.3f}", best=best)] if best and not run.active else [])])
 
 
 def _phases(runs: list[Run]) -> list[tuple]:
@@ -76,7 +79,7 @@ def _show_run(run_id: str, phases: list[tuple]) -> None:
             show_curves({run.title: rows})
         with right:
             _pace(rows)
-    log = st.expander("Log", icon=":material/subject:", key="log", on_change="rerun")
+    log = st.expander(t("Log"), icon=":material/subject:", key="log", on_change="rerun")
     if log.open:  # code brings 1.5 MB of JavaScript with it
         log.code(_log(run), language=None, height=220)
     if _phases(index.list_runs()) != phases:
@@ -88,7 +91,7 @@ def _show_slices(run_id: str) -> None:
         run = index.find_run(run_id)
     except JobError:  # said above
         return
-    st.subheader("What it predicts, epoch by epoch", anchor=False)
+    st.subheader(t("What it predicts, epoch by epoch"), anchor=False)
     show_previews({run.title: run}, _by_heart(run))
 
 
@@ -97,17 +100,22 @@ def _state(run: Run, rows: list[dict]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(run.state, color=STATE_COLOURS.get(run.state, "blue"))
         if _by_heart(run):
-            st.badge("overfit", color="orange", help="Validated on its own training slices: a check, not a score.")
+            st.badge(
+                t("overfit"), color="orange", help=t("Validated on its own training slices: a check, not a score.")
+            )
         if run.place:
-            st.markdown(f"Place {run.place} in the queue: one run computes at a time.")
+            st.markdown(t("Place {place} in the queue: one run computes at a time.", place=run.place))
         if run.reason:
             st.markdown(page.plain(run.reason))
     if run.active and not run.place:
         left = status.get("seconds_left")
-        words = f"{share:.0%}" + (f", {_clock(left)} left" if left is not None else "")
+        words = f"{share:.0%}" + (t(", {clock} left", clock=_clock(left)) if left is not None else "")
         if run.state in ("starting", "preparing") or not status.get("step"):
-            words = "Loading TensorFlow and building the network: this takes some seconds …"
-        st.progress(min(1.0, share), text=f"{words} · epoch {len(rows) + 1}" if status.get("step") else words)
+            words = t("Loading TensorFlow and building the network: this takes some seconds …")
+        st.progress(
+            min(1.0, share),
+            text=t("{words} · epoch {count}", words=words, count=len(rows) + 1) if status.get("step") else words,
+        )
 
 
 def _clock(seconds: float) -> str:
@@ -118,11 +126,11 @@ def _numbers(rows: list[dict]) -> None:
     last = rows[-1]
     columns = st.columns(5, gap="small")
     for column, label, value, meaning in (
-        (columns[0], "Loss", f"{last['loss']:.3f}", "Mean of the last epoch, on augmented training slices."),
-        (columns[1], "Mean volume Dice", f"{last['validation_dice']:.3f}", "Over the validation patients."),
-        (columns[2], "Moving average", f"{last['moving_average']:.3f}", "Of the Dice: 0.8 old + 0.2 new."),
-        (columns[3], "Learning rate", f"{last['learning_rate']:.6f}", "Of the last step."),
-        (columns[4], "Seconds per epoch", f"{last['epoch_seconds']:.1f}", "Time to learn, without judging."),
+        (columns[0], "Loss", f"{last['loss']:.3f}", t("Mean of the last epoch, on augmented training slices.")),
+        (columns[1], t("Mean volume Dice"), f"{last['validation_dice']:.3f}", t("Over the validation patients.")),
+        (columns[2], t("Moving average"), f"{last['moving_average']:.3f}", t("Of the Dice: 0.8 old + 0.2 new.")),
+        (columns[3], t("Learning rate"), f"{last['learning_rate']:.6f}", t("Of the last step.")),
+        (columns[4], t("Seconds per epoch"), f"{last['epoch_seconds']:.1f}", t("Time to learn, without judging.")),
     ):
         column.metric(label, value, help=meaning)
 
@@ -135,9 +143,9 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
         minutes = [row["seconds"] / 60 for row in rows]
         prefix = f"{title}: " if len(runs) > 1 else ""
         for name, column, colour in (
-            ("validation volume Dice", "validation_dice", DICE),
-            ("its moving average", "moving_average", OTHER),
-            ("training loss", "loss", LOSS),
+            (t("validation volume Dice"), "validation_dice", DICE),
+            (t("its moving average"), "moving_average", OTHER),
+            (t("training loss"), "loss", LOSS),
         ):
             figure.add_scatter(
                 x=minutes,
@@ -152,7 +160,7 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
         height=height,
         margin={"l": 0, "r": 0, "t": 4, "b": 0},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        xaxis={"title": "minutes of training", "rangemode": "tozero"},
+        xaxis={"title": t("minutes of training"), "rangemode": "tozero"},
         yaxis={"title": None, "rangemode": "tozero"},
         uirevision="keep",  # a zoom survives the next epoch
     )
@@ -160,7 +168,7 @@ def show_curves(runs: dict[str, list[dict]], height: int = 320) -> None:
         figure,
         key=f"curves_{'_'.join(runs)}",
         config={"displayModeBar": False},  # it would lie over the legend
-        alt="Training loss and validation volume Dice over the minutes of training",
+        alt=t("Training loss and validation volume Dice over the minutes of training"),
     )
 
 
@@ -168,8 +176,8 @@ def _pace(rows: list[dict]) -> None:
     """Draw learning rate and seconds per epoch, each on an axis of its own."""
     figure = go.Figure()
     for name, column, colour, axis in (
-        ("learning rate", "learning_rate", LOSS, "y"),
-        ("seconds per epoch", "epoch_seconds", OTHER, "y2"),
+        (t("learning rate"), "learning_rate", LOSS, "y"),
+        (t("seconds per epoch"), "epoch_seconds", OTHER, "y2"),
     ):
         figure.add_scatter(
             x=[row["epoch"] for row in rows], y=[row[column] for row in rows], name=name, yaxis=axis,
@@ -191,7 +199,7 @@ def _pace(rows: list[dict]) -> None:
         },
         uirevision="keep",
     )
-    alt = "Learning rate and seconds per epoch"
+    alt = t("Learning rate and seconds per epoch")
     st.plotly_chart(figure, key="pace", config={"displayModeBar": False}, alt=alt)
 
 
@@ -210,6 +218,6 @@ def _log(run: Run) -> str:
         lines = ""
     printed = index.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
     # what TensorFlow prints at its start helps nobody here
-    noise = re.compile(r"^(WARNING: All log|[IWE]0000 ).*\n?", re.MULTILINE)
+    noise = re.compile(t(r"^(WARNING: All log|[IWE]0000 ).*\n?"), re.MULTILINE)
     printed = without_folders(noise.sub("", printed))
-    return (lines + ("\n" + printed if printed else "")) or "Nothing yet."
+    return (lines + ("\n" + printed if printed else "")) or t("Nothing yet.")

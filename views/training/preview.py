@@ -11,6 +11,7 @@ from unet.data.splits import PHANTOM_PREFIX
 from unet.data.volume import Volume
 from unet.inference.segmentation import Segmentation
 from unet.jobs.index import Run
+from unet.language import mark, t
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask
 from unet.training.previews import MAX_EPOCHS, Previews
@@ -27,9 +28,11 @@ from views.viewer.slice_viewer import (
 )
 
 MAX_RUNS = 4  # whose predictions are kept in memory, up to 14 MB each
-NOT_KEPT = "{} keeps no predicted slices that the viewer can show: it was made by an older version of this app."
-UNREADABLE = "The predicted slices of {} cannot be read; resume the run, or start it again."
-NONE_YET = "{} has predicted nothing yet."
+NOT_KEPT = mark(
+    "{run} keeps no predicted slices that the viewer can show: it was made by an older version of this app."
+)
+UNREADABLE = mark("The predicted slices of {run} cannot be read; resume the run, or start it again.")
+NONE_YET = mark("{run} has predicted nothing yet.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +59,15 @@ def show_previews(runs: dict[str, Run], by_heart: bool = False) -> None:
     names = list(found)
     if len(names) > 1:
         left, right = st.columns(2)
-        name = left.selectbox("Left", names, key="preview_left")
+        name = left.selectbox(t("Left"), names, key="preview_left")
         same = [other for other in names if other != name and found[other].id == found[name].id]
-        names = [name, *([right.selectbox("Right", same, key="preview_right")] if same else [])]
+        names = [name, *([right.selectbox(t("Right"), same, key="preview_right")] if same else [])]
         if not same:
-            right.caption("The other runs were validated on other slices, so there is nothing to compare with.")
+            right.caption(t("The other runs were validated on other slices, so there is nothing to compare with."))
     slices = found[names[0]]
     start = {"slice": 1, "overlay": "Errors"}
     if len(names) > 1:
-        start |= {"layout": "two", "pair": "This network | The other"}
+        start |= {"layout": "two", "pair": t("This network | The other")}
     if simple_viewer_wanted():
         _show_simply(names[0], runs[names[0]], slices, start)
     else:
@@ -73,7 +76,7 @@ def show_previews(runs: dict[str, Run], by_heart: bool = False) -> None:
     patients = list(dict.fromkeys(slices.patients))
     kind = "phantoms" if all(patient.startswith(PHANTOM_PREFIX) for patient in patients) else "patients"
     kind = kind if by_heart else f"validation {kind}"
-    st.caption(f"Slices with the largest lesion of the {kind} {', '.join(patients)}")
+    st.caption(t("Slices with the largest lesion of the {kind} {patients}", kind=kind, patients=", ".join(patients)))
 
 
 def _slices_of(name: str, run: Run) -> Slices | None:
@@ -84,7 +87,7 @@ def _slices_of(name: str, run: Run) -> Slices | None:
             return _slices(previews.path, previews.slices.stat().st_mtime_ns)
     except (OSError, WeightsError):
         pass
-    st.caption((NONE_YET if run.active else NOT_KEPT).format(name))
+    st.caption(t(NONE_YET if run.active else NOT_KEPT, run=name))
     return None
 
 
@@ -99,7 +102,7 @@ def _slices(path: Path, changed: int) -> Slices:
     count = len(images)
     volume = Volume("slices", images, kept.expected_mask, np.ones(count, bool), np.arange(1, count + 1))
     brain = np.concatenate([brain_mask(image[np.newaxis]) for image in kept.images])
-    names = [f"{p}, slice {n}" for p, n in zip(kept.patients, kept.slice_numbers, strict=True)]
+    names = [t("{p}, slice {n}", p=p, n=n) for p, n in zip(kept.patients, kept.slice_numbers, strict=True)]
     return Slices(volume, f"preview-{volume.content_hash[:16]}", brain, names, kept.patients)
 
 
@@ -123,11 +126,13 @@ def _show_epochs(runs: dict[str, Run], slices: Slices, start: dict) -> None:
             except WeightsError:  # thinned out in between
                 continue
             parcels[f"prediction {model_id}"] = parcel
-            epochs.append({**row, "id": model_id, "name": f"{name}, epoch {row['epoch']}", "size": size})
+            epochs.append(
+                {**row, "id": model_id, "name": t("{name}, epoch {epoch}", name=name, epoch=row["epoch"]), "size": size}
+            )
             sizes.add(size)
         cells = {size: attention_cells(Letterbox(side, side, size)) for size in sizes}
         if not epochs:
-            st.caption(UNREADABLE.format(name))
+            st.caption(t(UNREADABLE, run=name))
             return
         networks.append({"id": run.id, "epochs": epochs, "cells": cells})
     description = {
@@ -150,7 +155,9 @@ def _kept(name: str, run: Run) -> list[dict]:
             changed = run.folder.previews.epoch(epoch).stat().st_mtime_ns
         except OSError:
             continue
-        words = f"{name}, epoch {epoch}" + (f": volume Dice {dice[epoch]:.3f}" if epoch in dice else "")
+        words = t("{name}, epoch {epoch}", name=name, epoch=epoch) + (
+            t(": volume Dice {dice:.3f}", dice=dice[epoch]) if epoch in dice else ""
+        )
         rows.append({"epoch": epoch, "changed": str(changed), "engine": words})
     return rows
 
@@ -169,7 +176,7 @@ def _show_simply(name: str, run: Run, slices: Slices, start: dict) -> None:
     epochs = list(rows)
     epoch = epochs[-1]
     if len(epochs) > 1:
-        epoch = st.select_slider("After epoch", epochs, epoch, key=f"epoch_{run.id}_{epoch}")
+        epoch = st.select_slider(t("After epoch"), epochs, epoch, key=f"epoch_{run.id}_{epoch}")
     st.markdown(rows[epoch])
     try:
         segmentation: Segmentation = run.folder.previews.read_epoch(epoch, slices.volume.images.shape[1])

@@ -11,6 +11,7 @@ from unet.data.splits import published_splits, split_of
 from unet.jobs import index, queue
 from unet.jobs.limits import Limits, offered_folders
 from unet.jobs.request import JobError, Request
+from unet.language import mark, t
 from unet.paths import DEMO_FOLDER
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 from unet.training.sampling import split_patients
@@ -69,13 +70,13 @@ def _sources() -> dict[str, tuple[str, Path | None]]:
         root = root.resolve()  # a run does not start in the folder that the server was started in
         if root != DEMO_FOLDER:
             real = any(split_of(patient.patient_id) != "unseen" for patient in found)
-            sources["found"] = ("LGG data set" if real else root.name, root)
+            sources["found"] = (t("LGG data set") if real else root.name, root)
     except DataError:
         pass  # Explore says what is wrong with it; the phantoms are still there
-    sources["demo"] = ("Phantoms (synthetic)", DEMO_FOLDER)
+    sources["demo"] = (t("Phantoms (synthetic)"), DEMO_FOLDER)
     for folder in offered_folders():
         sources[str(folder)] = (folder.name, folder)
-    sources[UPLOAD] = ("Your own slices with masks", None)
+    sources[UPLOAD] = (t("Your own slices with masks"), None)
     return sources
 
 
@@ -94,16 +95,16 @@ def show_settings(limits: Limits) -> Request | None:
     with right:
         settings |= _pick_recipe()
     chosen = st.pills(
-        "Augmentation", list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
-        format_func=AUGMENTATION_LABELS.__getitem__, wrap=True,
-        help="The tab Augmentation shows what each one does.",
+        t("Augmentation"), list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
+        format_func=lambda name: t(AUGMENTATION_LABELS[name]), wrap=True,
+        help=t("The tab Augmentation shows what each one does."),
     )  # fmt: skip
     if who is None:
         return None
     try:
         return Request(st.session_state.preset, TrainingConfig(**settings, augmentation=_augmentation(chosen)), **who)
     except ValueError as error:
-        st.error(str(error), title="These settings do not work")
+        st.error(str(error), title=t("These settings do not work"))
         return None
 
 
@@ -111,13 +112,17 @@ def _pick_patients(limits: Limits) -> dict[str, Any] | None:
     """Choose patients; return those fields of a `Request`, or None where something is missing."""
     sources = _sources()
     source = st.selectbox(
-        "Patients", list(sources), key="train_data", format_func=lambda key: sources[key][0], on_change=_forget_counts
+        t("Patients"),
+        list(sources),
+        key="train_data",
+        format_func=lambda key: sources[key][0],
+        on_change=_forget_counts,
     )
     folder = sources[source][1]
     try:
         patients = ask_for_slices() if folder is None else _patients_in(folder)
     except DataError as error:
-        st.error(str(error), title="These patients cannot be used")
+        st.error(str(error), title=t("These patients cannot be used"))
         return None
     if not patients:
         return None
@@ -136,23 +141,29 @@ def _pick_patients(limits: Limits) -> dict[str, Any] | None:
 def _pick_network(limits: Limits) -> dict[str, Any]:
     """Choose weights to start from, architecture, width and picture size; return them as settings."""
     state, starts = st.session_state, _starts()
-    start = st.selectbox("Start from", list(starts), key="train_start", format_func=starts.__getitem__)
+    start = st.selectbox(t("Start from"), list(starts), key="train_start", format_func=starts.__getitem__)
     given = _network_of(start)
     architecture = st.selectbox(
-        "Architecture", ARCHITECTURES, key="train_architecture", format_func=ARCHITECTURE_NAMES.__getitem__,
-        disabled=given is not None,
+        t("Architecture"), ARCHITECTURES, key="train_architecture",
+        format_func=lambda name: t(ARCHITECTURE_NAMES[name]), disabled=given is not None,
     )  # fmt: skip
     widths = [width for width in (4, 8, 16, 32, 64) if width <= limits.filters] or [max(1, limits.filters)]
     state.train_filters = min(state.train_filters, widths[-1])
     filters = st.select_slider(
-        "Filters of the first level", widths, key="train_filters", disabled=given is not None,
-        help="The published network has 64. Half the filters take a quarter of the time.",
+        t("Filters of the first level"), widths, key="train_filters", disabled=given is not None,
+        help=t("The published network has 64. Half the filters take a quarter of the time."),
     ) if len(widths) > 1 else widths[0]  # fmt: skip
     if given:
         architecture, filters = given
-        st.caption(f"Set by the weights: {ARCHITECTURE_NAMES[architecture]}, {filters} filters.")
+        st.caption(
+            t(
+                "Set by the weights: {architecture}, {filters} filters.",
+                architecture=t(ARCHITECTURE_NAMES[architecture]),
+                filters=filters,
+            )
+        )
     size = st.selectbox(
-        "Picture side, pixels", SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
+        t("Picture side, pixels"), SIZES, key="train_size", format_func=lambda text: text.replace(",", " → ")
     )
     return {
         "from_weights": None if start == SCRATCH else start,
@@ -166,45 +177,48 @@ def _pick_length(limits: Limits) -> dict[str, Any]:
     """Choose when the run ends; return it as settings."""
     state = st.session_state
     length = st.segmented_control(
-        "Length in", ["slices", "epochs", "minutes"], key="train_length", required=True,
-        help="The same number of slices or epochs is the same run on any computer; minutes are not.",
+        t("Length in"), [mark("slices"), mark("epochs"), mark("minutes")], key="train_length", required=True,
+        format_func=t,
+        help=t("The same number of slices or epochs is the same run on any computer; minutes are not."),
     )  # fmt: skip
     if length == "slices":
-        draws = "Each draw counts; the same slice is drawn many times."
-        slices = st.number_input("Slices", 1, 10_000_000, key="train_slices", step=1000, help=draws)
+        draws = t("Each draw counts; the same slice is drawn many times.")
+        slices = st.number_input(t("Slices"), 1, 10_000_000, key="train_slices", step=1000, help=draws)
         return {"slices": slices, "minutes": limits.minutes}
     if length == "epochs":
-        return {"epochs": st.number_input("Epochs", 1, 1000, key="train_epochs"), "minutes": limits.minutes}
+        return {"epochs": st.number_input(t("Epochs"), 1, 1000, key="train_epochs"), "minutes": limits.minutes}
     longest = max(0.1, limits.minutes or 24 * 60.0)
     state.train_minutes = min(state.train_minutes, longest)
-    return {"minutes": st.number_input("Minutes", 0.1, longest, key="train_minutes")}
+    return {"minutes": st.number_input(t("Minutes"), 0.1, longest, key="train_minutes")}
 
 
 def _pick_recipe() -> dict[str, Any]:
     """Choose how the network is trained; return it as settings."""
     rate = st.number_input(
-        "Learning rate, peak",
+        t("Learning rate, peak"),
         1e-6,
         1e-1,
         key="train_rate",
         format="%.5f",
         step=1e-4,
-        help="For AdamW. Wide networks need less: 0.0005 from 64 filters.",
+        help=t("For AdamW. Wide networks need less: 0.0005 from 64 filters."),
     )
-    schedule = one_of(st.segmented_control("Schedule", SCHEDULES, key="train_schedule", required=True), SCHEDULES)
+    schedule = one_of(
+        st.segmented_control(t("Schedule"), SCHEDULES, key="train_schedule", required=True, format_func=t), SCHEDULES
+    )
     loss = st.selectbox(
-        "Loss", LOSS_NAMES, key="train_loss", format_func=LOSS_LABELS.__getitem__,
-        help="What training minimises. Dice slice by slice gives a small lesion the weight of a large one; "
-        "focal Tversky counts a missed pixel more than a false positive.",
+        t("Loss"), LOSS_NAMES, key="train_loss", format_func=lambda name: t(LOSS_LABELS[name]),
+        help=t("What training minimises. Dice slice by slice gives a small lesion the weight of a large one; "
+        "focal Tversky counts a missed pixel more than a false positive."),
     )  # fmt: skip
-    batch = st.number_input("Slices in a batch", 1, 64, key="train_batch")
+    batch = st.number_input(t("Slices in a batch"), 1, 64, key="train_batch")
     epoch_slices = st.number_input(
-        "Slices in an epoch",
+        t("Slices in an epoch"),
         0,
         100_000,
         key="train_epoch_slices",
         step=32,
-        help="0: as many as the training patients have.",
+        help=t("0: as many as the training patients have."),
     )
     return {
         "learning_rate": rate,
@@ -212,7 +226,7 @@ def _pick_recipe() -> dict[str, Any]:
         "loss": loss,
         "batch_size": batch,
         "epoch_slices": epoch_slices or None,
-        "seed": st.number_input("Seed", 0, 2**31 - 1, key="train_seed"),
+        "seed": st.number_input(t("Seed"), 0, 2**31 - 1, key="train_seed"),
     }
 
 
@@ -226,8 +240,8 @@ def _pick_overfit(patients: list[Patient]) -> str | None:
     learn = [id_ for id_ in ids if split_of(id_) != "validation"] or ids
     if st.session_state.train_overfit not in (None, *learn):
         st.session_state.train_overfit = learn[0] if learn else None
-    none = "none: validate on other patients"
-    return st.selectbox("Overfit one patient", learn, index=None, key="train_overfit", placeholder=none)
+    none = t("none: validate on other patients")
+    return st.selectbox(t("Overfit one patient"), learn, index=None, key="train_overfit", placeholder=none)
 
 
 def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, int | None]:
@@ -235,10 +249,12 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
     try:
         learn, judge = split_patients(patients, 0)
     except DataError as error:
-        st.error(str(error), title="No training patients")
+        st.error(str(error), title=t("No training patients"))
         return None, None
     if not judge or not learn:
-        st.error("Training needs at least two patients. Add another one, or choose this one under Overfit one patient.")
+        st.error(
+            t("Training needs at least two patients. Add another one, or choose this one under Overfit one patient.")
+        )
         return None, None
     together = not any(split_of(p.patient_id) in ("training", "validation", "test") for p in patients)
     most_judge = len(patients) - 1 if together else len(judge)
@@ -249,7 +265,9 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
     state = st.session_state
     state.train_validation = min(state.get("train_validation", len(judge)), most_judge)
     validation = (
-        st.number_input("Validation patients", 1, most_judge, key="train_validation", help="Used for validation only.")
+        st.number_input(
+            t("Validation patients"), 1, most_judge, key="train_validation", help=t("Used for validation only.")
+        )
         if most_judge > 1
         else 1
     )
@@ -259,24 +277,28 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
     state.train_training = min(state.get("train_training", most_learn), most_learn)
     training = (
         st.number_input(
-            f"Training patients, of {most_learn}", 1, most_learn, key="train_training", help="Used for training."
+            t("Training patients, of {most_learn}", most_learn=most_learn),
+            1,
+            most_learn,
+            key="train_training",
+            help=t("Used for training."),
         )
         if most_learn > 1
         else 1
     )
     st.caption(
-        "Drawn by the seed. No patient is in both groups."
+        t("Drawn by the seed. No patient is in both groups.")
         if together
-        else "The published split of the data set; its ten test patients are left out of training."
+        else t("The published split of the data set; its ten test patients are left out of training.")
     )
     return training, validation
 
 
 def _starts() -> dict[str, str]:
     """Return what a run can start from, with its name on screen."""
-    shipped = {name: f"{name} (shipped)" for name in loaders.shipped_weights()}
+    shipped = {name: t("{name} (shipped)", name=name) for name in loaders.shipped_weights()}
     finished = {run.id: f"{run.title} · {run.id}" for run in index.list_runs() if run.state == "finished"}
-    return {SCRATCH: "random numbers, from scratch", **shipped, **finished}
+    return {SCRATCH: t("random numbers, from scratch"), **shipped, **finished}
 
 
 def _network_of(start: str) -> tuple[str, int] | None:
@@ -285,6 +307,6 @@ def _network_of(start: str) -> tuple[str, int] | None:
     try:
         weights = find_weights(start) if start in loaders.shipped_weights() else queue.weights_of(index.find_run(start))
     except (WeightsError, JobError) as error:
-        st.error(str(error), title="These weights cannot be used")
+        st.error(str(error), title=t("These weights cannot be used"))
         return None
     return weights.architecture, weights.filters

@@ -10,6 +10,7 @@ import streamlit as st
 
 from unet.data.patients import Patient
 from unet.data.slice_files import DataError, binary_mask
+from unet.language import t
 from unet.scans.patient_folders import as_in_the_data_set, write_tiff
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError
@@ -28,13 +29,15 @@ def ask_for_slices() -> list[Patient]:
         DataError: a name that is no slice's, too many files, or no slice has a mask.
     """
     files = st.file_uploader(
-        "Slices and masks", ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
-        help="Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
-        "post-contrast as red, green and blue; the mask black and white.",
+        t("Slices and masks"), ["tif", "tiff", "png"], accept_multiple_files=True, key="train_upload",
+        help=t("Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
+        "post-contrast as red, green and blue; the mask black and white."),
     )  # fmt: skip
     st.caption(
-        "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
-        "server sees its pictures: upload only what may be shown. File names are not kept."
+        t(
+            "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
+            "server sees its pictures: upload only what may be shown. File names are not kept."
+        )
     )
     by_patient = _by_patient(files)
     if by_patient:
@@ -74,7 +77,9 @@ def store_slices(destination: Path, reserve: Callable[[int], None]) -> None:
         for number, (image, mask) in slices.items():
             picture, drawn = pictures[image.name], pictures[mask.name]
             if picture.shape != drawn.shape:
-                raise DataError(f"{mask.name} has another size than its slice; draw it on the slice itself.")
+                raise DataError(
+                    t("{mask} has another size than its slice; draw it on the slice itself.", mask=mask.name)
+                )
             write_tiff(destination / name / f"{name}_{number}.tif", picture)
             write_tiff(destination / name / f"{name}_{number}_mask.tif", 255 * binary_mask(drawn.max(axis=-1)))
 
@@ -98,12 +103,14 @@ def is_own(run_id: str) -> bool:
 def _by_patient(files) -> dict[str, dict[int, tuple]]:
     """Return patient → slice number → (slice, mask), of the slices that have both."""
     if len(files) > MAX_FILES:
-        raise DataError(f"{len(files)} files; this page takes {MAX_FILES} at once.")
+        raise DataError(t("{count} files; this page takes {max_files} at once.", count=len(files), max_files=MAX_FILES))
     found: dict[str, dict[tuple[int, bool], object]] = defaultdict(dict)
     for file in files:
         match = _NAME.fullmatch(file.name)
         if not match:
-            raise DataError(f"{file.name[:80]}: expected names such as PATIENT_1.tif and PATIENT_1_mask.tif.")
+            raise DataError(
+                t("{file}: expected names such as PATIENT_1.tif and PATIENT_1_mask.tif.", file=file.name[:80])
+            )
         found[match[1]][int(match[2]), bool(match[3])] = file
     pairs = {
         name: {n: (slices[n, False], slices[n, True]) for n, mask in slices if mask and (n, False) in slices}
@@ -111,7 +118,7 @@ def _by_patient(files) -> dict[str, dict[int, tuple]]:
     }
     pairs = {name: slices for name, slices in sorted(pairs.items()) if slices}
     if files and not pairs:
-        raise DataError("No slice has a mask: PATIENT_1.tif needs PATIENT_1_mask.tif.")
+        raise DataError(t("No slice has a mask: PATIENT_1.tif needs PATIENT_1_mask.tif."))
     return pairs
 
 
@@ -134,5 +141,7 @@ def decode(files) -> dict[str, np.ndarray]:
         except DataError as error:
             raise DataError(f"{scan.name}: {error}.") from None
     if missing := [file.name for file in files if file.name not in pictures]:
-        raise DataError(f"{missing[0]}: expected a TIFF or PNG of one picture, no archive and no pages.")
+        raise DataError(
+            t("{missing}: expected a TIFF or PNG of one picture, no archive and no pages.", missing=missing[0])
+        )
     return pictures

@@ -8,6 +8,7 @@ from unet.data.volume import Volume
 from unet.export.formats import FORMATS
 from unet.export.result import Result, lesion_size
 from unet.inference.segmentation import Segmentation
+from unet.language import t
 from unet.scans.scan import BURNED_IN, Scan
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
@@ -25,29 +26,31 @@ def show_export(
         weights: of the network.
         notes: what the report adds.
     """
-    st.subheader("Download results", anchor=False)
+    st.subheader(t("Download results"), anchor=False)
     slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
     # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
     button.button(
-        "As in the viewer",
+        t("As in the viewer"),
         icon=":material/sync:",
-        help="Take the threshold that the viewer stands at.",
+        help=t("Take the threshold that the viewer stands at."),
         on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
     )
     threshold = slider.slider(
-        "Threshold of the exported mask", 0.01, 0.99, weights.threshold, step=0.01, key="export_threshold"
+        t("Threshold of the exported mask"), 0.01, 0.99, weights.threshold, step=0.01, key="export_threshold"
     )
     chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights, segmentation.engine)
     voxels, millilitres = lesion_size(chosen)
     words.caption(
         f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
-        + (f", {millilitres:.2f} mL" if millilitres is not None else "")
-        + ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
-        "DICOM-SEG refers to its series by UID."
+        + (t(", {millilitres:.2f} mL", millilitres=millilitres) if millilitres is not None else "")
+        + t(
+            ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
+            "DICOM-SEG refers to its series by UID."
+        )
     )
 
     if BURNED_IN in scan.notes:
-        st.warning(BURNED_IN, icon=":material/person_alert:")
+        st.warning(t(BURNED_IN), icon=":material/person_alert:")
     with st.container(horizontal=True):
         for kind in FORMATS:
             if kind.fits(scan):

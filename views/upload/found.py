@@ -5,6 +5,7 @@ import numpy as np
 import streamlit as st
 
 from unet import overlay
+from unet.language import t, tn
 from unet.scans.limits import MAX_PICTURED
 from unet.scans.reader import can_be_stacked, stack_pictures
 from unet.scans.scan import BURNED_IN, Scan
@@ -16,39 +17,44 @@ STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in p
 
 def show_found(scans: list[Scan]) -> list[Scan]:
     """Show each scan in words and thumbnails; return them, joined into one stack if the visitor wants that."""
-    if can_be_stacked(scans) and st.toggle("The pictures are slices of one stack, not sequences of one slice"):
+    if can_be_stacked(scans) and st.toggle(t("The pictures are slices of one stack, not sequences of one slice")):
         scans = once("upload_stacked", None, lambda: stack_pictures(scans, always=True))
     strips = once("upload_strips", len(scans), lambda: [thumbnails(scan) for scan in scans[:MAX_PICTURED]])
     if len(scans) > MAX_PICTURED:
-        st.caption(f"Pictures of the first {MAX_PICTURED} only.")
+        st.caption(t("Pictures of the first {max_pictured} only.", max_pictured=MAX_PICTURED))
     for number, scan in enumerate(scans, start=1):
         with st.container(border=True):
             st.markdown(f"**{number}. {page.plain(scan.name)}** · {describe(scan)}")
             if number <= MAX_PICTURED:
-                st.image(strips[number - 1], output_format="PNG", alt=f"Slices of {scan.name}, evenly spaced")
+                st.image(
+                    strips[number - 1], output_format="PNG", alt=t("Slices of {scan}, evenly spaced", scan=scan.name)
+                )
             for note in scan.notes:
                 if note == BURNED_IN:
-                    st.warning(note, icon=":material/person_alert:")
+                    st.warning(t(note), icon=":material/person_alert:")
                 else:
-                    st.caption(note)
+                    st.caption(t(note))
     return scans
 
 
 def describe(scan: Scan) -> str:
     """Say in one line what a scan is."""
     count, height, width, channel_count = scan.voxels.shape
-    words = [scan.file_format, f"{count} slice{'s' * (count > 1)} of {width} × {height}"]
+    words = [
+        scan.file_format,
+        tn("{n} slice of {width} × {height}", "{n} slices of {width} × {height}", count, width=width, height=height),
+    ]
     if channel_count > 1:
-        words.append(f"{channel_count} channels")
-    words.append(f"{scan.bit_depth} bit")
+        words.append(t("{count} channels", count=channel_count))
+    words.append(t("{depth} bit", depth=scan.bit_depth))
     if scan.modality:
         words.append(scan.modality)
-    words.append(scan.plane or "orientation unknown")
+    words.append(t(scan.plane or "orientation unknown"))
     if scan.spacing:
         depth, row, column = scan.spacing
-        words.append(f"{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart")
+        words.append(t("{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart", column=column, row=row, depth=depth))
     else:
-        words.append("size in millimetres unknown")
+        words.append(t("size in millimetres unknown"))
     return " · ".join(words)
 
 

@@ -15,6 +15,7 @@ from unet import overlay
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.inference.running import RunningSegmentation
+from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import Channel, Mapping, build_volume, channels, doubt, fits, same_grid, suggest, suggest_mask
@@ -42,18 +43,26 @@ class Reading:
 def pick_files() -> Reading | None:
     """Show the drop area; return what was read, once for each set of files, or None while there is nothing."""
     whole_folder = st.toggle(
-        "Choose a whole folder", key="upload_folder", help="For a DICOM series of many files without packing a zip."
+        t("Choose a whole folder"),
+        key="upload_folder",
+        help=t("For a DICOM series of many files without packing a zip."),
     )
     files = st.file_uploader(
-        f"Drop an MRI here: DICOM (files, folder or zip), NIfTI, TIFF, PNG or JPEG, up to {MAX_FILE_BYTES >> 20} MB a "
-        f"file and {MAX_UPLOAD_BYTES >> 20} MB together",
+        t(
+            "Drop an MRI here: DICOM (files, folder or zip), NIfTI, TIFF, PNG or JPEG, up to {max_file_bytes} MB a "
+            "file and {max_upload_bytes} MB together",
+            max_file_bytes=MAX_FILE_BYTES >> 20,
+            max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+        ),
         accept_multiple_files="directory" if whole_folder else True,
         key=f"upload_files_{whole_folder}",
-        help="Several sequences of one examination belong together: drop them at once.",
+        help=t("Several sequences of one examination belong together: drop them at once."),
     )
     st.caption(
-        "A red file was refused on arrival: it is empty or too large, the upload is too large, or the format is not "
-        "supported."
+        t(
+            "A red file was refused on arrival: it is empty or too large, the upload is too large, or the format is "
+            "not supported."
+        )
     )
     if not files:
         _forget()
@@ -62,7 +71,7 @@ def pick_files() -> Reading | None:
     reading: Reading | None = st.session_state.get("reading")
     if reading is None or reading.ids != ids:
         _forget()
-        with st.spinner("Reading the files …"):
+        with st.spinner(t("Reading the files …")):
             contents = [(file.name, file.getvalue()) for file in files]
             try:
                 reading = Reading(ids, *read_upload(contents, visitor=_visit()))
@@ -88,15 +97,15 @@ def _forget() -> None:
 def show_problems(reading: Reading) -> None:
     """Say which files were left out, and why."""
     if reading.error:
-        st.error(reading.error, title="This upload cannot be read")
+        st.error(reading.error, title=t("This upload cannot be read"))
     elif reading.problems and not reading.scans:
-        st.error("\n\n".join(map(page.plain, reading.problems[:20])), title="Nothing here could be read")
+        st.error("\n\n".join(map(page.plain, reading.problems[:20])), title=t("Nothing here could be read"))
     elif reading.problems:
-        with st.expander(f"Left out: {len(reading.problems)}", icon=":material/warning:", expanded=True):
+        with st.expander(t("Left out: {count}", count=len(reading.problems)), icon=":material/warning:", expanded=True):
             for problem in reading.problems[:50]:
                 st.text(problem)
             if len(reading.problems) > 50:
-                st.caption(f"and {len(reading.problems) - 50} more")
+                st.caption(t("and {count} more", count=len(reading.problems) - 50))
 
 
 def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
@@ -106,16 +115,16 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     first = suggested[0]
     if len(suggested) > 1:
         number = st.selectbox(
-            "Picture to look at",
+            t("Picture to look at"),
             range(len(suggested)),
             format_func=lambda number: labels[suggested[number][FLAIR]],
-            help="The upload holds more than one; the sequences below can be changed.",
+            help=t("The upload holds more than one; the sequences below can be changed."),
         )
         first = suggested[number]
     columns = st.columns(4)
     key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
     flair = columns[FLAIR].selectbox(
-        "FLAIR",
+        t("FLAIR"),
         list(labels),
         index=list(labels).index(first[FLAIR]),
         format_func=labels.__getitem__,
@@ -126,7 +135,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     for number in (PRE_CONTRAST, POST_CONTRAST):
         likeliest = first[number]
         picked = columns[number].selectbox(
-            SEQUENCE_NAMES[number].capitalize(),
+            t(SEQUENCE_NAMES[number].capitalize()),
             [MISSING, *fitting],
             index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
             format_func=lambda channel: labels.get(channel, "not there: use FLAIR"),
@@ -137,8 +146,11 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
     if reason := doubt(scans, mapping):
         st.warning(
-            f"{page.plain(reason)} Look at the picture, and choose another one above if it is not FLAIR.",
-            title="Is this FLAIR?",
+            t(
+                "{reason} Look at the picture, and choose another one above if it is not FLAIR.",
+                reason=page.plain(reason),
+            ),
+            title=t("Is this FLAIR?"),
             icon=":material/help:",
         )
     return mapping, expected
@@ -150,19 +162,23 @@ def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -
     fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]
     suggested = suggest_mask(scans, flair)
     picked = column.selectbox(
-        "Expected mask",
+        t("Expected mask"),
         [MISSING, *fitting],
         index=1 + fitting.index(suggested) if suggested in fitting else 0,
         format_func=lambda channel: labels.get(channel, "none"),
         key=key,
-        help="Drop a mask together with its pictures, of the same size and place as FLAIR: 0 outside the lesion, one "
-        "value inside. It is shown beside the prediction and scored.",
+        help=t(
+            "Drop a mask together with its pictures, of the same size and place as FLAIR: 0 outside the lesion, one "
+            "value inside. It is shown beside the prediction and scored."
+        ),
     )
     for scan in scans:
         if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
             st.caption(
-                f"{page.plain(scan.name)} is named like a mask, but its slices are not those of FLAIR: it is not "
-                "scored."
+                t(
+                    "{scan} is named like a mask, but its slices are not those of FLAIR: it is not scored.",
+                    scan=page.plain(scan.name),
+                )
             )
     return None if picked == MISSING else picked
 
@@ -190,18 +206,29 @@ def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     if warnings:
         st.warning(
             "\n".join(f"- {warning}" for warning in warnings),
-            title="Outside the training range: do not trust the mask",
+            title=t("Outside the training range: do not trust the mask"),
             icon=":material/help:",
         )
-    with st.expander("Domain check", icon=":material/speed:"):
+    with st.expander(t("Domain check"), icon=":material/speed:"):
         st.caption(
-            "Each measure against the range of the 77 training patients. A value inside the range is no guarantee; "
-            "a value outside is a strong warning."
+            t(
+                "Each measure against the range of the 77 training patients. A value inside the range is no guarantee; "
+                "a value outside is a strong warning."
+            )
         )
         st.plotly_chart(
             _gauge(findings),
             config={"displayModeBar": False},
-            alt="; ".join(f"{one.name}: {one.value:.2f}, training {one.low:.2f} to {one.high:.2f}" for one in findings),
+            alt="; ".join(
+                t(
+                    "{one}: {one_2:.2f}, training {low:.2f} to {high:.2f}",
+                    one=one.name,
+                    one_2=one.value,
+                    low=one.low,
+                    high=one.high,
+                )
+                for one in findings
+            ),
         )
     return warnings
 
@@ -233,7 +260,7 @@ def _gauge(findings: list) -> go.Figure:
         xaxis={
             "range": [-0.7, 1.7],
             "tickvals": [0, 1],
-            "ticktext": ["lowest in training", "highest in training"],
+            "ticktext": [t("lowest in training"), t("highest in training")],
             "fixedrange": True,
             "zeroline": False,
         },
@@ -244,18 +271,32 @@ def _gauge(findings: list) -> go.Figure:
 
 def show_input(volume: Volume, size: int) -> None:
     """Show the very tensor that the network gets, slice by slice."""
-    with st.expander(f"What the network gets: {size} × {size} × 3 numbers a slice", icon=":material/grid_on:"):
+    with st.expander(
+        t("What the network gets: {size} × {size} × 3 numbers a slice", size=size), icon=":material/grid_on:"
+    ):
         count = len(volume)
-        index = 0 if count == 1 else st.slider("Slice", 1, count, count // 2 + 1, key="input_slice") - 1
+        index = 0 if count == 1 else st.slider(t("Slice"), 1, count, count // 2 + 1, key="input_slice") - 1
         letterbox = Letterbox.of(volume.images.shape[1:], size)
         tensor = letterbox.forward(normalise(volume.images[index], _statistics(volume)))
         for column, name, values in zip(st.columns(3), SEQUENCE_NAMES, np.moveaxis(tensor, -1, 0), strict=True):
             picture = overlay.grey_to_rgb(overlay.to_display(values, (-2.5, 3.5)))
-            column.image(picture, width="stretch", output_format="PNG", alt=f"{name} as the network gets it")
-            column.caption(f"{name}: {values.min():.2f} to {values.max():.2f}, mean {values.mean():.2f}")
+            column.image(
+                picture, width="stretch", output_format="PNG", alt=t("{name} as the network gets it", name=name)
+            )
+            column.caption(
+                t(
+                    "{name}: {values:.2f} to {values_2:.2f}, mean {values_3:.2f}",
+                    name=name,
+                    values=values.min(),
+                    values_2=values.max(),
+                    values_3=values.mean(),
+                )
+            )
         st.caption(
-            "Scaled to the network's square, each sequence shifted and scaled so that the head has mean 0 and standard "
-            "deviation 1. Black is −2.5, white 3.5."
+            t(
+                "Scaled to the network's square, each sequence shifted and scaled so that the head has mean 0 and "
+                "standard deviation 1. Black is −2.5, white 3.5."
+            )
         )
 
 
@@ -292,7 +333,12 @@ class Mirrored(RunningSegmentation):
 def mirrored(volume: Volume) -> Volume:
     """Return a volume left for right, for those who look at heads from behind (neurological convention)."""
     if volume.geometry.edges is None:
-        raise ValueError(f"{volume.patient_id}: which edge is left is unknown; expected `geometry.edges` to be set")
+        raise ValueError(
+            t(
+                "{patient_id}: which edge is left is unknown; expected `geometry.edges` to be set",
+                patient_id=volume.patient_id,
+            )
+        )
     left, right, top, bottom = volume.geometry.edges
     geometry = replace(volume.geometry, edges=(right, left, top, bottom))
     images, expected = volume.images[:, :, ::-1], volume.expected_mask[:, :, ::-1]

@@ -14,22 +14,29 @@ from unet import metrics, overlay
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmentation import Segmentation
+from unet.language import mark, t
 from views.shared import legend, links
 from views.shared.browser_state import one_of
 
-CHANNELS = {"FLAIR": FLAIR, "Pre-contrast": PRE_CONTRAST, "Post-contrast": POST_CONTRAST, "RGB": None}
-PREDICTED, EXPECTED, ERRORS, PROBABILITY, NONE = "Predicted", "Expected", "Errors", "Probability", "None"
+CHANNELS = {
+    mark("FLAIR"): FLAIR,
+    mark("Pre-contrast"): PRE_CONTRAST,
+    mark("Post-contrast"): POST_CONTRAST,
+    mark("RGB"): None,
+}
+PREDICTED, EXPECTED, ERRORS = mark("Predicted"), mark("Expected"), mark("Errors")
+PROBABILITY, NONE = mark("Probability"), mark("None")
 OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
-STYLES = ("Fill", "Outline")
+STYLES = (mark("Fill"), mark("Outline"))
 SLICE_ORDER = {
-    "axial": "from the neck to the crown",
-    "coronal": "from the nose to the back of the head",
-    "sagittal": "from the patient's right to the left",
-    None: "in the order of the file",
+    mark("axial"): mark("from the neck to the crown"),
+    mark("coronal"): mark("from the nose to the back of the head"),
+    mark("sagittal"): mark("from the patient's right to the left"),
+    None: mark("in the order of the file"),
 }
 MAP_OPACITY = 0.65
-VOLUME_DICE = ("Volume Dice", "Overlap over all slices of the patient: the number to compare.")
-ALL_DICE = ("Dice, all slices", "Overlap over all of these slices together.")
+VOLUME_DICE = (mark("Volume Dice"), mark("Overlap over all slices of the patient: the number to compare."))
+ALL_DICE = (mark("Dice, all slices"), mark("Overlap over all of these slices together."))
 
 
 def show_simple_viewer(
@@ -72,7 +79,13 @@ def show_simple_viewer(
             drawn,
             width="stretch",
             output_format="PNG",
-            alt=f"{volume.patient_id}, slice {number}, {channel}, overlay {shown}",
+            alt=t(
+                "{patient_id}, slice {number}, {channel}, overlay {shown}",
+                patient_id=volume.patient_id,
+                number=number,
+                channel=channel,
+                shown=shown,
+            ),
         )
         _legend(shown)
     with right:
@@ -142,22 +155,33 @@ def _pick_slice(volume: Volume, names: list[str] | None) -> int:
     count = len(volume)
     if names:
         return (
-            st.select_slider(f"Slice of {count}", range(1, count + 1), key="slice", format_func=lambda n: names[n - 1])
+            st.select_slider(
+                t("Slice of {count}", count=count), range(1, count + 1), key="slice", format_func=lambda n: names[n - 1]
+            )
             - 1
         )
     if count == 1:
-        st.caption("A single slice.")
+        st.caption(t("A single slice."))
         return 0
-    return st.slider(f"Slice of {count}, {SLICE_ORDER[volume.geometry.plane]}", 1, count, key="slice") - 1
+    return (
+        st.slider(
+            t("Slice of {count}, {slice_order}", count=count, slice_order=t(SLICE_ORDER[volume.geometry.plane])),
+            1,
+            count,
+            key="slice",
+        )
+        - 1
+    )
 
 
 def _pick_overlay(default_overlay: str, default_threshold: float) -> tuple[str, str, str, float, float]:
     """Show what is drawn and how; return channel, overlay, style, opacity in [0, 1] and threshold."""
     channel = one_of(
         st.segmented_control(
-            "Channel",
+            t("Channel"),
             list(CHANNELS),
             default="FLAIR",
+            format_func=t,
             key="channel",
             bind="query-params",
             required=True,
@@ -167,36 +191,51 @@ def _pick_overlay(default_overlay: str, default_threshold: float) -> tuple[str, 
     )
     shown = one_of(
         st.pills(
-            "Overlay", OVERLAYS, default=default_overlay, key="overlay", bind="query-params", required=True, wrap=True
+            t("Overlay"),
+            OVERLAYS,
+            default=default_overlay,
+            format_func=_overlay_name,
+            key="overlay",
+            bind="query-params",
+            required=True,
+            wrap=True,
         ),
         OVERLAYS,
     )
     looks, opacity_column, threshold_column = st.columns([5, 4, 4], gap="medium")
     with looks.container(horizontal=True, vertical_alignment="bottom"):
         style = one_of(
-            st.segmented_control("Mask as", STYLES, default=STYLES[0], key="style", bind="query-params", required=True),
+            st.segmented_control(
+                t("Mask as"), STYLES, default=STYLES[0], format_func=t, key="style", bind="query-params", required=True
+            ),
             STYLES,
         )
         hidden = st.session_state.get("overlay_hidden", False)
         st.button(
-            "Show" if hidden else "Hide",
+            t("Show") if hidden else t("Hide"),
             key="hide",
             shortcut="H",
-            help="Hide or show the overlay",
+            help=t("Hide or show the overlay"),
             on_click=lambda: st.session_state.update(overlay_hidden=not hidden),
         )
-    opacity = opacity_column.slider("Opacity, %", 10, 100, 45, step=5, key="opacity", bind="query-params")
+    opacity = opacity_column.slider(t("Opacity, %"), 10, 100, 45, step=5, key="opacity", bind="query-params")
     threshold = threshold_column.slider(
-        "Threshold",
+        t("Threshold"),
         0.05,
         0.95,
         default_threshold,
         step=0.05,
         key="threshold",
         bind="query-params",
-        help="A pixel belongs to the mask where the probability is at least this. The network does not run again.",
+        help=t("A pixel belongs to the mask where the probability is at least this. The network does not run again."),
     )
     return channel, shown, style, opacity / 100, threshold
+
+
+def _overlay_name(shown: str) -> str:
+    """Return the name of an overlay, by its code."""
+    kind, _, level = shown.partition(" ")
+    return t("Attention {level}", level=level) if level else t(kind)
 
 
 def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity) -> np.ndarray:
@@ -218,8 +257,8 @@ def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity
 def _legend(shown: str) -> None:
     """Say what the colours of the overlay mean, by colour and by word."""
     swatches = {
-        PREDICTED: [("predicted by the network", overlay.PREDICTED_COLOUR)],
-        EXPECTED: [("expected: what it should find", overlay.EXPECTED_COLOUR)],
+        PREDICTED: [(t("predicted by the network"), overlay.PREDICTED_COLOUR)],
+        EXPECTED: [(t("expected: what it should find"), overlay.EXPECTED_COLOUR)],
         ERRORS: legend.ERRORS,
     }.get(shown)
     if swatches:
@@ -264,7 +303,7 @@ def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
         dragmode=False,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
         xaxis={"title": None, "range": [0.5, len(volume) + 0.5], "fixedrange": True},
-        yaxis={"title": "lesion, px", "range": [0, top], "fixedrange": True, "nticks": 4},
+        yaxis={"title": t("lesion, px"), "range": [0, top], "fixedrange": True, "nticks": 4},
     )
     figure.update_traces(unselected={"marker": {"opacity": 1}}, selector={"type": "bar"})
     st.plotly_chart(
@@ -273,7 +312,7 @@ def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
         on_select=_jump_to_clicked,
         selection_mode="points",
         config={"displayModeBar": False},
-        alt="Lesion area in pixels for each slice, predicted and expected; a click goes to the slice",
+        alt=t("Lesion area in pixels for each slice, predicted and expected; a click goes to the slice"),
     )
 
 
@@ -294,33 +333,47 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
         pair = predicted[index], volume.expected_mask[index]
         functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
         slice_scores = tuple(_score(function(*pair)) for function in functions)
-    all_name, all_meaning = VOLUME_DICE if whole else ALL_DICE
+    all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
     all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
-    area_text, area_meaning = f"{area:,} px", "On this slice. The file gives no millimetres."
+    area_text, area_meaning = f"{area:,} px", t("On this slice. The file gives no millimetres.")
     volume_text = ""
     if spacing := volume.geometry.spacing:
         area_text, area_meaning = (
             f"{area * spacing[1] * spacing[2]:,.0f} mm²",
-            "On this slice, by the header's spacing.",
+            t("On this slice, by the header's spacing."),
         )
-        volume_text = f"{total * math.prod(spacing) / 1000:.2f} mL in all. "
+        volume_text = t("{total:.2f} mL in all. ", total=total * math.prod(spacing) / 1000)
     with st.container(border=True):
         columns = st.columns(3, gap="small")
         for column, label, value, meaning in (
-            (columns[0], "Slice Dice", slice_scores[0], "Overlap with the expected mask on this slice, 0 to 1."),
-            (columns[1], "Slice IoU", slice_scores[1], "Intersection over union on this slice."),
+            (columns[0], t("Slice Dice"), slice_scores[0], t("Overlap with the expected mask on this slice, 0 to 1.")),
+            (columns[1], t("Slice IoU"), slice_scores[1], t("Intersection over union on this slice.")),
             (columns[2], all_name, all_dice, all_meaning),
-            (columns[0], "Precision", slice_scores[2], "Share of the predicted pixels that are expected, this slice."),
-            (columns[1], "Recall", slice_scores[3], "Share of the expected pixels that are predicted, this slice."),
-            (columns[2], "Predicted area", area_text, area_meaning),
+            (
+                columns[0],
+                t("Precision"),
+                slice_scores[2],
+                t("Share of the predicted pixels that are expected, this slice."),
+            ),
+            (
+                columns[1],
+                t("Recall"),
+                slice_scores[3],
+                t("Share of the expected pixels that are predicted, this slice."),
+            ),
+            (columns[2], t("Predicted area"), area_text, area_meaning),
         ):
             column.metric(label, value, help=meaning)
-        of_all = f", {_share(total, brain)} of the whole brain" if whole else ""
+        of_all = t(", {share} of the whole brain", share=_share(total, brain)) if whole else ""
         st.caption(
-            f"{_share(area, brain[index])} of the brain on this slice{of_all} (brain estimated from FLAIR). "
+            t(
+                "{share} of the brain on this slice{of_all} (brain estimated from FLAIR). ",
+                share=_share(area, brain[index]),
+                of_all=of_all,
+            )
             + volume_text
-            + ("" if scored[index] else "This slice has no expected mask, so there is nothing to score against.")
+            + ("" if scored[index] else t("This slice has no expected mask, so there is nothing to score against."))
         )
 
 
@@ -330,15 +383,15 @@ def _score(value: float) -> str:
 
 def _share(pixels: int, brain: np.ndarray) -> str:
     size = int(brain.sum())
-    return f"{pixels / size:.1%}" if size else "unknown share"
+    return f"{pixels / size:.1%}" if size else t("unknown share")
 
 
 def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int) -> None:
     name = f"{volume.patient_id}_{number}"
     with st.container(horizontal=True):
         for label, picture, suffix in (
-            ("Mask as PNG", mask * np.uint8(255), "predicted_mask"),
-            ("Overlay as PNG", drawn, "overlay"),
+            (t("Mask as PNG"), mask * np.uint8(255), "predicted_mask"),
+            (t("Overlay as PNG"), drawn, "overlay"),
         ):
             st.download_button(
                 label,
@@ -352,7 +405,7 @@ def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int)
 
 def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> None:
     """The four attention maps and the probability, each over the slice on a fixed scale."""
-    st.subheader("Where the network looks")
+    st.subheader(t("Where the network looks"))
     columns = st.columns(5, gap="small")
     for column, level in zip(columns, reversed(ATTENTION_LEVELS), strict=False):
         side = segmentation.attention[level - 1].shape[-1]
@@ -362,27 +415,35 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
                 overlay.draw_values(picture, values, MAP_OPACITY),
                 width="stretch",
                 output_format="PNG",
-                alt=f"Attention map of level {level}",
+                alt=t("Attention map of level {level}", level=level),
             )
-            st.markdown(f"**Attention {level}** · {side} × {side}")
-            st.caption(LEVEL_MEANINGS[level])
+            st.markdown(t("**Attention {level}** · {side} × {side}", level=level, side=side))
+            st.caption(t(LEVEL_MEANINGS[level]))
     with columns[-1]:
         probability = segmentation.probability[index].astype(np.float32)
         st.image(
             overlay.draw_values(picture, probability, MAP_OPACITY),
             width="stretch",
             output_format="PNG",
-            alt="Probability of lesion",
+            alt=t("Probability of lesion"),
         )
-        st.markdown(f"**Probability** · {probability.shape[1]} × {probability.shape[0]}")
-        st.caption(PROBABILITY_MEANING)
+        st.markdown(
+            t(
+                "**Probability** · {probability} × {probability_2}",
+                probability=probability.shape[1],
+                probability_2=probability.shape[0],
+            )
+        )
+        st.caption(t(PROBABILITY_MEANING))
     legend.show_scale()
 
 
 LEVEL_MEANINGS = {
-    4: "Coarsest gate: steered by the deepest features, it weighs what the decoder gets to see first.",
-    3: "One level up: the gate weighs features of a few pixels' size before they are joined.",
-    2: "Finer still: steered by what the decoder has made of the levels below.",
-    1: "Finest gate: weighs edges and texture just before the mask is drawn.",
+    4: mark("Coarsest gate: steered by the deepest features, it weighs what the decoder gets to see first."),
+    3: mark("One level up: the gate weighs features of a few pixels' size before they are joined."),
+    2: mark("Finer still: steered by what the decoder has made of the levels below."),
+    1: mark("Finest gate: weighs edges and texture just before the mask is drawn."),
 }
-PROBABILITY_MEANING = "How sure the network is, pixel by pixel, that this is lesion; the threshold makes it a mask."
+PROBABILITY_MEANING = mark(
+    "How sure the network is, pixel by pixel, that this is lesion; the threshold makes it a mask."
+)

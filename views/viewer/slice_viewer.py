@@ -15,6 +15,7 @@ from unet import overlay
 from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.running import RunningSegmentation
+from unet.language import mark, t
 from unet.letterbox import Letterbox
 from unet.scans.scan import DISPLAYS, OPPOSITE
 from unet.weights.network import Weights
@@ -42,7 +43,7 @@ _PLANES = {  # of the slices, then what cuts through their rows and what cuts th
     "axial": ("axial", "coronal", "sagittal"),
     "coronal": ("coronal", "axial", "sagittal"),
     "sagittal": ("sagittal", "axial", "coronal"),
-    None: ("slice", "through the rows", "through the columns"),
+    None: ("slice", mark("through the rows"), mark("through the columns")),
 }
 
 
@@ -123,10 +124,10 @@ def simple_viewer_wanted() -> bool:
 def offer_simple_viewer() -> None:
     """Show the toggle between the two viewers."""
     st.toggle(
-        "Simple viewer",
+        t("Simple viewer"),
         key="simple_viewer",
         bind="query-params",
-        help="Streamlit's own widgets instead of the canvas: slower, but every control is a plain one.",
+        help=t("Streamlit's own widgets instead of the canvas: slower, but every control is a plain one."),
     )
 
 

@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 
+from unet.language import t
 from unet.scans.scan import IngestError, plain_name
 
 MAX_BYTES = 512 << 20  # unpacked, of one upload
@@ -45,27 +46,42 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
     try:
         opened = zipfile.ZipFile(io.BytesIO(archive))
     except (zipfile.BadZipFile, ValueError, OSError, struct.error, NotImplementedError):
-        raise IngestError(f"{name}: the zip is incomplete or damaged. Pack it again.") from None
+        raise IngestError(t("{name}: the zip is incomplete or damaged. Pack it again.", name=name)) from None
     entries = [entry for entry in opened.infolist() if not entry.is_dir() and not is_junk(entry.filename)]
     if len(entries) > MAX_ENTRIES:
-        raise IngestError(f"{name}: {len(entries):,} files; at most {MAX_ENTRIES:,}. Pack only the series you need.")
+        raise IngestError(
+            t(
+                "{name}: {count:,} files; at most {max_entries:,}. Pack only the series you need.",
+                name=name,
+                count=len(entries),
+                max_entries=MAX_ENTRIES,
+            )
+        )
     _check_overlap(entries, name)
     files, problems, unpacked = [], [], 0
     for entry in entries:
         shown = plain_name(entry.filename)
         if _leads_outside(entry.filename):
-            raise IngestError(f"{name}: the entry {shown!r} is an unsafe path: it points outside the archive.")
+            raise IngestError(
+                t(
+                    "{name}: the entry {shown!r} is an unsafe path: it points outside the archive.",
+                    name=name,
+                    shown=shown,
+                )
+            )
         if stat.S_ISLNK(entry.external_attr >> 16):
-            problems.append(f"{shown}: a link, not a file; left out.")
+            problems.append(t("{shown}: a link, not a file; left out.", shown=shown))
         elif entry.flag_bits & 1:
-            raise IngestError(f"{name}: the zip is encrypted. Unpack it with its password and upload the files.")
+            raise IngestError(
+                t("{name}: the zip is encrypted. Unpack it with its password and upload the files.", name=name)
+            )
         else:
             try:
                 content = _unpack(opened, entry, MAX_BYTES - unpacked, len(archive), unpacked)
             except IngestError as error:
                 raise IngestError(f"{name}: {error}") from None
             except _DAMAGED:
-                problems.append(f"{shown}: damaged inside the zip; left out. Pack it again.")
+                problems.append(t("{shown}: damaged inside the zip; left out. Pack it again.", shown=shown))
                 continue
             unpacked += len(content)
             files.append((shown, content))
@@ -76,18 +92,29 @@ def _check_directory(archive: bytes, name: str) -> None:
     """Refuse a table of contents that is too long before anything walks through it."""
     end = archive.rfind(b"PK\5\6", max(0, len(archive) - 66_000))
     if end < 0 or end + 22 > len(archive):
-        raise IngestError(f"{name}: the zip is incomplete, its table of contents is missing. Pack it again.")
+        raise IngestError(
+            t("{name}: the zip is incomplete, its table of contents is missing. Pack it again.", name=name)
+        )
     count, size = struct.unpack("<HI", archive[end + 10 : end + 16])
     if count > MAX_ENTRIES or size > MAX_ENTRIES * 600:
-        found = "more than 65,000" if count == 0xFFFF else f"{count:,}"
-        raise IngestError(f"{name}: {found} files; at most {MAX_ENTRIES:,}. Pack only the series you need.")
+        found = t("more than 65,000") if count == 0xFFFF else f"{count:,}"
+        raise IngestError(
+            t(
+                "{name}: {found} files; at most {max_entries:,}. Pack only the series you need.",
+                name=name,
+                found=found,
+                max_entries=MAX_ENTRIES,
+            )
+        )
 
 
 def _check_overlap(entries: list[zipfile.ZipInfo], name: str) -> None:
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            raise IngestError(f"{name}: entries of the zip share the same bytes, as zip bombs do. Pack it again.")
+            raise IngestError(
+                t("{name}: entries of the zip share the same bytes, as zip bombs do. Pack it again.", name=name)
+            )
         end = entry.header_offset + 30 + len(entry.filename.encode(errors="replace")) + entry.compress_size
 
 
@@ -103,9 +130,13 @@ def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int, packed: 
         while piece := stream.read(_CHUNK):
             size += len(piece)
             if size > room:
-                raise IngestError(f"unpacks to more than {MAX_BYTES >> 20} MB. Pack only the series you need.")
+                raise IngestError(
+                    t("unpacks to more than {max_bytes} MB. Pack only the series you need.", max_bytes=MAX_BYTES >> 20)
+                )
             if before + size > max(FREE_BYTES, MAX_RATIO * packed):
-                raise IngestError(f"unpacks to more than {MAX_RATIO} times its size, as zip bombs do.")
+                raise IngestError(
+                    t("unpacks to more than {max_ratio} times its size, as zip bombs do.", max_ratio=MAX_RATIO)
+                )
             pieces.append(piece)
     return b"".join(pieces)
 
@@ -123,9 +154,21 @@ def gunzip(data: bytes, name: str, room: int) -> bytes:
     """
     content, complete = _inflate(data, room + 1, _GZIP)
     if len(content) > room:
-        raise IngestError(f"{name}: unpacks to more than {room:,} bytes, which is more than its content should need.")
+        raise IngestError(
+            t(
+                "{name}: unpacks to more than {room:,} bytes, which is more than its content should need.",
+                name=name,
+                room=room,
+            )
+        )
     if not complete:
-        raise IngestError(f"{name}: the gzip is cut off or damaged after {len(content):,} bytes. Copy it again.")
+        raise IngestError(
+            t(
+                "{name}: the gzip is cut off or damaged after {count:,} bytes. Copy it again.",
+                name=name,
+                count=len(content),
+            )
+        )
     return content
 
 

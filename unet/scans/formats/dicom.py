@@ -18,6 +18,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGTransferSyntaxes, RLELossless
 
 from unet.data.sequences import guess_from_header
+from unet.language import mark, t
 from unet.scans.formats.dicom_frames import (
     Frame,
     list_frames,
@@ -37,7 +38,9 @@ from unet.scans.limits import MAX_JPEG_SCANS
 from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine, usable_spacing
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
-MIXED = "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
+MIXED = mark(
+    "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
+)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -87,7 +90,7 @@ def read_dicom(
                 except IngestError as error:
                     problems.append(str(error))
                 except Exception as error:
-                    problems.append(unforeseen(f"{files[stack[0].file][0]} and its series", error))
+                    problems.append(unforeseen(t("{files} and its series", files=files[stack[0].file][0]), error))
     return scans, problems
 
 
@@ -128,10 +131,10 @@ def _read_stack(
         frames = [frame for number, frame in enumerate(frames) if number not in damaged]
     inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
     if outside.any() and not outside.all():
-        notes.append("Pixels marked as outside the picture show the darkest value inside.")
+        notes.append(t("Pixels marked as outside the picture show the darkest value inside."))
         stack[outside] = stack[~outside].max() if inverted else stack[~outside].min()
     if inverted:
-        notes.append("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright.")
+        notes.append(t("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright."))
         ends = float(stack.max()) + float(stack.min())
         stack = ends - stack
         window = window and (ends - window[1], ends - window[0])
@@ -175,15 +178,27 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-        notes.append("The file does not name its transfer syntax; read as uncompressed little endian.")
+        notes.append(t("The file does not name its transfer syntax; read as uncompressed little endian."))
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
         bits, samples = number_of(header, "BitsAllocated") or 8, number_of(header, "SamplesPerPixel") or 1
         pixels = stated(header, "Rows") * stated(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
         if len(value_of(dataset, "PixelData") or b"") > 2 * pixels * samples * bits / 8 + 65536:
-            raise IngestError(f"{name}: more run-length data than its {pixels:,.0f} pixels can need. Export it again.")
+            raise IngestError(
+                t(
+                    "{name}: more run-length data than its {pixels:,.0f} pixels can need. Export it again.",
+                    name=name,
+                    pixels=pixels,
+                )
+            )
     frames = int(number_of(header, "NumberOfFrames") or 1)
     if dataset.file_meta.TransferSyntaxUID in JPEGTransferSyntaxes and data.count(JPEG_SCAN) > MAX_JPEG_SCANS * frames:
-        raise IngestError(f"{name}: JPEG of more than {MAX_JPEG_SCANS} scans a frame. Export it again.")
+        raise IngestError(
+            t(
+                "{name}: JPEG of more than {max_jpeg_scans} scans a frame. Export it again.",
+                name=name,
+                max_jpeg_scans=MAX_JPEG_SCANS,
+            )
+        )
     return dataset
 
 
@@ -204,12 +219,16 @@ def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str])
         compressed = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown transfer syntax")
         missing = isinstance(error, AttributeError) and "pixel data" in str(error).lower()
         raise IngestError(
-            f"{name}: the pixels cannot be decoded ({'there are none' if missing else compressed}). They are cut off, "
-            "damaged or packed in a way that no free decoder reads. Export the series uncompressed."
+            t(
+                "{name}: the pixels cannot be decoded ({words}). They are cut off, "
+                "damaged or packed in a way that no free decoder reads. Export the series uncompressed.",
+                name=name,
+                words="there are none" if missing else compressed,
+            )
         ) from None
     array = array.astype(np.float32)
     if frame.slope == 0:
-        notes.append("The header's rescale slope is 0, which would make every pixel alike; it was left out.")
+        notes.append(t("The header's rescale slope is 0, which would make every pixel alike; it was left out."))
         return array, padding
     return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept, padding
 
@@ -220,7 +239,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     positions = [frame.position for frame in frames]
     normal = slice_normal(orientation) if orientation else None
     if orientation is None or normal is None or any(position is None for position in positions):
-        notes.append("The header does not say how the slices lie: they are shown in the order of their numbers.")
+        notes.append(t("The header does not say how the slices lie: they are shown in the order of their numbers."))
         thickness = frames[0].reference["thickness"]
         known = spacing and thickness and usable_spacing((thickness, *spacing))
         return stack, {"spacing": (thickness, *spacing) if known else None}
@@ -231,14 +250,18 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
         gaps = np.diff(positions @ normal)
         if gaps.max() > UNEVEN * np.median(gaps):
             notes.append(
-                f"The slices are unevenly spaced, {gaps.min():.2f} to {gaps.max():.2f} mm: some may be missing. "
-                "Volumes count every slice as equally thick."
+                t(
+                    "The slices are unevenly spaced, {gaps:.2f} to {gaps_2:.2f} mm: some may be missing. "
+                    "Volumes count every slice as equally thick.",
+                    gaps=gaps.min(),
+                    gaps_2=gaps.max(),
+                )
             )
     else:
         step = normal * (thickness if thickness and thickness > 0 else 1.0)
     known = spacing is not None and min(spacing) > 0 and (len(frames) > 1 or bool(thickness and thickness > 0))
     if not known:
-        notes.append("The header does not give the size of a pixel in all directions: sizes are in pixels.")
+        notes.append(t("The header does not give the size of a pixel in all directions: sizes are in pixels."))
     row_size, column_size = spacing if spacing and min(spacing) > 0 else (1.0, 1.0)
     file_affine = np.eye(4)
     file_affine[:3, 0] = step
@@ -247,7 +270,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     file_affine[:3, 3] = positions[0]
     file_affine = LPS_TO_RAS @ file_affine
     if not usable_affine(file_affine):
-        notes.append("The header's orientation is impossible and was left out.")
+        notes.append(t("The header's orientation is impossible and was left out."))
         return stack, {}
     return orient(stack, file_affine, 0, millimetres=known)
 

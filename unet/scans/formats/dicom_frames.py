@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from unet.language import t
 from unet.scans.formats.archives import inflates_beyond
 from unet.scans.scan import IngestError
 
@@ -41,15 +42,23 @@ def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
     """Parse a file; nothing of what pydicom says reaches the message, as it may quote the header."""
     deflated = data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[132:1024]
     if deflated and inflates_beyond(data[_deflated_start(data) :], max(FREE_INFLATED, MAX_RATIO * len(data))):
-        raise IngestError(f"{name}: deflated DICOM that unpacks to more than {MAX_RATIO} times its size.")
+        raise IngestError(
+            t(
+                "{name}: deflated DICOM that unpacks to more than {max_ratio} times its size.",
+                name=name,
+                max_ratio=MAX_RATIO,
+            )
+        )
     try:
         return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
     except RecursionError:
-        raise IngestError(f"{name}: DICOM with sequences nested beyond reason. Export it again.") from None
+        raise IngestError(t("{name}: DICOM with sequences nested beyond reason. Export it again.", name=name)) from None
     except MemoryError:
         raise
     except Exception:
-        raise IngestError(f"{name}: the DICOM header is cut off or damaged. Copy or export it again.") from None
+        raise IngestError(
+            t("{name}: the DICOM header is cut off or damaged. Copy or export it again.", name=name)
+        ) from None
 
 
 def _deflated_start(data: bytes) -> int:
@@ -62,19 +71,37 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
     header = open_file(data, name, pixels=False)
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not rows or not columns:
-        kind = modality_of(header) or "no modality"
-        raise IngestError(f"{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.")
+        kind = modality_of(header) or t("no modality")
+        raise IngestError(
+            t(
+                "{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.",
+                name=name,
+                kind=kind,
+            )
+        )
     if not 1 <= rows <= 65535 or not 1 <= columns <= 65535:
-        raise IngestError(f"{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.")
+        raise IngestError(
+            t(
+                "{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.",
+                name=name,
+                columns=columns,
+                rows=rows,
+            )
+        )
     bits = number_of(header, "BitsAllocated")
     if not bits:
-        raise IngestError(f"{name}: DICOM that does not say how many bits a pixel has. Export it again.")
+        raise IngestError(t("{name}: DICOM that does not say how many bits a pixel has. Export it again.", name=name))
     samples, frames = number_of(header, "SamplesPerPixel") or 1, number_of(header, "NumberOfFrames") or 1
     expected = rows * columns * samples * frames * bits / 8
     if not _is_compressed(header) and expected > 2 * len(data):
         raise IngestError(
-            f"{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {len(data):,}. It is cut off, "
-            "or its header is wrong. Copy or export it again."
+            t(
+                "{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {count:,}. It is cut off, "
+                "or its header is wrong. Copy or export it again.",
+                name=name,
+                expected=expected,
+                count=len(data),
+            )
         )
     return header
 
@@ -148,7 +175,14 @@ def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
     """List the slices of one file."""
     count = int(number_of(header, "NumberOfFrames") or 1)
     if not 1 <= count <= MAX_FRAMES:
-        raise IngestError(f"{name}: DICOM with {count:,} frames; at most {MAX_FRAMES:,}.")
+        raise IngestError(
+            t(
+                "{name}: DICOM with {count:,} frames; at most {max_frames:,}.",
+                name=name,
+                count=count,
+                max_frames=MAX_FRAMES,
+            )
+        )
     shared = first_item(header, "SharedFunctionalGroupsSequence")
     per_frame = value_of(header, "PerFrameFunctionalGroupsSequence")
     groups = list(per_frame) if per_frame is not None and len(per_frame) == count else [pydicom.Dataset()] * count

@@ -12,6 +12,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
 from unet.data.sequences import guess_from_file
+from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
 from unet.scans.scan import (
@@ -57,8 +58,12 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     count = int(np.prod(shape, dtype=object))
     if max(shape[:3]) > MAX_SIDE:
         raise IngestError(
-            f"{name}: {' × '.join(map(str, shape))} values; expected at most {MAX_SIDE:,} a side, as an MRI has a few "
-            "hundred. Crop it."
+            t(
+                "{name}: {shape} values; expected at most {max_side:,} a side, as an MRI has a few hundred. Crop it.",
+                name=name,
+                shape=" × ".join(map(str, shape)),
+                max_side=MAX_SIDE,
+            )
         )
     volumes = int(np.prod(shape[3:], dtype=object))
     # which axis counts the slices is known later
@@ -70,16 +75,26 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     end = offset + count * dtype.itemsize
     values = image_half if paired else data
     if values is None:
-        raise IngestError(f"{name}: a header without its picture. Upload the .img file of the same name with it.")
+        raise IngestError(
+            t("{name}: a header without its picture. Upload the .img file of the same name with it.", name=name)
+        )
     if values[:2] == b"\x1f\x8b" and (zipped or paired):
         if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
-            raise IngestError(f"{name}: the header speaks of {end:,} bytes, which the file cannot hold.")
+            raise IngestError(
+                t("{name}: the header speaks of {end:,} bytes, which the file cannot hold.", name=name, end=end)
+            )
         Room().take(name, (1, shape[0], shape[1]), shape[2] * volumes, dtype.itemsize)
         values = gunzip(values, name, end + _SLACK)
     if len(values) < end:
         raise IngestError(
-            f"{name}: {' × '.join(map(str, shape))} values need {end:,} bytes, the file has {len(values):,}. "
-            "It is cut off, or its header is wrong. Copy it again."
+            t(
+                "{name}: {shape} values need {end:,} bytes, the file has {count:,}. "
+                "It is cut off, or its header is wrong. Copy it again.",
+                name=name,
+                shape=" × ".join(map(str, shape)),
+                end=end,
+                count=len(values),
+            )
         )
     array = np.frombuffer(values, dtype, count, offset).reshape(shape, order="F")
     return finished(_scan(array, header, name))
@@ -95,11 +110,21 @@ def _read_header(start: bytes, name: str):
         shape = tuple(int(size) for size in header.get_data_shape())
         dtype = header.get_data_dtype()
     except Exception as error:  # nibabel raises many kinds for a damaged header
-        raise IngestError(f"{name}: the NIfTI header is damaged. Copy or convert the file again.") from error
+        raise IngestError(
+            t("{name}: the NIfTI header is damaged. Copy or convert the file again.", name=name)
+        ) from error
     if dtype.itemsize == 0:
-        raise IngestError(f"{name}: the NIfTI header names a type of no size. Copy or convert the file again.")
+        raise IngestError(
+            t("{name}: the NIfTI header names a type of no size. Copy or convert the file again.", name=name)
+        )
     if len(shape) < 2 or min(shape) < 1:
-        raise IngestError(f"{name}: a NIfTI of shape {shape}; expected at least a picture of height and width.")
+        raise IngestError(
+            t(
+                "{name}: a NIfTI of shape {shape}; expected at least a picture of height and width.",
+                name=name,
+                shape=shape,
+            )
+        )
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     return header, shape if len(shape) > 2 else (*shape, 1), dtype
@@ -108,7 +133,13 @@ def _read_header(start: bytes, name: str):
 def _offset(header, name: str) -> int:
     offset = float(header["vox_offset"])
     if not 0 <= offset < 2**40:
-        raise IngestError(f"{name}: the NIfTI header puts the picture at byte {offset}. Copy the file again.")
+        raise IngestError(
+            t(
+                "{name}: the NIfTI header puts the picture at byte {offset}. Copy the file again.",
+                name=name,
+                offset=offset,
+            )
+        )
     single = header["magic"].item()[:2] == b"n+"
     return max(int(offset), 352 if single else 0)
 
@@ -120,13 +151,19 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
     array = array.reshape(*shape, -1, order="F")
     channels = array.shape[3]
     if channels > MAX_CHANNELS:
-        notes.append(f"{channels} volumes in the file, as in a time series; the first {MAX_CHANNELS} are kept.")
+        notes.append(
+            t(
+                "{channels} volumes in the file, as in a time series; the first {max_channels} are kept.",
+                channels=channels,
+                max_channels=MAX_CHANNELS,
+            )
+        )
         array = array[..., :MAX_CHANNELS]
     if array.dtype.names:
         bits = 8
         array = np.stack([array[field][..., 0] for field in array.dtype.names[:3]], axis=-1)
     if array.dtype.kind == "c":
-        notes.append("Complex values; their magnitude is shown.")
+        notes.append(t("Complex values; their magnitude is shown."))
         array = np.abs(array)
     with np.errstate(all="ignore"):
         voxels = _scaled(array, header, notes)
@@ -139,7 +176,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         voxels = placement.forward(voxels)
         spacing = tuple(float(zooms[axis]) for axis in placement.axes) if known else None
         geometry = {"placement": placement, "spacing": spacing}
-        notes.append("The header does not say how the head lies: it is shown as such files usually lie.")
+        notes.append(t("The header does not say how the head lies: it is shown as such files usually lie."))
     else:
         voxels, geometry = orient(voxels, file_affine, slice_axis)
     check_shape(name, voxels.shape[:3])
@@ -159,7 +196,7 @@ def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not np.isfinite(slope) or not np.isfinite(intercept):
         if np.isinf(slope) or (slope and not np.isfinite(intercept)):
-            notes.append("The header's scaling is not a number and was left out.")
+            notes.append(t("The header's scaling is not a number and was left out."))
         slope, intercept = 1.0, 0.0
     voxels = np.asarray(array, np.float32)
     return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
@@ -176,10 +213,10 @@ def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | N
         with suppress(ValueError):  # a quaternion longer than 1
             affine = header.get_best_affine().astype(np.float64)
         if affine is None or not usable_affine(affine):
-            notes.append("The header's orientation is impossible and was left out.")
+            notes.append(t("The header's orientation is impossible and was left out."))
             return None, zooms, False
     if known and unit is None:
-        notes.append("The header names no unit of length; read as millimetres, as is usual.")
+        notes.append(t("The header names no unit of length; read as millimetres, as is usual."))
     if affine is not None:
         affine[:3] *= unit or 1.0
     return affine, zooms * (unit or 1.0), known

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
+from unet.language import t
 from unet.scans.formats.signatures import JPEG_SCAN
 from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
@@ -24,12 +25,21 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         room.take(name, (1, height, width), len(picture.getbands()), 1, scaled_down=True)
         if picture.info.get("interlace") and width * height > MAX_PIXELS_INTERLACED:
             raise IngestError(
-                f"{name}: an interlaced PNG of {width * height / 1e6:,.0f} megapixels; at most "
-                f"{MAX_PIXELS_INTERLACED / 1e6:.0f}. Save it without interlacing."
+                t(
+                    "{name}: an interlaced PNG of {width:,.0f} megapixels; at most "
+                    "{max_pixels_interlaced:.0f}. Save it without interlacing.",
+                    name=name,
+                    width=width * height / 1000000.0,
+                    max_pixels_interlaced=MAX_PIXELS_INTERLACED / 1000000.0,
+                )
             )
         if file_format == "JPEG" and data.count(JPEG_SCAN) > MAX_JPEG_SCANS:
             raise IngestError(
-                f"{name}: a JPEG of more than {MAX_JPEG_SCANS} scans, which no camera makes. Save it again."
+                t(
+                    "{name}: a JPEG of more than {max_jpeg_scans} scans, which no camera makes. Save it again.",
+                    name=name,
+                    max_jpeg_scans=MAX_JPEG_SCANS,
+                )
             )
         bits = data[24] if file_format == "PNG" else 8
         if bits == 16 and picture.mode not in GREY_MODES:
@@ -37,20 +47,32 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         else:
             turned = ImageOps.exif_transpose(picture)
             if turned.size != picture.size or picture.getexif().get(274, 1) not in (0, 1):
-                notes.append("Turned upright, as the camera's orientation tag asks.")
+                notes.append(t("Turned upright, as the camera's orientation tag asks."))
             array = _pixels(turned, notes)
     except Image.DecompressionBombError:
-        raise IngestError(f"{name}: more than {MAX_PIXELS_2D / 1e6:.0f} megapixels. Scale it down.") from None
+        raise IngestError(
+            t(
+                "{name}: more than {max_pixels_2d:.0f} megapixels. Scale it down.",
+                name=name,
+                max_pixels_2d=MAX_PIXELS_2D / 1000000.0,
+            )
+        ) from None
     except IngestError:
         raise
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         if file_format == "JPEG" and re.search(rb"\xff[\xc0-\xc3]..\x0c", data[:65536], re.DOTALL):
-            raise IngestError(f"{name}: a JPEG of 12 bits, which nothing here reads. Save it as PNG or TIFF.") from None
+            raise IngestError(
+                t("{name}: a JPEG of 12 bits, which nothing here reads. Save it as PNG or TIFF.", name=name)
+            ) from None
         raise IngestError(
-            f"{name}: looks like a {file_format} but is cut off or damaged. Save or copy it again."
+            t(
+                "{name}: looks like a {file_format} but is cut off or damaged. Save or copy it again.",
+                name=name,
+                file_format=file_format,
+            )
         ) from error
     if getattr(picture, "n_frames", 1) > 1:
-        notes.append("Animated; only the first picture is used.")
+        notes.append(t("Animated; only the first picture is used."))
     array = _without_alpha(array, notes)
     return picture_scan(name, file_format, array[np.newaxis], bits, notes)
 
@@ -61,7 +83,9 @@ def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:
         return np.asarray(picture)
     if picture.mode in ("LA", "RGB", "RGBA"):
         return np.asarray(picture)
-    notes.append(f"Colours stored as {'a palette' if picture.mode in ('P', 'PA') else picture.mode}; read as RGB.")
+    notes.append(
+        t("Colours stored as {words}; read as RGB.", words="a palette" if picture.mode in ("P", "PA") else picture.mode)
+    )
     return np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
 
 
@@ -71,7 +95,7 @@ def _sixteen_bit_colour(data: bytes, name: str) -> np.ndarray:
 
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise IngestError(f"{name}: looks like a PNG but is cut off or damaged. Save or copy it again.")
+        raise IngestError(t("{name}: looks like a PNG but is cut off or damaged. Save or copy it again.", name=name))
     return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
 
 
@@ -79,7 +103,7 @@ def _without_alpha(array: np.ndarray, notes: list[str]) -> np.ndarray:
     """Return (height, width, channels) without a transparency channel."""
     array = array if array.ndim == 3 else array[..., np.newaxis]
     if array.shape[2] in (2, 4):
-        notes.append("The transparency channel was dropped.")
+        notes.append(t("The transparency channel was dropped."))
         array = array[..., :-1]
     return array
 
@@ -99,7 +123,7 @@ def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, note
     count = stack.shape[3]
     names, guesses = (name,), (guess_from_file(name),)
     if count == 3:
-        notes = [*notes, "Three colours: read as pre-contrast, FLAIR and post-contrast, as in the data set."]
+        notes = [*notes, t("Three colours: read as pre-contrast, FLAIR and post-contrast, as in the data set.")]
         names, guesses = ("red", "green", "blue"), (PRE_CONTRAST, FLAIR, POST_CONTRAST)
     elif count > 1:
         names, guesses = tuple(f"channel {number}" for number in range(1, count + 1)), (None,) * count
@@ -119,8 +143,14 @@ def _smaller(picture: np.ndarray, is_mask: bool, notes: list[str]) -> np.ndarray
         picture = picture.astype(np.float32)
     way = cv2.INTER_NEAREST_EXACT if is_mask else cv2.INTER_AREA
     notes.append(
-        f"Scaled down from {width} × {height} to {shape[1]} × {shape[0]} pixels, which the sizes count. Masks are "
-        "saved in the size of the file."
+        t(
+            "Scaled down from {width} × {height} to {shape} × {shape_2} pixels, which the sizes count. Masks are "
+            "saved in the size of the file.",
+            width=width,
+            height=height,
+            shape=shape[1],
+            shape_2=shape[0],
+        )
     )
     channels = (np.ascontiguousarray(one) for one in np.moveaxis(picture, -1, 0))  # OpenCV averages at most four
     return np.stack([cv2.resize(one, shape[::-1], interpolation=way) for one in channels], axis=-1)[np.newaxis]

@@ -2,7 +2,9 @@
 
 import re
 
-FORMATS = "PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them"
+from unet.language import mark
+
+FORMATS = mark("PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them")
 START = 348  # bytes that tell every format apart: NIfTI-1 has its magic at the end of its header
 
 JPEG_SCAN = b"\xff\xda"  # starts a pass over a JPEG's picture; the bytes of a pass never hold it

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from unet.language import t
 from unet.scans.formats.pictures import GREY_MODES, picture_scan
 from unet.scans.limits import MAX_CHANNELS
 from unet.scans.scan import IngestError, Room, Scan
@@ -33,11 +34,17 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             if len(file.pages) > MAX_PAGES:
-                raise IngestError(f"{name}: more than {MAX_PAGES:,} pages. Save only the slices you need.")
+                raise IngestError(
+                    t(
+                        "{name}: more than {max_pages:,} pages. Save only the slices you need.",
+                        name=name,
+                        max_pages=MAX_PAGES,
+                    )
+                )
             series = max(file.series, key=lambda one: int(np.prod(one.shape, dtype=object)))
             page = series.keyframe
             if len(file.series) > 1:
-                notes.append("Pages of different sizes; only the largest picture or stack is used.")
+                notes.append(t("Pages of different sizes; only the largest picture or stack is used."))
             shape, channels = _sizes(series)
             room.take(name, shape, channels, series.dtype.itemsize, scaled_down=shape[0] == 1)
             _check_strips(page, series, name, len(data))
@@ -52,22 +59,26 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
     except MemoryError:
         raise
     except Exception as error:  # tifffile raises many kinds for damaged tags
-        raise IngestError(f"{name}: looks like a TIFF but is cut off or damaged. Save or copy it again.") from error
+        raise IngestError(
+            t("{name}: looks like a TIFF but is cut off or damaged. Save or copy it again.", name=name)
+        ) from error
     if extra and stack.shape[3] in (2, 4):
-        notes.append("The transparency channel was dropped.")
+        notes.append(t("The transparency channel was dropped."))
         stack = stack[..., :-1]
     if stack.shape[3] > MAX_CHANNELS:
-        notes.append(f"{stack.shape[3]} channels; the first {MAX_CHANNELS} are kept.")
+        notes.append(
+            t("{stack} channels; the first {max_channels} are kept.", stack=stack.shape[3], max_channels=MAX_CHANNELS)
+        )
         stack = stack[..., :MAX_CHANNELS]
     if np.iscomplexobj(stack):
-        notes.append("Complex values; their magnitude is shown.")
+        notes.append(t("Complex values; their magnitude is shown."))
         stack = np.abs(stack)
     if inverted:
-        notes.append("Stored with white as 0; inverted, so that bright is bright.")
+        notes.append(t("Stored with white as 0; inverted, so that bright is bright."))
         stack = stack.astype(np.float32) if bright else -stack.astype(np.float32)
         stack -= stack.min()  # the largest value becomes 0, whoever inverted
     if orientation in _UPRIGHT:
-        notes.append("Turned upright, as the orientation tag asks.")
+        notes.append(t("Turned upright, as the orientation tag asks."))
         stack = stack if upright else np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])
     return picture_scan(name, "TIFF", stack, int(bits), notes)
 
@@ -89,7 +100,11 @@ def _check_strips(page, series, name: str, available: int) -> None:
     ratio = 1 if page.compression == 1 else 2000
     if expected > ratio * available + 1024:
         raise IngestError(
-            f"{name}: the header speaks of {expected:,} bytes, which the file cannot hold. Save it again."
+            t(
+                "{name}: the header speaks of {expected:,} bytes, which the file cannot hold. Save it again.",
+                name=name,
+                expected=expected,
+            )
         )
 
 
@@ -104,7 +119,7 @@ def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, st
     if plain and page.compression in (1, 8, 32946, 32773):  # none, deflate twice, PackBits
         array = series.asarray(maxworkers=1)
         if page.photometric == photometric.PALETTE and page.colormap is not None:
-            notes.append("Colours stored as a palette; read as RGB.")
+            notes.append(t("Colours stored as a palette; read as RGB."))
             return page.colormap.T[array] // 257, series.axes + "S", False, False
         return array, series.axes, False, False
     bright = series.dtype.itemsize == 1
@@ -125,7 +140,7 @@ def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, st
             grey = picture.mode in GREY_MODES
             pages.append(np.asarray(picture if grey else picture.convert("RGB")))
     if not grey:
-        notes.append("Read as RGB, 8 bits a colour.")
+        notes.append(t("Read as RGB, 8 bits a colour."))
     array = np.stack(pages)
     return array, "ZYXS"[: array.ndim], True, bright
 
