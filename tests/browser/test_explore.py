@@ -566,7 +566,7 @@ def test_a_single_slice_keeps_everything_whatever_the_rule(page, app_address):
 @pytest.mark.parametrize(
     ("browser_script", "said"),
     [
-        ("delete globalThis.DecompressionStream", "This browser is too old to unpack the slices."),
+        ("delete globalThis.DecompressionStream", "This browser is too old for this viewer."),
         (
             "const subarray = Uint8Array.prototype.subarray;"  # every parcel loses its last bytes
             "Uint8Array.prototype.subarray = function (first, end) {"

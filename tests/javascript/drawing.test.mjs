@@ -31,7 +31,7 @@ test("opacity mixes the picture with a colour", () => {
 });
 
 const PALETTE = {
-  predicted: [230, 159, 0], expected: [86, 180, 233], found: [0, 158, 115], falseAlarm: [230, 159, 0], missed: [204, 121, 167],
+  predicted: [230, 159, 0], expected: [86, 180, 233], found: [0, 158, 115], falsePositive: [230, 159, 0], missed: [204, 121, 167],
   scale: Array.from({ length: 256 }, (_, i) => [i, 0, 255 - i]).flat(),
 };
 

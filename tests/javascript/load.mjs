@@ -5,7 +5,10 @@ import { fileURLToPath } from "node:url";
 import vm from "node:vm";
 
 const FOLDER = new URL("../../views/viewer/js/", import.meta.url);
-const FILES = ["components", "store", "drawing", "outline", "pane", "controls", "panels", "leaving", "viewer"];
+const FILES = [
+  "words", "components", "store", "drawing", "outline", "pane", "pointer", "window", "labels", "controls", "panels", "link", "lesion",
+  "epochs", "stage", "telling", "leaving", "viewer", "main",
+];
 
 class ImageData {
   constructor(width, height) {

@@ -21,13 +21,13 @@ const VOLUME = pack(HEADER, Buffer.from([1, 2, 3, 4, 5, 6, 0, 0]), Buffer.from([
 
 /** A browser whose viewer looks at volume `v`; `said` is what stands beside the pictures at each redraw. */
 function scene() {
-  const { receive, studyOf, Viewer, globalThis: browser } = load("receive", "studyOf", "Viewer", "globalThis");
+  const { receive, studyOf, Viewer, progressText, globalThis: browser } = load("receive", "studyOf", "Viewer", "progressText", "globalThis");
   browser.console = { error() {} };
   const study = studyOf("v"), said = [];
   const model = { id: "m", engine: "a, b" };
   const viewer = Object.assign(Object.create(Viewer.prototype), { study, data: { shape: [1, 1, 2], model } });
-  study.listeners.add(() => said.push(viewer.progress()));
-  return { receive, study, viewer, said, browser };
+  study.listeners.add(() => said.push(progressText(viewer)));
+  return { receive, study, said, browser, progress: () => progressText(viewer) };
 }
 
 test("a parcel fills the volume it belongs to", async () => {
@@ -35,7 +35,7 @@ test("a parcel fills the volume it belongs to", async () => {
   await receive(VOLUME);
   assert.deepEqual(plain(study.images), [1, 2, 3, 4, 5, 6]);
   assert.deepEqual(plain(study.expected), [0, 1]);
-  assert.deepEqual(said, ["The network looks at every slice: 0 of 1"]);
+  assert.deepEqual(said, ["The network: 0 of 1 slices segmented"]);
 });
 
 const DAMAGED = "Some slices arrived damaged. Reload the page.";
@@ -45,8 +45,8 @@ const tooFew = pack(HEADER, Buffer.from([1, 2, 3]));
 const noHeader = VOLUME.with(4, 0);
 for (const [name, bytes] of Object.entries({ truncated, overwritten, tooFew, noHeader, empty: new Uint8Array(), missing: null })) {
   test(`a parcel that is damaged (${name}) is named instead of waited for`, async () => {
-    const { receive, study, viewer, said } = scene();
-    assert.equal(viewer.progress(), "The slices are on their way …");
+    const { receive, study, said, progress } = scene();
+    assert.equal(progress(), "Loading the slices …");
     await receive(bytes);
     assert.deepEqual(said, [DAMAGED]);
     assert.equal(study.shape, null);
@@ -59,7 +59,7 @@ test("a browser that cannot unpack is told what to do", async () => {
   const { receive, said, browser } = scene();
   delete browser.DecompressionStream;
   await receive(VOLUME);
-  assert.deepEqual(said, ['This browser is too old to unpack the slices. Update it, or switch on "Simple viewer" below.']);
+  assert.deepEqual(said, ['This browser is too old for this viewer. Update it, or switch on Simple viewer below.']);
 });
 
 test("a prediction that is damaged is named, and its slices stay unknown", async () => {

@@ -33,6 +33,7 @@ from views.viewer.simple_viewer import (
     show_simple_viewer,
     window,
 )
+from views.viewer.words import viewer_words
 
 _FOLDER = Path(__file__).with_name("js")
 _YOURS_COLOUR = (240, 228, 66)  # Okabe and Ito's yellow, for what the visitor draws
@@ -43,8 +44,22 @@ _PLANES = {  # of the slices, then what cuts through their rows and what cuts th
     "axial": ("axial", "coronal", "sagittal"),
     "coronal": ("coronal", "axial", "sagittal"),
     "sagittal": ("sagittal", "axial", "coronal"),
-    None: ("slice", mark("through the rows"), mark("through the columns")),
+    None: (mark("slice"), mark("through the rows"), mark("through the columns")),
 }
+
+
+_SCRIPTS = (  # in the order of their use
+    "words", "components", "store", "drawing", "outline", "pane", "pointer", "window", "labels",
+    "controls", "panels", "link", "lesion", "epochs", "stage", "telling", "leaving", "viewer",
+)  # fmt: skip
+
+
+_SENT_IN_ENGLISH = (
+    *SLICE_ORDER.values(),
+    *(name for names in _PLANES.values() for name in names),
+    *LEVEL_MEANINGS.values(),
+    PROBABILITY_MEANING,
+)
 
 
 def _joined(*names: str) -> str:
@@ -56,9 +71,9 @@ _viewer = component(
     "slice_viewer",
     html=(_FOLDER / "viewer.html").read_text("utf-8"),
     css=(_FOLDER / "viewer.css").read_text("utf-8"),
-    js=_joined("components", "store", "drawing", "outline", "pane", "controls", "panels", "leaving", "viewer"),
+    js=_joined(*_SCRIPTS, "main"),
 )
-_parcel = component("slice_viewer_parcel", js=_joined("components", "store", "parcel"))
+_parcel = component("slice_viewer_parcel", js=_joined("words", "components", "store", "parcel"))
 
 
 def show_viewer(
@@ -144,7 +159,7 @@ def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None
         description: as `VOLUME_DESCRIPTION` returns it, and which networks have looked at the volume.
         parcels: by keys that differ; in the order in which they are to arrive.
     """
-    _viewer(key="viewer", data=description, on_view_change=lambda: None)
+    _viewer(key="viewer", data={**description, "words": viewer_words(_SENT_IN_ENGLISH)}, on_view_change=lambda: None)
     with st.container(gap=None):  # parcels have no looks, and must take no room
         for key, parcel in parcels:
             _parcel(key=key, data=parcel)
@@ -227,7 +242,7 @@ def _volume_description(volume_id: str, _volume: Volume) -> dict:
             "predicted": overlay.PREDICTED_COLOUR,
             "expected": overlay.EXPECTED_COLOUR,
             "found": overlay.TRUE_POSITIVE_COLOUR,
-            "falseAlarm": overlay.FALSE_POSITIVE_COLOUR,
+            "falsePositive": overlay.FALSE_POSITIVE_COLOUR,
             "missed": overlay.FALSE_NEGATIVE_COLOUR,
             "yours": _YOURS_COLOUR,
             "scale": overlay.colour_map(np.arange(256)[np.newaxis] / 255).ravel().tolist(),

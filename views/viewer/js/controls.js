@@ -1,42 +1,56 @@
 // What can be chosen, and the HTML controls that choose it.
 
-const CHANNELS = { FLAIR: 1, "Pre-contrast": 0, "Post-contrast": 2, RGB: "RGB" };
+/** @type {Record<string, Channel>} */
+const CHANNELS = { [mark("FLAIR")]: 1, [mark("Pre-contrast")]: 0, [mark("Post-contrast")]: 2, [mark("RGB")]: "RGB" };
 const ATTENTIONS = ["Attention 4", "Attention 3", "Attention 2", "Attention 1"]; // coarse to fine, as the decoder goes
 const PAIRS = {
-  "Expected | Predicted": [{ overlay: "Expected" }, { overlay: "Predicted" }],
-  "Picture | Overlay": [{ overlay: "None" }, {}],
-  "FLAIR | Post-contrast": [{ channel: "FLAIR" }, { channel: "Post-contrast" }],
-  "This network | The other": [{ other: false }, { other: true }], // where Python sends a second one
+  [mark("Expected | Predicted")]: [{ overlay: "Expected" }, { overlay: "Predicted" }],
+  [mark("Picture | Overlay")]: [{ overlay: "None" }, {}],
+  [mark("FLAIR | Post-contrast")]: [{ channel: "FLAIR" }, { channel: "Post-contrast" }],
+  [mark("This network | The other")]: [{ other: false }, { other: true }], // where Python sends a second one
 };
 const FREE_PAIR = "Picture | Overlay"; // goes with every channel and overlay
 // width as a factor on the opening window, and how far its middle moves in that width
-const PRESETS = { "As opened": [1, 0], "Bright parts": [0.5, 0.25], "Dark parts": [0.5, -0.25], "Low contrast": [1.6, 0.1] };
+const PRESETS = {
+  [mark("As opened")]: [1, 0],
+  [mark("Bright parts")]: [0.5, 0.25],
+  [mark("Dark parts")]: [0.5, -0.25],
+  [mark("Low contrast")]: [1.6, 0.1],
+};
 
-/** The values of each choice, with the word on the control. */
+const OVERLAYS = [mark("Predicted"), mark("Expected"), mark("Errors"), mark("Probability"), ...ATTENTIONS, mark("None")];
+
+/** The values of each choice, with what names the value on the control. */
 const CHOICES = {
-  channel: Object.fromEntries(Object.keys(CHANNELS).map((name) => [name, name])),
-  overlay: Object.fromEntries(["Predicted", "Expected", "Errors", "Probability", ...ATTENTIONS, "None"].map((name) => [name, name])),
-  style: { Fill: "Fill", Outline: "Outline" },
-  layout: { one: "One", two: "Two", planes: "Three planes" },
-  pair: Object.fromEntries(Object.keys(PAIRS).map((name) => [name, name])),
-  tool: { move: "Move", measure: "Measure", lasso: "Lasso", brush: "Brush", erase: "Erase" },
+  channel: Object.fromEntries(Object.keys(CHANNELS).map((code) => [code, () => t(code)])),
+  overlay: Object.fromEntries(OVERLAYS.map((code) => [code, () => overlayName(code)])),
+  style: { Fill: () => t("Fill"), Outline: () => t("Outline") },
+  layout: { one: () => t("One"), two: () => t("Two"), planes: () => t("Three planes") },
+  pair: Object.fromEntries(Object.keys(PAIRS).map((code) => [code, () => t(code)])),
+  tool: {
+    move: () => t("Move"),
+    measure: () => t("Measure"),
+    lasso: () => t("Lasso"),
+    brush: () => t("Brush"),
+    erase: () => t("Erase"),
+  },
 };
 const DEFAULTS = { channel: "FLAIR", overlay: "Predicted", style: "Fill", opacity: 45, layout: "one", pair: "Expected | Predicted" };
 
 const HELP = [
-  ["Wheel, ↑ ↓", "one slice, up is the next one; Page ↑ ↓ five slices, Home and End the outermost"],
-  ["[ ]", "where a network is still learning: one epoch back or forward"],
-  ["1 2 3 4", "FLAIR, pre-contrast, post-contrast, RGB"],
-  ["H", "hide or show the overlay"],
-  ["O", "mask as fill or as outline"],
-  ["C", "play through the slices"],
-  ["Right drag", "window (sideways) and level (up and down): for the eye only, the network never sees it"],
-  ["Ctrl + wheel, + −", "zoom; drag to pan"],
-  ["Space", "reset zoom, pan and window"],
-  ["M L B E, Esc", "measure, lasso, brush, erase; back to moving"],
-  ["I", "smooth or square pixels"],
-  ["F", "full screen"],
-  ["Touch", "one finger up or down through the slices, two to zoom and pan"],
+  [mark("Wheel, ↑ ↓"), mark("one slice; up is the next one. Page ↑ ↓: five slices. Home, End: first and last slice")],
+  ["[ ]", mark("one epoch back or forward, where a network is still in training")],
+  ["1 2 3 4", mark("FLAIR, pre-contrast, post-contrast, RGB")],
+  ["H", mark("hide or show the overlay")],
+  ["O", mark("mask as fill or as outline")],
+  ["C", mark("play through the slices")],
+  [mark("Right drag"), mark("window (sideways) and level (up and down); this does not change the network's input")],
+  [mark("Ctrl + wheel, + −"), mark("zoom; drag to move the picture")],
+  [mark("Space"), mark("reset zoom, position and window")],
+  [mark("M L B E, Esc"), mark("measure, lasso, brush, erase; Esc: move")],
+  ["I", mark("smooth or square pixels")],
+  ["F", mark("full screen")],
+  [mark("Touch"), mark("one finger up or down: through the slices; two fingers: zoom and move")],
 ];
 
 /** What a key does, by `KeyboardEvent.key` in lower case. */
@@ -69,19 +83,30 @@ const KEYS = {
   "?": (viewer) => viewer.do("help"),
 };
 
+/** Whether a pair of panes can be shown: it may need a second network or expected masks. */
+function canShow({ has_expected: expected, other }, pair) {
+  return PAIRS[pair].every((own) => (other || !own.other) && (expected || own.overlay !== "Expected"));
+}
+
+/** Whether both panes have a channel, or overlay, of their own, whatever is chosen for it. */
+function pairDecides({ state, pair }, name) {
+  return state.layout === "two" && PAIRS[pair].every((own) => name in own);
+}
+
 /** Fill the empty groups and lists of `viewer.html`, and listen to all of it. */
 function buildControls(viewer) {
   const { root } = viewer;
+  translatePage(root);
   for (const group of root.querySelectorAll("[data-radio]")) {
     const name = group.dataset.radio;
     group.innerHTML = Object.entries(CHOICES[name])
-      .map(([value, word]) => `<label><input type="radio" name="${name}" value="${value}" />${word}</label>`)
+      .map(([value, word]) => `<label><input type="radio" name="${name}" value="${value}" />${word()}</label>`)
       .join("");
     group.onchange = (event) => viewer.set(name, event.target.value);
   }
   for (const [name, options] of [["pair", PAIRS], ["preset", PRESETS]]) {
     const select = root.querySelector(`[data-select=${name}]`);
-    select.innerHTML = Object.keys(options).map((word) => `<option>${word}</option>`).join("");
+    select.innerHTML = Object.keys(options).map((code) => `<option value="${code}">${t(code)}</option>`).join("");
     select.onchange = () => (name === "preset" ? viewer.preset(select.value) : viewer.set(name, select.value));
   }
   for (const range of root.querySelectorAll("[data-range]")) {
@@ -91,8 +116,8 @@ function buildControls(viewer) {
   epoch.oninput = () => viewer.goToEpoch(Number(epoch.value));
   for (const button of root.querySelectorAll("[data-do]")) button.onclick = () => viewer.do(button.dataset.do);
   root.querySelector("dialog").innerHTML =
-    `<table>${HELP.map(([key, words]) => `<tr><td><kbd>${key}</kbd></td><td>${words}</td></tr>`).join("")}</table>` +
-    '<form method="dialog"><button>Close</button></form>';
+    `<table>${HELP.map(([key, words]) => `<tr><td><kbd>${t(key)}</kbd></td><td>${t(words)}</td></tr>`).join("")}</table>` +
+    `<form method="dialog"><button>${t("Close")}</button></form>`;
   listenToKeys(viewer);
 }
 
@@ -122,7 +147,7 @@ function showControls(viewer) {
   const { root, state, data } = viewer;
   for (const group of root.querySelectorAll("[data-radio]")) {
     for (const input of group.querySelectorAll("input")) {
-      input.checked = input.value === state[group.dataset.radio] && !viewer.pairDecides(group.dataset.radio);
+      input.checked = input.value === state[group.dataset.radio] && !pairDecides(viewer, group.dataset.radio);
       if (input.value === "planes") input.disabled = Boolean(data.names); // slices of several patients are no volume
       if (group.dataset.radio === "overlay") input.disabled = !data.has_expected && ["Expected", "Errors"].includes(input.value);
     }
@@ -133,27 +158,28 @@ function showControls(viewer) {
   pair.value = viewer.pair;
   root.querySelector("[data-select=preset]").value = viewer.presets[CHANNELS[state.channel]] ?? "As opened";
   pair.hidden = state.layout !== "two";
-  for (const option of pair.options) option.hidden = !viewer.canShow(option.value);
+  for (const option of pair.options) option.hidden = !canShow(data, option.value);
   root.querySelector("[data-value=opacity]").textContent = `${state.opacity} %`;
   root.querySelector("[data-value=threshold]").textContent = state.threshold.toFixed(2);
   const hide = root.querySelector("[data-do=hide]");
-  hide.textContent = state.hidden ? "Show overlay" : "Hide overlay";
+  hide.textContent = state.hidden ? t("Show overlay") : t("Hide overlay");
   hide.ariaPressed = state.hidden;
   const cine = root.querySelector("[data-do=cine]");
-  cine.textContent = viewer.playing ? "Pause" : "Play";
+  cine.textContent = viewer.playing ? t("Pause") : t("Play");
   cine.ariaPressed = Boolean(viewer.playing);
   for (const name of ["undo", "clear"]) root.querySelector(`[data-do=${name}]`).disabled = !viewer.drawnMask();
   root.dataset.layout = state.layout;
   root.dataset.tool = state.tool;
 }
 
-/** The slider through what a network has learnt, where there is more than one epoch. */
+/** The slider through the epochs, where there is more than one epoch. */
 function showEpochs(viewer) {
   const { root, epochs, epochIndex } = viewer;
   const slider = root.querySelector("[data-epochs]");
   root.querySelector(".epochs").hidden = epochs.length < 2;
   slider.max = epochs.length - 1; // before the value, which it would cut
   slider.value = epochIndex;
-  slider.ariaValueText = `epoch ${epochs[epochIndex]} of ${epochs.at(-1)}`;
-  root.querySelector("[data-value=epoch]").textContent = `${epochs[epochIndex]} of ${epochs.at(-1)}`;
+  const places = { epoch: epochs[epochIndex], last: epochs.at(-1) };
+  slider.ariaValueText = t("epoch {epoch} of {last}", places);
+  root.querySelector("[data-value=epoch]").textContent = t("{epoch} of {last}", places);
 }

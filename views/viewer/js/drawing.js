@@ -133,7 +133,7 @@ class Painter {
     const colours = {
       Predicted: [this.palette.predicted],
       Expected: [this.palette.expected],
-      Errors: [this.palette.found, this.palette.falseAlarm, this.palette.missed],
+      Errors: [this.palette.found, this.palette.falsePositive, this.palette.missed],
     }[look.overlay];
     const slice = study.shape[1] * study.shape[2];
     const limit = halfBits(look.threshold);

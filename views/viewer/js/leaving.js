@@ -5,7 +5,7 @@
 const HOLD_MILLISECONDS = 20_000; // then the click counts, whatever Python has heard
 
 class Leaving {
-  /** @param {LeavingOwner} viewer */
+  /** @param {Viewer} viewer */
   constructor(viewer) {
     this.viewer = viewer;
     /** @type {HTMLAnchorElement | undefined} the link whose click is held */
@@ -20,10 +20,10 @@ class Leaving {
   click(event) {
     const path = event.composedPath();
     if (path.includes(this.viewer.root) || this.viewer.left) return;
-    this.viewer.tellPython(); // before what is clicked sends a message of its own
+    tellPython(this.viewer); // before what is clicked sends a message of its own
     const link = path.find((element) => element instanceof HTMLAnchorElement);
     if (!(link instanceof HTMLAnchorElement) || !Leaving.opensPage(link, event)) return;
-    if (this.viewer.isHeard()) return this.leave();
+    if (isHeard(this.viewer)) return this.leave();
     event.preventDefault();
     event.stopImmediatePropagation();
     this.hold(link);

@@ -1,8 +1,6 @@
-// One picture on screen: where the plane lies in it, and what the pointer does there.
+// One picture on screen: where the plane lies in it, and what is drawn over it.
 
 const MAX_ZOOM = 16;
-const DRAG_PER_SLICE = 12; // screen pixels a finger moves for one slice
-const WHEEL_PER_SLICE = 40; // a notch of a wheel is 100 or more, a trackpad sends many small steps
 
 class Pane {
   /**
@@ -19,10 +17,7 @@ class Pane {
     this.canvas = figure.querySelector("canvas");
     this.painter = new Painter(viewer.data.palette);
     this.native = document.createElement("canvas");
-    /** @type {Map<number, PointerEvent>} */
-    this.pointers = new Map();
-    this.wheeled = 0;
-    this.listen();
+    this.pointer = new Pointer(this);
   }
 
   // --- drawing
@@ -54,9 +49,9 @@ class Pane {
   /** Show no picture, and answer no pointer until there is one again. */
   clear() {
     this.image = undefined;
-    this.action = undefined;
+    this.pointer.action = undefined;
     this.canvas.getContext("2d").clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.canvas.ariaLabel = "The slices are on their way";
+    this.canvas.ariaLabel = t("Loading the slices …");
   }
 
   resize() {
@@ -204,107 +199,7 @@ class Pane {
     return [position[0], row, column];
   }
 
-  // --- pointer
-
-  listen() {
-    const on = (name, handler) => this.canvas.addEventListener(name, handler, { passive: false });
-    on("wheel", (event) => this.wheel(event));
-    on("pointerdown", (event) => this.down(event));
-    on("pointermove", (event) => this.move(event));
-    on("pointerup", (event) => this.up(event));
-    on("pointercancel", (event) => this.up(event));
-    on("pointerleave", () => this.viewer.hover(undefined));
-    on("contextmenu", (event) => event.preventDefault());
-    on("focus", () => (this.viewer.plane = this.plane));
-  }
-
-  wheel(event) {
-    event.preventDefault();
-    if (!this.image) return;
-    const delta = event.deltaMode ? event.deltaY * WHEEL_PER_SLICE : event.deltaY;
-    if (event.ctrlKey || event.metaKey) return this.zoomAt(event, Math.exp(-delta / 300)); // a pinch on a trackpad, too
-    if (Math.sign(delta) !== Math.sign(this.wheeled)) this.wheeled = 0;
-    this.wheeled += delta;
-    const whole = Math.trunc(this.wheeled / WHEEL_PER_SLICE);
-    if (!whole) return;
-    // a notch of a mouse wheel is one slice, however far the system says it goes
-    this.wheeled = Math.abs(delta) >= WHEEL_PER_SLICE ? 0 : this.wheeled - whole * WHEEL_PER_SLICE;
-    this.viewer.step(this.plane, -Math.sign(whole));
-  }
-
-  down(event) {
-    event.preventDefault();
-    this.canvas.focus({ preventScroll: true });
-    if (!this.image) return;
-    this.canvas.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, event);
-    this.action = this.actionFor(event);
-    this.dragged = 0;
-    const point = this.toImage(event);
-    if (this.action === "crosshair") this.viewer.moveTo(this.toVoxel(point));
-    if (this.action === "measure") this.viewer.measure([point, point]);
-    if (this.action === "outline") this.viewer.drawOutline("begin", point);
-  }
-
-  actionFor(event) {
-    if (event.pointerType === "touch") {
-      if (this.action === "outline") this.viewer.do("undo"); // that was the first of two fingers
-      if (this.pointers.size > 1) return "pinch";
-      return this.tool() === "move" ? "scroll" : this.tool();
-    }
-    if (event.button === 2) return "window";
-    if (event.button === 1 || event.shiftKey) return "pan";
-    return { move: this.viewer.state.layout === "planes" ? "crosshair" : "pan" }[this.tool()] ?? this.tool();
-  }
-
-  /** What the left button does here: outlines and distances belong to axial slices. */
-  tool() {
-    const { tool } = this.viewer.state;
-    if (this.plane !== AXIAL || tool === "move") return "move";
-    return tool === "measure" ? "measure" : "outline";
-  }
-
-  move(event) {
-    if (!this.image) return;
-    const before = this.pointers.get(event.pointerId);
-    const point = this.toImage(event);
-    this.viewer.hover(this.toVoxel(point));
-    if (!before) return;
-    event.preventDefault();
-    /** @type {Point} */
-    const moved = [event.clientX - before.clientX, event.clientY - before.clientY];
-    const pinch = this.action === "pinch" && this.pointers.size === 2 ? this.spread() : undefined;
-    this.pointers.set(event.pointerId, event);
-    if (this.action === "window") this.viewer.windowBy(...moved);
-    else if (this.action === "pan") this.pan(moved);
-    else if (this.action === "crosshair") this.viewer.moveTo(this.toVoxel(point));
-    else if (this.action === "measure") this.viewer.measure([this.viewer.measured?.[0] ?? point, point]);
-    else if (this.action === "outline") this.viewer.drawOutline("extend", point);
-    else if (this.action === "scroll") this.scroll(moved[1]);
-    else if (pinch) {
-      this.zoomAt(event, this.spread() / pinch);
-      this.pan([moved[0] / 2, moved[1] / 2]);
-    }
-  }
-
-  up(event) {
-    this.pointers.delete(event.pointerId);
-    if (this.action === "outline") this.viewer.drawOutline("end");
-    this.action = undefined;
-  }
-
-  scroll(down) {
-    this.dragged += down;
-    const whole = Math.trunc(this.dragged / DRAG_PER_SLICE);
-    if (!whole) return;
-    this.dragged -= whole * DRAG_PER_SLICE;
-    this.viewer.step(this.plane, -whole);
-  }
-
-  spread() {
-    const [one, other] = [...this.pointers.values()];
-    return Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-  }
+  // --- camera
 
   /** @param {Point} moved in CSS pixels */
   pan([x, y]) {

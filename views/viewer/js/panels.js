@@ -1,11 +1,30 @@
 // What stands around the picture: lesion area by slice, numbers, legend, and the maps of the network.
 
 const DASH = "–";
-const VOLUME_DICE = ["Volume Dice", "Overlap over all slices of the patient: the number to compare."];
-const ALL_DICE = ["Dice, all slices", "Overlap over all of these slices together."]; // of several patients
+const VOLUME_DICE = [mark("Volume Dice"), mark("Overlap over all slices of the patient: the number to compare.")];
+const ALL_DICE = [mark("Dice, all slices"), mark("Overlap over all of these slices together.")]; // of several patients
 const score = (value) => (Number.isFinite(value) ? value.toFixed(3) : DASH);
-const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "unknown share");
+const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : t("unknown share"));
 const rgb = (colour) => `rgb(${colour})`;
+
+/** The strip is also the scroll bar. */
+function listenToStrip(viewer) {
+  const strip = viewer.find(".strip");
+  const jump = (event) => {
+    const box = strip.getBoundingClientRect();
+    const slices = viewer.data.shape[0];
+    viewer.moveTo([clamp(Math.floor(((event.clientX - box.left) / box.width) * slices), 0, slices - 1)]);
+  };
+  strip.onpointerdown = (event) => {
+    strip.setPointerCapture(event.pointerId);
+    jump(event);
+  };
+  strip.onpointermove = (event) => event.buttons && jump(event);
+  strip.onkeydown = (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (by) viewer.step(AXIAL, by);
+  };
+}
 
 /** Draw lesion area for each slice, predicted as bars and expected as a line; it is also the scroll bar. */
 function drawStrip(viewer) {
@@ -49,8 +68,12 @@ function drawStrip(viewer) {
     context.stroke();
   }
   context.font = `${11 * ratio}px sans-serif`;
-  const words = [[`${areaText(viewer, largest)} lesion`, style.color], ["  ▮", rgb(data.palette.predicted)], [" predicted", style.color]];
-  if (data.has_expected) words.push(["  ━", rgb(data.palette.expected)], [" expected", style.color]);
+  const words = [
+    [t("{area} lesion", { area: areaText(viewer, largest) }), style.color],
+    ["  ▮ ", rgb(data.palette.predicted)],
+    [t("predicted"), style.color],
+  ];
+  if (data.has_expected) words.push(["  ━ ", rgb(data.palette.expected)], [t("expected"), style.color]);
   let x = 4 * ratio;
   for (const [word, colour] of words) {
     context.fillStyle = colour;
@@ -60,7 +83,7 @@ function drawStrip(viewer) {
   canvas.ariaValueNow = position[0] + 1;
   canvas.ariaValueMin = 1;
   canvas.ariaValueMax = slices;
-  canvas.ariaValueText = viewer.where();
+  canvas.ariaValueText = placeText(viewer);
 }
 
 /** "512 px", or "1,295 mm²" where the header gives millimetres. */
@@ -70,7 +93,7 @@ function areaText({ data }, pixels) {
 }
 
 function volumeText({ data }, voxels) {
-  if (!data.spacing) return `${voxels.toLocaleString("en")} voxels`;
+  if (!data.spacing) return t("{count} voxels", { count: voxels.toLocaleString("en") });
   const [slice, row, column] = data.spacing;
   return `${((voxels * slice * row * column) / 1000).toFixed(2)} mL`;
 }
@@ -85,51 +108,56 @@ function showNumbers(viewer) {
   const { predicted, expected, both } = counts ?? {};
   const [all, meaning] = data.names ? ALL_DICE : VOLUME_DICE;
   const rows = [
-    ["Slice Dice", scored ? score((2 * both) / (predicted + expected)) : DASH, "Overlap with the expected mask on this slice, 0 to 1."],
-    ["Slice IoU", scored ? score(both / (predicted + expected - both)) : DASH, "Intersection over union on this slice."],
-    [all, totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, meaning],
-    ["Precision", scored ? score(both / predicted) : DASH, "Share of the predicted pixels that are expected, on this slice."],
-    ["Recall", scored ? score(both / expected) : DASH, "Share of the expected pixels that are predicted, on this slice."],
-    ["Predicted area", counts ? areaText(viewer, predicted) : DASH, data.spacing ? "On this slice, by the header's spacing." : "On this slice. The file gives no millimetres."],
+    [t("Slice Dice"), scored ? score((2 * both) / (predicted + expected)) : DASH, t("Overlap with the expected mask on this slice, 0 to 1.")],
+    [t("Slice IoU"), scored ? score(both / (predicted + expected - both)) : DASH, t("Intersection over union on this slice.")],
+    [t(all), totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, t(meaning)],
+    [t("Precision"), scored ? score(both / predicted) : DASH, t("Share of the predicted pixels that are expected, on this slice.")],
+    [t("Recall"), scored ? score(both / expected) : DASH, t("Share of the expected pixels that are predicted, on this slice.")],
+    [
+      t("Predicted area"),
+      counts ? areaText(viewer, predicted) : DASH,
+      data.spacing ? t("On this slice, with the pixel size of the header.") : t("On this slice. The header gives no millimetres."),
+    ],
   ];
   const drawn = viewer.drawnMask();
   if (drawn) {
     const offset = z * drawn.length;
     const theirs = counts && study.predicted(model.id, z, state.threshold);
     const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
-    rows.push(["Your Dice, expected", score(truth), "Your outline against the expected mask, on this slice."]);
-    rows.push(["Your Dice, network", score(theirs && diceOf(drawn, theirs)), "Your outline against the network's, on this slice."]);
-    rows.push(["Your area", areaText(viewer, drawn.reduce((sum, value) => sum + value, 0)), "What you outlined on this slice."]);
+    const area = areaText(viewer, drawn.reduce((sum, value) => sum + value, 0));
+    rows.push([t("Your Dice, expected"), score(truth), t("Your outline against the expected mask, on this slice.")]);
+    rows.push([t("Your Dice, network"), score(theirs && diceOf(drawn, theirs)), t("Your outline against the predicted mask, on this slice.")]);
+    rows.push([t("Your area"), area, t("The area inside your outline, on this slice.")]);
   }
   const list = viewer.find(".numbers");
   list.innerHTML = rows.map(([name, value, meaning]) => `<div title="${meaning}"><dt>${name}</dt><dd>${value}</dd></div>`).join("");
   const note = [];
-  if (counts && study.brain) note.push(`${share(predicted, study.brain[z])} of the brain on this slice`);
+  if (counts && study.brain) note.push(t("{share} of the brain on this slice", { share: share(predicted, study.brain[z]) }));
   if (totals && study.brain && !data.names) {
     const brain = study.brain.reduce((sum, pixels) => sum + pixels, 0);
-    note.push(`${share(totals.everywhere, brain)} of the whole brain (estimated from FLAIR)`, volumeText(viewer, totals.everywhere));
+    note.push(t("{share} of the whole brain (estimated from FLAIR)", { share: share(totals.everywhere, brain) }));
+    note.push(volumeText(viewer, totals.everywhere));
   }
-  let text = note.join(", ");
-  if (text) text += ".";
-  if (counts && !scored) text += " This slice has no expected mask, so there is nothing to score against.";
-  viewer.find(".note").textContent = text;
+  const sentences = note.length ? [`${note.join(", ")}.`] : [];
+  if (counts && !scored) sentences.push(t("This slice has no expected mask, so it cannot be scored."));
+  viewer.find(".note").textContent = sentences.join(" ");
 }
 
 /** Say what the colours of the overlay mean, by colour and by word. */
 function showLegend(viewer) {
   const { palette } = viewer.data;
   const swatches = {
-    Predicted: [["predicted by the network", palette.predicted]],
-    Expected: [["expected: what it should find", palette.expected]],
-    Errors: [["found", palette.found], ["false alarm", palette.falseAlarm], ["missed", palette.missed]],
+    Predicted: [[t("predicted by the network"), palette.predicted]],
+    Expected: [[t("expected, drawn by an expert"), palette.expected]],
+    Errors: [[t("found"), palette.found], [t("false positive"), palette.falsePositive], [t("missed"), palette.missed]],
     None: [],
   };
   const swatch = ([words, colour]) => `<span><i style="background:${rgb(colour)}"></i>${words}</span>`;
   const scale = `<span>0<i class="scale" style="background:${scaleGradient(palette.scale)}"></i>1</span>`;
-  const parts = [...viewer.overlaysShown()].map((overlay) =>
+  const parts = [...overlaysShown(viewer)].map((overlay) =>
     swatches[overlay] ? swatches[overlay].map(swatch).join("") : scale,
   );
-  if (viewer.drawnMask()) parts.push(swatch(["your outline", palette.yours]));
+  if (viewer.drawnMask()) parts.push(swatch([t("your outline"), palette.yours]));
   viewer.find(".legend").innerHTML = parts.join("");
 }
 
@@ -146,9 +174,9 @@ class Maps {
     const { data } = viewer;
     const maps = [...ATTENTIONS, "Probability"];
     viewer.find(".maps").innerHTML =
-      "<h3>Where the network looks</h3>" +
+      `<h3>${t("Attention gates and probability")}</h3>` +
       maps
-        .map((name) => `<button type="button" title="Lay it over the picture"><canvas role="img" aria-label="${name}"></canvas><span><strong>${name}</strong> <span class="side-length"></span></span><small>${data.meanings[name]}</small></button>`)
+        .map((name) => `<button type="button" title="${t("Show it over the picture")}"><canvas role="img" aria-label="${overlayName(name)}"></canvas><span><strong>${overlayName(name)}</strong> <span class="side-length"></span></span><small>${t(data.meanings[name])}</small></button>`)
         .join("");
     this.buttons = [...viewer.root.querySelectorAll(".maps button")];
     this.buttons.forEach((button, i) => (button.onclick = () => viewer.set("overlay", maps[i])));
@@ -160,7 +188,7 @@ class Maps {
     const { study, position } = viewer;
     const model = study.models.get(viewer.model.id);
     this.maps.forEach((overlay, i) => {
-      const image = this.painter.paint(study, AXIAL, position[0], { ...viewer.look(), overlay, opacity: 0.65 });
+      const image = this.painter.paint(study, AXIAL, position[0], { ...lookOf(viewer), overlay, opacity: 0.65 });
       const canvas = this.buttons[i].querySelector("canvas");
       const [, rows, columns] = study.shape;
       onCanvas(image, canvas);

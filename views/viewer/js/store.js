@@ -6,9 +6,8 @@
 
 const STEPS = 100; // thresholds 0.01, 0.02 … 0.99
 const MAX_STUDIES = 3; // kept in the browser, up to 40 MB each
-const DAMAGED = "Some slices arrived damaged. Reload the page.";
-const CANNOT_UNPACK =
-  'This browser is too old to unpack the slices. Update it, or switch on "Simple viewer" below.'; // no DecompressionStream
+const DAMAGED = mark("Some slices arrived damaged. Reload the page.");
+const CANNOT_UNPACK = mark("This browser is too old for this viewer. Update it, or switch on Simple viewer below."); // no DecompressionStream
 
 /**
  * The bits of a number in [2⁻¹⁴, 1] as IEEE half precision, to nearest, ties to even: NumPy's `np.float16(x)`.

@@ -62,7 +62,7 @@ interface Palette {
   predicted: Rgb;
   expected: Rgb;
   found: Rgb;
-  falseAlarm: Rgb;
+  falsePositive: Rgb;
   missed: Rgb;
   yours: Rgb;
   /** red, green, blue of 256 steps */
@@ -131,6 +131,8 @@ interface Marks {
 
 /** What Python says of a volume: `VOLUME_DESCRIPTION` of `views/viewer/slice_viewer.py`. */
 interface Description {
+  /** the viewer's texts by their English; empty in English */
+  words: Record<string, string>;
   volume: string;
   patient: string;
   shape: Triple;
@@ -168,15 +170,6 @@ interface State {
   hidden: boolean;
   epoch: number;
   threshold?: number;
-}
-
-/** What is asked of the viewer before its page is left. */
-interface LeavingOwner {
-  root: HTMLElement;
-  left: boolean;
-  pause(): void;
-  tellPython(): void;
-  isHeard(): boolean;
 }
 
 /** What a pane asks of the viewer that it is part of. */
