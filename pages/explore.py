@@ -5,6 +5,7 @@ import streamlit as st
 from unet.language import mark, t
 from unet.paths import DEMO_FOLDER
 from views.explore.finder import pick_patient
+from views.explore.published import show_published_score
 from views.shared import links, loaders, page, segmentations, weights_picker
 from views.shared.badges import show_badges
 from views.shared.download import offer_download
@@ -34,6 +35,8 @@ except page.PAGE_ERRORS as error:
 if number := viewed_slice(content_hash):  # before the viewer hears that it is known here, and may leave the page
     links.remember(slice=number)
 show_viewer(volume, content_hash, brain, network, other)
+for shown, running in filter(None, (network, other)):
+    show_published_score(shown, patient.patient_id, running.engine_name)
 if st.button(t("How the network gets there"), icon=":material/school:", help=t("This slice, step by step")):
     place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})

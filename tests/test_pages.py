@@ -43,6 +43,18 @@ def metric(app, label):
     return next(m.value for m in app.metric if m.label == label)
 
 
+def test_explore_says_why_results_has_another_number(start, monkeypatch):
+    app = start()
+    published = "Results shows the published volume Dice of this patient, 0.968, computed with OpenVINO bfloat16."
+    assert len([one for one in app.caption if one.value.endswith(published)]) == 1
+    assert any(one.value.startswith("This page computes the mask with OpenVINO int8.") for one in app.caption)
+    reports = loaders.shipped_reports()
+    for report in reports["attention-unet-32"].values():
+        report["protocol"]["engine"] = "OpenVINO int8"
+    monkeypatch.setattr(loaders, "shipped_reports", lambda: reports)
+    assert not any("published volume Dice" in one.value for one in app.run().caption)
+
+
 def test_explore_opens_on_a_segmented_phantom(start):
     app = start()
     assert not app.exception
