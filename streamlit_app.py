@@ -44,7 +44,7 @@ else:
         "pages/explore.py",
         title=t("Explore"),
         icon=":material/neurology:",
-        help=t("Browse the patients, move through the slices and see what the network sees."),
+        help=t("Browse the patients, move through the slices and see the predicted mask."),
         default=True,
         url_path="start",  # else it would keep the name of the file, at which Streamlit finds no page
     )
@@ -61,25 +61,25 @@ else:
                 "pages/learn.py",
                 title=t("How it works"),
                 icon=":material/school:",
-                help=t("Follow one slice through the network, step by step, and try what it needs."),
+                help=t("Follow one slice through the network, step by step, and change its input."),
             ),
             st.Page(
                 "pages/upload.py",
                 title=t("Your own MRI"),
                 icon=":material/upload_file:",
-                help=t("Drop a DICOM, NIfTI, TIFF, PNG or JPEG and see what the network makes of it."),
+                help=t("Upload a DICOM, NIfTI, TIFF, PNG or JPEG and see the predicted mask."),
             ),
             st.Page(
                 "pages/results.py",
                 title=t("Results"),
                 icon=":material/analytics:",
-                help=t("What the shipped weights reach, patient by patient."),
+                help=t("Scores of the shipped weights, patient by patient."),
             ),
             st.Page(
                 "pages/training.py",
                 title=t("Training"),
                 icon=":material/model_training:",
-                help=t("Start small training runs and watch the mask appear epoch by epoch."),
+                help=t("Start small training runs and watch the mask change from epoch to epoch."),
             ),
         ],
         position="top",

@@ -37,12 +37,12 @@ if number := viewed_slice(content_hash):  # before the viewer hears that it is k
 show_viewer(volume, content_hash, brain, network, other)
 for shown, running in filter(None, (network, other)):
     show_published_score(shown, patient.patient_id, running.engine_name)
-if st.button(t("How the network gets there"), icon=":material/school:", help=t("This slice, step by step")):
+if st.button(t("How the network computes this"), icon=":material/school:", help=t("This slice, step by step")):
     place = {name: links.remembered(name) for name in ("patient", "slice", "weights")}
     st.switch_page("pages/learn.py", query_params={name: value for name, value in place.items() if value})
 
 if trouble := [*problems, *volume.problems, *([clinical_problem] if clinical_problem else [])]:
-    with st.expander(t("What is wrong with the data: {count}", count=len(trouble)), icon=":material/warning:"):
+    with st.expander(t("Problems in the data: {count}", count=len(trouble)), icon=":material/warning:"):
         for line in trouble[:50]:
             st.text(line)
 

@@ -23,7 +23,7 @@ except (*page.PAGE_ERRORS, DataError) as error:
     st.stop()
 
 title, weights_box, beside_box = st.columns([2, 2, 2], vertical_alignment="bottom")
-title.subheader(t("What the network reaches"), anchor=False)
+title.subheader(t("Accuracy of the network"), anchor=False)
 name = weights_box.selectbox(t("Weights"), list(shipped), key="weights", bind="query-params")
 others = [other for other in shipped if other != name]
 if page.arrived("beside"):
@@ -35,7 +35,7 @@ by_split = dict(reports[name])
 if (own := own_report()) and own["weights"] == name:
     by_split[OWN] = own
 if not by_split:
-    st.info(t("{name} has no evaluation yet: `python -m unet release --weights {name}` makes one.", name=name))
+    st.info(t("{name} has no evaluation yet. Make one with `python -m unet release --weights {name}`.", name=name))
 else:
     if page.arrived("split"):
         st.session_state.split = st.query_params.get("split")
@@ -65,9 +65,9 @@ else:
     if beside and split in reports[beside] and row in rows_of(reports[beside][split]):
         shown.append(reports[beside][split])
     elif beside:
-        st.caption(t("{beside} has no such evaluation of these patients.", beside=beside))
+        st.caption(t("{beside} was not evaluated on these patients in this way.", beside=beside))
     if split == "phantoms":
-        st.badge(t("synthetic, no person"), color="orange", icon=":material/deployed_code:")
+        st.badge(t("synthetic"), color="orange", icon=":material/deployed_code:")
     results.show_headline(report, row)
     results.show_protocol(report, row)
     results.show_comparison(shown, row)

@@ -10,7 +10,7 @@ from views.training.form import show_form
 from views.training.live import show_runs
 
 page.start_page(mark("Training"))
-st.subheader(t("Train a small network and watch its mask"), anchor=False)
+st.subheader(t("Train a small network"), anchor=False)
 
 view = st.segmented_control(
     t("View"),
@@ -33,7 +33,7 @@ else:
 
 st.caption(
     t(
-        "Runs belong to everyone who uses this server and go on when the tab is closed. Networks trained here are for "
-        "learning how it works."
+        "Everyone who uses this server sees these runs. A run continues when the tab is closed. "
+        "Networks trained here are for learning only."
     )
 )

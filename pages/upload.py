@@ -16,8 +16,8 @@ page.start_page(mark("Your own MRI"))
 st.subheader(t("Your own MRI"), anchor=False)
 st.caption(
     t(
-        "Files are read for this visit only, and nothing of them is kept or logged. For teaching and research: "
-        "this app measures pictures, it does not diagnose."
+        "Files are read for this visit only. Nothing of them is kept or logged. For teaching and "
+        "research: this app measures pictures, it does not diagnose."
     )
 )
 
@@ -31,7 +31,9 @@ if not reading.scans:
 
 # open until there is a result to look at
 looking = "segmented" not in st.session_state
-with st.expander(t("What was found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking):
+with st.expander(
+    t("Series and pictures found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking
+):
     scans = show_found(reading.scans)
 mapping, expected = steps.pick_mapping(scans)
 flair = scans[mapping[FLAIR].scan]
@@ -40,7 +42,7 @@ try:
     volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected)
     weights = loaders.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
-    st.error(page.plain(str(error)), title=t("This cannot be segmented"))
+    st.error(page.plain(str(error)), title=t("This upload cannot be segmented"))
     st.stop()
 for note in notes:
     st.caption(note)
@@ -61,7 +63,7 @@ try:
     running = segmentations.private_segmentation(volume, content_hash, weights)
     segmentations.show_progress(running)
 except page.PAGE_ERRORS as error:
-    st.error(str(error), title=t("This cannot be segmented"))
+    st.error(str(error), title=t("This upload cannot be segmented"))
     st.stop()
 
 shown = volume, content_hash, brain, (weights, running)
@@ -71,7 +73,7 @@ elif "R" in volume.geometry.edges[:2]:
     neurological = st.toggle(
         t("Neurological convention: the patient's right on the right"),
         key="neurological",
-        help=t("Off is the radiological convention: the patient's right on the left of the picture, as is usual."),
+        help=t("Switched off, the picture follows the radiological convention: the patient's right is on the left."),
     )
     if neurological:
         shown = (

@@ -20,11 +20,11 @@ from views.benchmark import running_browser, running_server, wait_until_healthy
 
 PATIENTS = [patient.patient_id for patient in list_patients(DEMO_FOLDER)[0]]
 WAYS = {  # what is clicked, and what then shows that the page is there
-    "button": ("button", "How the network gets there", "6 · Try: what does the network need?"),
-    "How it works": ("link", "How it works", "6 · Try: what does the network need?"),
+    "button": ("button", "How the network computes this", "6 · Try: what does the network depend on?"),
+    "How it works": ("link", "How it works", "6 · Try: what does the network depend on?"),
     "Your own MRI": ("link", "Your own MRI", "Files are read for this visit only"),
-    "Results": ("link", "Results", "What the network reaches"),
-    "Training": ("link", "Training", "Train a small network and watch its mask"),
+    "Results": ("link", "Results", "Accuracy of the network"),
+    "Training": ("link", "Training", "Train a small network"),
 }
 
 

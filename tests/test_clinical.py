@@ -82,7 +82,7 @@ def test_row_without_patient_is_left_out(read):
 def test_absent_table_is_said(tmp_path):
     table, problem = read_clinical_table(tmp_path / "data.csv")
     assert table == {}
-    assert problem == f"data.csv: not in {tmp_path.name}; grade, histology, age and sex stay unknown."
+    assert problem == f"data.csv is missing in {tmp_path.name}. Grade, histology, age and sex stay unknown."
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_unreadable_table_is_said(tmp_path):
     (tmp_path / "data.csv").mkdir()
     table, problem = read_clinical_table(tmp_path / "data.csv")
     assert table == {}
-    assert problem == "data.csv: cannot be read (IsADirectoryError); clinical data stay unknown."
+    assert problem == "data.csv cannot be read (IsADirectoryError). Clinical data stay unknown."
 
 
 def test_record_of_a_case_folder():

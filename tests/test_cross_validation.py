@@ -115,7 +115,7 @@ def test_terminated_command_takes_its_fold_with_it(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.terminate()
-    assert process.communicate(timeout=30)[1] == "error: told to end; the same command resumes\n"
+    assert process.communicate(timeout=30)[1] == "error: stopped by a signal; the same command resumes\n"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 

@@ -185,7 +185,7 @@ def test_missing_mask_is_shown_but_not_scored(tmp_path, write_tiny_patient):
     assert volume.has_mask.tolist() == [True, False, True]
     assert volume.expected_mask.sum(axis=(1, 2)).tolist() == [16, 0, 16]
     assert len(volume) == 3
-    assert volume.problems == (f"{PATIENT}_2_mask.tif: not there; slice 2 is shown but not scored.",)
+    assert volume.problems == (f"{PATIENT}_2_mask.tif is missing. Slice 2 is shown but not scored.",)
 
 
 def test_mask_of_another_size_is_not_used(tmp_path, write_tiny_patient):

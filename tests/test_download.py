@@ -207,7 +207,7 @@ def test_too_little_disk_is_said_before_anything_is_sent(kaggle, monkeypatch):
 
 def test_disk_that_fills_up_meanwhile():
     message = download.explain(OSError(28, "No space left on device"))
-    assert message == "The disk is full: the data set needs 3 GB; make room and try again."
+    assert message == "The disk is full. The data set needs 3 GB. Free space and try again."
 
 
 def test_visitor_who_leaves_stops_the_download(kaggle, home):

@@ -55,20 +55,20 @@ def test_a_photo_is_told(phantoms):
 
 def test_noise_is_told(phantoms):
     noise = np.random.default_rng(0).integers(0, 255, (1, 256, 256, 3), np.uint8)
-    assert {"Roughness", "Left against right"} <= warned(replace(phantoms[0], images=noise))
+    assert {"Roughness", "Symmetry of left and right"} <= warned(replace(phantoms[0], images=noise))
 
 
 def test_an_empty_picture_is_told(phantoms):
     empty = replace(phantoms[0], images=np.zeros((2, 64, 64, 3), np.uint8))
-    assert warned(empty) == {"Head in the picture"}
+    assert warned(empty) == {"Share of the picture filled by the head"}
 
 
 def test_headers_are_believed():
     voxels = np.zeros((1, 16, 16, 1), np.float32)
     ct = Scan("a", "DICOM", voxels, ("a",), 12, modality="CT", plane="sagittal")
     assert warnings_of([], ct) == [
-        "The header says CT, not MR: the network has only ever seen MRI.",
-        "These are sagittal slices; the network has only ever seen axial ones.",
+        "The header says CT, not MR. The network was trained on MRI only.",
+        "These are sagittal slices. The network was trained on axial slices only.",
     ]
     assert warnings_of([], replace(ct, modality="MR", plane="axial")) == []
 

@@ -129,7 +129,7 @@ def test_command_line_trains_on_the_other_four_folds(tmp_path, write_tiny_patien
     assert given["learn"] == sorted(published_folds()[fold][0] for fold in (0, 1, 2, 4))
     assert (given["config"].fold, given["config"].slices) == (3, 8)
     assert command_line.main([*words, "--training-patients", "2"]) == 1
-    assert "--fold and --training-patients both choose patients; leave one out" in capsys.readouterr().err
+    assert "--fold and --training-patients both choose patients. Leave one out." in capsys.readouterr().err
 
 
 def test_a_release_trains_on_all_five_folds_and_no_test_patient():

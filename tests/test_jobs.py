@@ -742,7 +742,7 @@ def test_training_switched_off_is_read_only(root, monkeypatch, word):
         lambda: export_zip(index.find_run(ended_run.path.name)),
         Limits.from_environment,
     ):
-        with pytest.raises(JobError, match="Training is switched off on this server; its runs can only be looked at."):
+        with pytest.raises(JobError, match="Training is switched off on this server. Runs can be viewed only."):
             action()
     assert {run.state for run in index.list_runs()} == {"training", "interrupted"}
     assert not own.stop_requested() and other.poll() is None
@@ -759,7 +759,7 @@ def test_training_switched_on(monkeypatch, word):
 @pytest.mark.parametrize("value", ["8.5", "nan", "-1", "1e2"])
 def test_a_limit_that_is_no_whole_number(monkeypatch, value):
     monkeypatch.setenv("UNET_TRAINING_FILTERS", value)
-    with pytest.raises(JobError, match=f"FILTERS is '{value}'; the host has to set it to a whole number from 0"):
+    with pytest.raises(JobError, match=f"FILTERS is '{value}'. The host has to set it to a whole number from 0."):
         Limits.from_environment()
 
 
@@ -767,7 +767,7 @@ def test_a_limit_that_is_no_whole_number(monkeypatch, value):
 def test_a_limit_that_is_no_number(monkeypatch, value):
     monkeypatch.setenv("UNET_TRAINING_MINUTES", value)
     with pytest.raises(
-        JobError, match=f"UNET_TRAINING_MINUTES is '{value}'; the host has to set it to a number from 0"
+        JobError, match=f"UNET_TRAINING_MINUTES is '{value}'. The host has to set it to a number from 0."
     ):
         Limits.from_environment()
 

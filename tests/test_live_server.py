@@ -49,7 +49,7 @@ def test_the_server_is_full_by_what_streamlit_holds_and_empty_after_the_visit(ad
     assert visit.put("a", b"MZ" + bytes(1000))[0] == 415
     assert visit.delete("a", headers={"Cookie": visit.headers["Cookie"]}) == 403
     status, words = visit.put("d", png(2 << 20))
-    assert (status, words) == (503, "The server holds as many uploads as it can; please try again in a minute.")
+    assert (status, words) == (503, "The server has no room for more uploads. Try again in a minute.")
     visit.close()
     until = time.monotonic() + 60
     while (status := other.put("e", png(2 << 20))[0]) == 503 and time.monotonic() < until:

@@ -34,9 +34,7 @@ def test_a_missing_sequence_is_replaced_by_flair_and_that_is_said():
     scans = scans_of(("flair.png", png_bytes(slice_image())))
     volume, notes = build_volume(scans, suggest(scans)[0])
     assert volume.missing_sequences == ("pre-contrast", "post-contrast")
-    assert notes == [
-        "No pre-contrast and no post-contrast: FLAIR takes their place, as in the data set where a sequence is missing."
-    ]
+    assert notes == ["Missing: pre-contrast and no post-contrast. FLAIR is used instead, as in the data set."]
 
 
 def test_three_unnamed_pictures_are_taken_in_the_data_sets_order():
@@ -118,7 +116,7 @@ def test_labels_of_a_mask_are_one_lesion():
     mask[10, :3] = 1, 2, 4
     volume, notes = build_volume(with_mask(mask), (None, Channel(0, 0), None), Channel(1, 0))
     assert volume.expected_mask.sum() == 3
-    assert notes[-1] == "The expected mask has the labels 1, 2, 4: all are lesion."
+    assert notes[-1] == "The expected mask has the labels 1, 2, 4. All of them count as lesion."
 
 
 @pytest.mark.parametrize(
@@ -145,9 +143,9 @@ def test_masks_alone_are_pictures():
     ("name", "reason"),
     [
         ("flair.png", ""),
-        ("t1.png", "Name or header of 1. t1.png state pre-contrast; it is used as FLAIR."),
-        ("t2w.png", "Name or header of 1. t2w.png state another picture; it is used as FLAIR."),
-        ("7.png", "Neither name nor header of 1. 7.png state FLAIR; it is used as FLAIR."),
+        ("t1.png", "The name or header of 1. t1.png says pre-contrast; it is used as FLAIR."),
+        ("t2w.png", "The name or header of 1. t2w.png says another picture; it is used as FLAIR."),
+        ("7.png", "Neither the name nor the header of 1. 7.png says FLAIR; it is used as FLAIR."),
     ],
 )
 def test_what_is_not_stated_to_be_flair_is_said(name, reason):

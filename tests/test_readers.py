@@ -105,7 +105,7 @@ def test_tiff_is_turned_and_inverted_once_whoever_decodes_it(monkeypatch, decode
     upright = {1: shown, 3: shown[::-1, ::-1], 6: np.rot90(shown, -1)}[orientation]
     np.testing.assert_array_equal(scan.voxels[0, ..., 0], upright)
     assert scan.bit_depth == image.itemsize * 8
-    assert ("Turned upright, as the orientation tag asks." in scan.notes) == (orientation != 1)
+    assert ("Turned upright by the orientation tag." in scan.notes) == (orientation != 1)
 
 
 @pytest.mark.parametrize("decoder", ["tifffile", "OpenCV", "Pillow"])
@@ -121,7 +121,7 @@ def test_of_pages_of_different_sizes_the_largest_stack_is_read(monkeypatch, deco
                 file.write(page, metadata=None)
     scan = read_one(("a.tif", written.getvalue() or lzw_tiff(*pages)))
     assert (scan.voxels.shape, scan.voxels[:, 0, 0, 0].tolist()) == ((2, 40, 40, 1), [1000, 3000])
-    assert "Pages of different sizes; only the largest picture or stack is used." in scan.notes
+    assert "The pages have different sizes. Only the largest picture or stack is used." in scan.notes
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1))])
@@ -166,7 +166,7 @@ def test_a_phone_held_sideways_is_turned_upright():
     scan = read_one(("a.jpg", written.getvalue()))
     assert scan.voxels.shape == (1, 64, 40, 1)
     assert scan.voxels[0, :, -6:].min() > 200 and scan.voxels[0, :, :30].max() < 50
-    assert "Turned upright, as the camera's orientation tag asks." in scan.notes
+    assert "Turned upright by the camera's orientation tag." in scan.notes
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -250,7 +250,7 @@ def test_very_many_pictures_are_kept_in_part(monkeypatch):
     monkeypatch.setattr("unet.scans.reader.MAX_SCANS", 2)
     scans, problems = read_files([(f"{side}.png", png_bytes(slice_image(side))) for side in (20, 22, 24)])
     assert [scan.name for scan in scans] == ["20.png", "22.png"]
-    assert problems == ["3 pictures or series; the first 2 are kept. Upload fewer at once."]
+    assert problems == ["3 pictures or series; the first 2 are used. Upload fewer at once."]
 
 
 def test_slices_of_the_data_set_and_their_masks_are_two_stacks():
@@ -515,7 +515,7 @@ def test_an_impossible_quaternion_is_no_orientation():
     content[256:260] = np.float32(5).tobytes()
     scan = read_one(("a.nii", bytes(content)))
     assert scan.edges is None and scan.spacing is None
-    assert "The header's orientation is impossible and was left out." in scan.notes
+    assert "The orientation in the header is impossible. It was ignored." in scan.notes
 
 
 def test_nifti_without_orientation_claims_none():
@@ -561,10 +561,10 @@ def test_half_a_pair_says_what_is_wrong():
     header, image = nifti_pair(np.ones((4, 5, 3), np.int16))
     damaged = b"\0" * 348
     assert read_files([("a.img.gz", gzip.compress(image))])[1] == [
-        "a.img.gz: the .hdr file of the same name is missing. Upload both."
+        "a.img.gz: the .hdr file of the same name is missing. Upload both files."
     ]
     assert read_files([("a.hdr", damaged), ("a.img", image)])[1] == [
-        "a.hdr: unknown file type; supported: PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them. "
+        "a.hdr: unknown file type; supported: PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of these. "
         "Export it as one of these.",
         "a.img: left out together with its .hdr file.",
     ]
@@ -613,7 +613,7 @@ def test_one_good_file_beside_a_bad_one():
     scans, problems = read_files([("bad.dcm", b"no"), ("good.png", png_bytes(slice_image()))])
     assert len(scans) == 1
     assert problems == [
-        "bad.dcm: unknown file type; supported: PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them. "
+        "bad.dcm: unknown file type; supported: PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of these. "
         "Export it as one of these."
     ]
 
@@ -625,7 +625,7 @@ def test_one_file_that_needs_too_much_memory_does_not_take_the_others_along(monk
     monkeypatch.setattr("unet.scans.formats.tiff.read_tiff", exhausted)
     [scan], [problem] = read_files([("a.tif", tiff_bytes(RAMP)), ("b.png", png_bytes(slice_image()))])
     assert scan.name == "b.png"
-    assert problem == "a.tif: reading it needs more memory than an upload gets. Upload fewer or smaller slices."
+    assert problem == "a.tif: reading it needs more memory than one upload may use. Upload fewer or smaller slices."
 
 
 def test_names_inside_a_zip_are_made_fit_for_a_sentence():

@@ -97,7 +97,7 @@ def test_best_weights_that_were_cut_off_before_their_config(tmp_path):
         ([math.nan, math.nan], False, "No validation slice shows a lesion, so there is no volume Dice."),
         ([0.0, 0.0], False, "No mask touched a lesion (volume Dice 0): the run was too short"),
         ([0.1, 0.04], False, "Dice 0.100, after epoch 1 of 2: the masks hardly touch the lesions. Later epochs"),
-        ([0.1, 0.3], False, "Best mean volume Dice 0.300, after epoch 2 of 2: the masks cover a part of the lesions."),
+        ([0.1, 0.3], False, "Best mean volume Dice 0.300, after epoch 2 of 2: the masks cover part of the lesions."),
         ([0.1, 0.3, 0.6], False, "after epoch 3 of 3: the masks cover most of the lesions. The last epoch"),
         ([0.6, 0.8, 0.76], False, "Dice 0.800, after epoch 2 of 3: the masks are close to the expected ones."),
         ([0.6, 0.8, 0.76, math.nan], False, "after epoch 2 of 4: the masks are close to the expected ones."),
@@ -113,14 +113,14 @@ def test_a_result_is_said_in_words(dice, by_heart, words):
 def test_advice_follows_the_curve():
     assert "longer run may become better" in describe_result([0.1, 0.2, 0.3])
     assert "Later epochs were worse" in describe_result([0.1, 0.5, 0.3])
-    assert describe_result([0.1, 0.5, 0.48]).endswith("the masks cover a part of the lesions.")
+    assert describe_result([0.1, 0.5, 0.48]).endswith("the masks cover part of the lesions.")
 
 
 @pytest.mark.parametrize(
     "error, state, reason",
     [
         (None, "finished", "Best mean volume Dice 0.700, after epoch 1 of 1: the masks cover most of the lesions."),
-        (TrainingStopped("x"), "stopped", "Stopped on request; it can be resumed after its last finished epoch. Best"),
+        (TrainingStopped("x"), "stopped", "Stopped on request. It can be resumed after its last finished epoch. Best"),
         (ValueError("broken"), "failed", "broken"),
     ],
 )

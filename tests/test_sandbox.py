@@ -123,7 +123,7 @@ def test_memory_runs_out_in_words(reader_that):
     reader_that(when_reading="x = bytearray(8 << 30)")
     scans, problems = read_upload(hostile.good()["png"])
     assert scans == []
-    assert problems == ["a.png: reading it needs more memory than an upload gets. Upload fewer or smaller slices."]
+    assert problems == ["a.png: reading it needs more memory than one upload may use. Upload fewer or smaller slices."]
 
 
 def test_memory_is_watched_where_it_cannot_be_limited(reader_that, monkeypatch):
@@ -271,8 +271,8 @@ def test_limits_of_size_are_for_each_file_and_for_all(monkeypatch):
     scans, problems = read_upload([("a.png", bigger), ("b.png", big), ("c.png", big), ("d.png", png)])
     assert len(scans) == 2
     assert problems == [
-        "a.png: 5 MB; at most 4 MB a file.",
-        "c.png: with it the upload would pass 5 MB. Upload less at once.",
+        "a.png: 5 MB; at most 4 MB are allowed for a file.",
+        "c.png: left out, because the upload would exceed 5 MB. Upload less at once.",
     ]
 
 

@@ -97,7 +97,7 @@ def test_values_become_finite_and_that_is_said():
     voxels = np.array([1, np.nan, 3, np.inf], np.float32).reshape(1, 2, 2, 1)
     scan = finished(Scan("a", "TIFF", voxels, ("a",), 32))
     assert scan.voxels.ravel().tolist() == [1, 1, 3, 3]
-    assert scan.notes == ("2 values were NaN or infinite and are shown as the nearest finite ones.",)
+    assert scan.notes == ("2 values were NaN or infinite. They are shown as the nearest finite value.",)
 
 
 def test_a_scan_survives_the_way_through_a_folder(tmp_path):

@@ -279,7 +279,7 @@ def test_own_patients_are_split_by_the_seed():
     assert sorted(ids_of(learn + judge)) == list("ABCDEFGHIJ")
     learn, judge = split_patients(own, 3, validation=4)
     assert (len(learn), len(judge)) == (6, 4)
-    with pytest.raises(DataError, match="7 training patients wanted; this folder has 6 for it"):
+    with pytest.raises(DataError, match="7 training patients wanted; this folder has 6"):
         split_patients(own, 3, 7, 4)
 
 
@@ -510,7 +510,7 @@ def test_finished_run_resumes_to_nothing_more(resumed_run):
 
 def test_folder_with_a_run_is_not_overwritten(whole_run):
     before = (whole_run / "metrics.csv").read_bytes(), (whole_run / "spec.json").read_bytes()
-    with pytest.raises(TrainingError, match="whole already holds a run; resume it, or choose another folder"):
+    with pytest.raises(TrainingError, match="whole already holds a run. Resume it, or choose another folder."):
         train(TINY, LEARN, JUDGE, whole_run, say=quiet)
     assert ((whole_run / "metrics.csv").read_bytes(), (whole_run / "spec.json").read_bytes()) == before
 
@@ -544,7 +544,7 @@ def policy():
 
 def test_loss_that_is_not_finite_ends_the_run_and_precision_is_put_back(tmp_path, monkeypatch, policy):
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
-    with pytest.raises(TrainingError, match="the loss became nan at step 0; lower the learning rate"):
+    with pytest.raises(TrainingError, match="the loss became nan at step 0. Lower the learning rate."):
         train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
     assert not (tmp_path / "run" / "checkpoint.npz").exists()
@@ -827,9 +827,12 @@ def test_refused_folders_stay_as_they_were(tmp_path, capsys, more):
         (folder.path / name).write_text("{}")
     before = content_of(folder.path)
     assert command_line.main(arguments) == 1
-    assert "run already holds a run; resume it, or choose another folder" in capsys.readouterr().err
+    assert "run already holds a run. Resume it, or choose another folder." in capsys.readouterr().err
     assert command_line.main([*arguments, "--resume"]) == 1
-    assert "checkpoint.npz is not there; nothing to resume. Start without --resume." in capsys.readouterr().err
+    assert (
+        "checkpoint.npz does not exist, so there is nothing to resume. Start without --resume."
+        in capsys.readouterr().err
+    )
     assert content_of(folder.path) == before
 
 
@@ -843,7 +846,7 @@ def test_a_run_that_another_process_computes_is_left_alone(tmp_path, capsys):
     assert command_line.main([f"--data={DEMO_FOLDER}", "--epochs=1", f"--run-dir={folder.path}"]) == 1
     other.kill()
     other.wait()
-    assert "run is training in another process; stop it first, or choose another folder" in capsys.readouterr().err
+    assert "run is training in another process. Stop it first, or choose another folder." in capsys.readouterr().err
     assert content_of(folder.path) == before
 
 
@@ -876,4 +879,4 @@ def test_folder_without_training_patients_says_so(tmp_path, write_tiny_patient, 
     write_tiny_patient(tmp_path, published_splits()["test"][0], (1,))
     monkeypatch.setattr(sys, "argv", ["train.py", "--data", str(tmp_path), "--epochs", "1", "--run-dir", "unused"])
     assert command_line.main() == 1
-    assert "no patient of the published training split is in this folder" in capsys.readouterr().err
+    assert "this folder holds no patient of the published training split" in capsys.readouterr().err

@@ -112,8 +112,8 @@ def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch)
     app = start()
     app.get_by_key("preset").set_value("Augmentation, with and without").run()
     button(app, "Start").click().run()
-    assert app.error[0].proto.title == "Only the first of the two runs was started"
-    assert app.error[0].value == "1 runs compute or wait already; stop one, or come back later."
+    assert app.error[0].proto.title == "Only the first of the two runs started"
+    assert app.error[0].value == "1 runs are training or waiting already. Stop one, or try again later."
     (run,) = index.list_runs()
     queue.stop(run).join()
 
@@ -185,7 +185,7 @@ def test_where_training_is_off_runs_can_only_be_looked_at(start, monkeypatch):
     fake_run("20260101-000000-abcd", "mine", 8, [0.1, 0.5])
     monkeypatch.setenv("UNET_TRAINING", "disabled")
     app = start(run="20260101-000000-abcd")
-    assert app.info[0].value == "Training is switched off on this server; its runs can only be looked at."
+    assert app.info[0].value == "Training is switched off on this server. Runs can be viewed only."
     assert [one.label for one in app.button] == ["Use in Explore"]
     assert not app.get("download_button") and not app.exception
 
@@ -410,7 +410,7 @@ def test_an_archive_named_as_a_slice_leaves_nothing_in_folder_and_log(start, cap
     files["B_1.tif"] = zip_bytes([("SECRET_1.tif", files["A_1.tif"])])
     app = take_slices(start(), files)
     assert not app.exception
-    assert app.error[0].value == "B_1.tif: expected a TIFF or PNG of one picture, no archive and no pages."
+    assert app.error[0].value == "B_1.tif: expected a TIFF or PNG of one picture, not an archive and not several pages."
     assert run_folders() == []
     assert "B_1" not in caplog.text and "SECRET" not in caplog.text
 

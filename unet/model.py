@@ -97,7 +97,7 @@ def _network(filters: int, input_shape: tuple, gated: bool) -> keras.Model:
         if side is not None and side % 2**LEVELS:
             raise ValueError(
                 t(
-                    "a side of {side} pixels is not divisible by {levels}: resize or pad first",
+                    "a side of {side} pixels is not divisible by {levels}. Resize or pad the picture first.",
                     side=side,
                     levels=2**LEVELS,
                 )

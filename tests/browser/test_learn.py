@@ -14,8 +14,8 @@ def test_from_explore_to_the_same_slice_and_back(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     probe(page, "viewer.moveTo([12])")
     rested(page)
-    page.get_by_role("button", name="How the network gets there").click()
-    page.get_by_text("6 · Try: what does the network need?").wait_for(timeout=120_000)
+    page.get_by_role("button", name="How the network computes this").click()
+    page.get_by_text("6 · Try: what does the network depend on?").wait_for(timeout=120_000)
     assert re.search(rf"/learn\?patient={SECOND}&slice=13$", page.url)
     assert page.get_by_role("slider", name="Slice of 24").input_value() == "13"
 
@@ -43,7 +43,7 @@ def test_the_menu_keeps_patient_and_slice(page, app_address):
     wait_for_view(page, "viewer.position[0] === 15 && viewer.data.patient === argument", SECOND)
 
 
-@pytest.mark.parametrize(("role", "name"), [("link", "How it works"), ("button", "How the network gets there")])
+@pytest.mark.parametrize(("role", "name"), [("link", "How it works"), ("button", "How the network computes this")])
 def test_a_view_that_has_not_come_to_rest_is_kept(page, app_address, role, name):
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     rested(page)
@@ -53,7 +53,7 @@ def test_a_view_that_has_not_come_to_rest_is_kept(page, app_address, role, name)
     slider.wait_for()
     assert slider.input_value() == "5"
     page.get_by_role("link", name="Results").click()  # no patient in its link
-    page.get_by_text("What the network reaches").wait_for()
+    page.get_by_text("Accuracy of the network").wait_for()
     page.get_by_role("link", name="Explore", exact=True).click()
     wait_for_view(page)
     assert probe(page, "[viewer.data.patient, viewer.position[0]]") == [SECOND, 4]
@@ -67,7 +67,7 @@ def test_the_simple_viewer_keeps_its_slice_too(page, app_address):
     page.keyboard.press("ArrowRight")
     page.wait_for_url(re.compile("slice=15"))
     page.get_by_role("link", name="How it works").click()
-    page.get_by_text("6 · Try: what does the network need?").wait_for(timeout=120_000)
+    page.get_by_text("6 · Try: what does the network depend on?").wait_for(timeout=120_000)
     assert slider.input_value() == "15"
 
 

@@ -13,7 +13,7 @@ def test_the_first_visitor_may_come_by_a_direct_link(page):
     with running_server({"UNET_DATA": str(DEMO_FOLDER)}) as (address, server):
         wait_until_healthy(address, server)
         page.goto(f"http://{address}/results")
-        page.get_by_text("What the network reaches").wait_for(timeout=120_000)
+        page.get_by_text("Accuracy of the network").wait_for(timeout=120_000)
         for name in ("Explore", "How it works", "Your own MRI", "Results", "Training"):
             page.get_by_role("link", name=name).wait_for()
         assert page.get_by_text("streamlit app").count() == 0

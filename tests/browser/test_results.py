@@ -13,7 +13,7 @@ def open_results(page, address: str) -> None:
     page.goto(f"{address}/results")
     page.get_by_text("Which patients were trained on?").wait_for(timeout=120_000)
     page.get_by_text("phantoms", exact=True).click()
-    page.get_by_text("synthetic, no person").first.wait_for()
+    page.get_by_text("synthetic").first.wait_for()
     page.locator('[data-test-script-state="notRunning"]').wait_for()  # until then the charts of both splits stand there
 
 
@@ -23,7 +23,7 @@ def test_a_failure_opens_here_and_in_explore(page, app_address):
     found = re.fullmatch(r"(PHANTOM\w+), slice (\d+)", link.inner_text().strip())
     assert found, link.inner_text()
     patient, number = found.groups()
-    page.get_by_role("button", name="Look at it here").first.click()
+    page.get_by_role("button", name="Show it here").first.click()
     wait_for_view(page, "viewer.data.patient === argument", patient)
     assert probe(page, "[viewer.position[0], viewer.state.overlay]") == [int(number) - 1, "Errors"]
     address = page.url

@@ -42,7 +42,7 @@ def test_phantoms_preset_from_start_to_explore(page, app_with_runs):
         page.get_by_text("--epochs=2").wait_for()
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
-    page.get_by_text("What it predicts, epoch by epoch").wait_for(timeout=600_000)
+    page.get_by_text("Predicted masks, epoch by epoch").wait_for(timeout=600_000)
     page.locator(".viewer").wait_for(timeout=600_000)  # the first epoch, while the run goes on
     probe(page, "(viewer.moveTo([1]), viewer.set('threshold', 0.3), viewer.set('overlay', 'Probability'))")
     page.get_by_role("button", name="Use in Explore").wait_for(timeout=600_000)

@@ -31,7 +31,7 @@ def new_file(text: str) -> Path:
     """
     if not Path(text).parent.is_dir():
         raise argparse.ArgumentTypeError(
-            t("{text}: the folder {parent} is not there; make it first", text=text, parent=Path(text).parent)
+            t("{text}: the folder {parent} does not exist. Create it first.", text=text, parent=Path(text).parent)
         )
     return Path(text)
 

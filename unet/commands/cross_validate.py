@@ -18,8 +18,8 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help=t("folder of the five runs"))
     command.add_argument("--folds", type=folds, default="0,1,2,3,4", help=t("some of 0 to 4; default: %(default)s"))
     add_data(command)
-    command.add_argument("--submit", metavar="ray://HOST", help=t("hand each fold to a Ray cluster and return"))
-    command.add_argument("--gpus", type=float, default=0, metavar="N", help=t("of the cluster, for each fold"))
+    command.add_argument("--submit", metavar="ray://HOST", help=t("submit each fold to a Ray cluster and return"))
+    command.add_argument("--gpus", type=float, default=0, metavar="N", help=t("GPUs of the cluster for each fold"))
     command.set_defaults(run=run)
 
 

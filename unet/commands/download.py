@@ -21,4 +21,4 @@ def run(args: argparse.Namespace) -> None:
     def show(share: float, message: str) -> None:
         print(f"\r{share:4.0%}  {message:60}", end="", file=sys.stderr, flush=True)
 
-    print(t("\nThe data set is in {download_dataset}", download_dataset=download_dataset(args.output, show)))
+    print(t("\nThe data set is in {folder}", folder=download_dataset(args.output, show)))

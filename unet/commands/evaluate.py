@@ -23,19 +23,24 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         type=Path,
         metavar="RUNS",
         help=t(
-            "full protocol of a cross-validation: every patient by the network that has not seen it, by the threshold "
-            "and post-processing of --weights"
+            "full protocol of a cross-validation: each patient is scored with the network that was "
+            "not trained on it, with the threshold and post-processing of --weights"
         ),
     )
     command.add_argument(
-        "--keep-probabilities", dest="keep", action="store_true", help=t("… and keep them in the runs, as uint8")
+        "--keep-probabilities",
+        dest="keep",
+        action="store_true",
+        help=t("… and keep the probabilities in the runs, as uint8"),
     )
-    command.add_argument("--open-test", action="store_true", help=t("score test patients; a release does so by itself"))
+    command.add_argument(
+        "--open-test", action="store_true", help=t("score test patients; `release` does this by itself")
+    )
     command.add_argument("--json", type=new_file, metavar="OUT", help=t("write the scores here"))
     command.add_argument(
-        "--protocol", choices=["short", "full"], default="short", help=t("full: all that is published")
+        "--protocol", choices=["short", "full"], default="short", help=t("full: all published figures")
     )
-    command.add_argument("--markdown", type=new_file, metavar="OUT.md", help=t("write the full protocol as a page"))
+    command.add_argument("--markdown", type=new_file, metavar="OUT.md", help=t("write the full protocol as a web page"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=run)

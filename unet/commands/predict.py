@@ -29,9 +29,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         "--format",
         type=parse_formats,
         default="png",
-        help=t("with commas: {format_names}", format_names=", ".join(FORMAT_NAMES)),
+        help=t("separated by commas: {format_names}", format_names=", ".join(FORMAT_NAMES)),
     )
-    command.add_argument("--threshold", type=share, help=t("from 0 to 1; default: the one of the weights"))
+    command.add_argument("--threshold", type=share, help=t("from 0 to 1; default: the threshold of the weights"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=run)
@@ -122,7 +122,7 @@ def predict(
             if "dicom-seg" in formats and not can_be_dicom_seg(flair):
                 problems.append(
                     t(
-                        "{stem}: no DICOM-SEG, as only DICOM slices with UIDs and positions can have one",
+                        "{stem}: no DICOM-SEG was written. It needs DICOM slices with UIDs and positions.",
                         stem=names.stem,
                     )
                 )
@@ -139,7 +139,7 @@ def _uploads(paths: list[Path], problems: list[str]):
         elif path.is_file():
             loose.append(path)
         else:
-            problems.append(t("{path} is not there", path=path))
+            problems.append(t("{path} does not exist", path=path))
     if loose:
         yield "series", [(path.name, path.read_bytes()) for path in loose]
 
@@ -174,9 +174,9 @@ def _summary(result: Result, names: "_Names") -> list[str]:
     if names.files:
         return [
             t(
-                "{file}: {plane} pixels at threshold {threshold}",
+                "{file}: {pixels} pixels at threshold {threshold}",
                 file=file,
-                plane=int(plane.sum()),
+                pixels=int(plane.sum()),
                 threshold=result.threshold,
             )
             for file, plane in zip(names.files, result.mask, strict=True)

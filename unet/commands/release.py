@@ -15,18 +15,20 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the parser."""
     command = commands.add_parser("tune", help=t("choose threshold and post-processing on the validation patients"))
     add_data(command)
-    command.add_argument("--dry-run", action="store_true", help=t("print, and leave config.json as it is"))
+    command.add_argument("--dry-run", action="store_true", help=t("print only; do not change config.json"))
     add_weights(command)
     add_engine(command)
     command.set_defaults(run=tune)
 
-    command = commands.add_parser("quantise", help=t("make the int8 network, if it stays as good"))
+    command = commands.add_parser("quantise", help=t("make the int8 network, if its accuracy stays the same"))
     add_data(command)
     add_weights(command)
     command.set_defaults(run=quantise)
 
-    command = commands.add_parser("card", help=t("write a weight card from config.json and the evaluations beside it"))
-    command.add_argument("--run-dir", type=Path, metavar="DIR", help=t("take what made the weights from this run"))
+    command = commands.add_parser("card", help=t("write a model card from config.json and the evaluations beside it"))
+    command.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help=t("take the description of the training from this run")
+    )
     command.add_argument("--note", action="append", default=[], help=t("a sentence for the card"))
     add_weights(command)
     command.set_defaults(run=card)

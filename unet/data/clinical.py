@@ -45,7 +45,7 @@ def read_clinical_table(path: Path) -> tuple[dict[str, ClinicalRecord], str | No
     """
     if not path.exists():
         return {}, t(
-            "{path}: not in {parent}; grade, histology, age and sex stay unknown.",
+            "{path} is missing in {parent}. Grade, histology, age and sex stay unknown.",
             path=path.name,
             parent=path.parent.name,
         )
@@ -53,7 +53,7 @@ def read_clinical_table(path: Path) -> tuple[dict[str, ClinicalRecord], str | No
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         return {}, t(
-            "{path}: cannot be read ({error}); clinical data stay unknown.", path=path.name, error=type(error).__name__
+            "{path} cannot be read ({error}). Clinical data stay unknown.", path=path.name, error=type(error).__name__
         )
     first_line = text.partition("\n")[0]
     try:

@@ -61,7 +61,7 @@ def download_dataset(dest: Path | None = None, progress: Callable[[float, str], 
     cache = dest.with_name(f".{dest.name}.part") if dest else kagglehub_cache()
     folder = cache.joinpath("datasets", *HANDLE.split("/"))
     if found := _patients_below(dest) if dest else _finished(folder):
-        progress(1.0, t("The data set is there already"))
+        progress(1.0, t("The data set is already downloaded"))
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def download_dataset(dest: Path | None = None, progress: Callable[[float, str], 
         if dest:
             shutil.rmtree(cache)
     except Timeout:
-        raise DataError(t("The data set is being downloaded already; wait until that is done.")) from None
+        raise DataError(t("The data set is being downloaded already. Wait until the download has finished.")) from None
     except OSError as error:
         raise DataError(explain(error)) from None
     progress(1.0, "Done")
@@ -114,23 +114,27 @@ def explain(error: Exception) -> str:
     response = getattr(error, "response", None)
     if response is not None and response.status_code in (401, 403):
         return t(
-            "Kaggle refuses the download (error {status_code}): log in and accept the terms at {page}, then "
-            "put an access token into ~/.kaggle/access_token or KAGGLE_API_TOKEN and try again. {by_hand}",
+            "Kaggle refuses the download (error {status_code}). Log in and accept the terms at "
+            "{page}. Put an access token into ~/.kaggle/access_token or KAGGLE_API_TOKEN and try "
+            "again. {by_hand}",
             status_code=response.status_code,
             page=PAGE,
             by_hand=_BY_HAND,
         )
     if response is not None and response.status_code >= 400:
         return t(
-            "Kaggle answers with error {status_code}; try again later. {by_hand}",
+            "Kaggle answers with error {status_code}. Try again later. {by_hand}",
             status_code=response.status_code,
             by_hand=_BY_HAND,
         )
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return t("The connection broke off; try again, it continues where it stopped. {by_hand}", by_hand=_BY_HAND)
+        return t(
+            "The connection was lost. Try again; the download continues where it stopped. {by_hand}", by_hand=_BY_HAND
+        )
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return t(
-            "Something other than Kaggle answers, as in a network with a log-in page: log in there. {by_hand}",
+            "The answer does not come from Kaggle, perhaps from the log-in page of your network. Log "
+            "in there. {by_hand}",
             by_hand=_BY_HAND,
         )
     if isinstance(error, requests.RequestException):
@@ -139,22 +143,22 @@ def explain(error: Exception) -> str:
             by_hand=_BY_HAND,
         )
     if is_broken_archive(error):
-        return t("The archive that Kaggle sent is broken and was deleted; try again. {by_hand}", by_hand=_BY_HAND)
+        return t("The downloaded archive is damaged and was deleted. Try again. {by_hand}", by_hand=_BY_HAND)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return t(
-            "The disk is full: the data set needs {needed_bytes:.0f} GB; make room and try again.",
+            "The disk is full. The data set needs {needed_bytes:.0f} GB. Free space and try again.",
             needed_bytes=NEEDED_BYTES / 1000000000.0,
         )
     if isinstance(error, OSError):
         return t(
-            "{value} cannot be written: {strerror}. Choose another with --output DIR.",
-            value=error.filename or "The folder",
+            "{path} cannot be written: {strerror}. Choose another folder with --output DIR.",
+            path=error.filename or "The folder",
             strerror=error.strerror,
         )
     return t(
-        "The download failed: {error}: {error_2}. Try again. {by_hand}",
-        error=type(error).__name__,
-        error_2=error,
+        "The download failed: {kind}: {error}. Try again. {by_hand}",
+        kind=type(error).__name__,
+        error=error,
         by_hand=_BY_HAND,
     )
 
@@ -196,7 +200,7 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], object
     root = _patients_below(Path(answer["folder"]))
     if root is None:
         raise DataError(
-            t("What Kaggle sent, in {folder}, holds no patients. {by_hand}", folder=answer["folder"], by_hand=_BY_HAND)
+            t("The download in {folder} holds no patients. {by_hand}", folder=answer["folder"], by_hand=_BY_HAND)
         )
     return root
 
@@ -211,7 +215,8 @@ def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, s
         elif time.monotonic() - moved > STALL_SECONDS:
             raise DataError(
                 t(
-                    "Kaggle sent nothing for {stall_seconds} s; try again, it continues. {by_hand}",
+                    "Kaggle sent nothing for {stall_seconds} s. Try again; the download continues where it "
+                    "stopped. {by_hand}",
                     stall_seconds=STALL_SECONDS,
                     by_hand=_BY_HAND,
                 )

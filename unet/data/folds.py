@@ -59,11 +59,11 @@ def fold_patients(patients: list[Patient], fold: int) -> tuple[list[Patient], li
     if not training or not validation:
         raise DataError(
             t(
-                "fold {fold} needs patients of the data set: this folder has {count} to train on and "
-                "{count_2} to validate on. Check --data.",
+                "fold {fold} needs patients of the data set: this folder has {training} for training and "
+                "{validation} for validation. Check --data.",
                 fold=fold,
-                count=len(training),
-                count_2=len(validation),
+                training=len(training),
+                validation=len(validation),
             )
         )
     return training, validation
@@ -89,7 +89,7 @@ def all_fold_patients(patients: list[Patient]) -> tuple[list[Patient], list[Pati
     training = [p for p in ordered if fold_of(p.patient_id) is not None]
     validation = [p for p in training if split_of(p.patient_id) == "validation"]
     if not validation:
-        raise DataError(t("training on all patients needs the data set; this folder has no validation patient of it"))
+        raise DataError(t("training on all patients needs the whole data set; this folder has no validation patient"))
     return training, validation
 
 
@@ -109,13 +109,13 @@ def check_fold(fold: int, training: list[str], validation: list[str]) -> None:
             place = t("is in no fold") if of is None else t("is in fold {of}", of=of)
             raise DataError(
                 t(
-                    "{count} patients do not fit fold {fold}: {wrong} {place} and would be {name}. "
+                    "{count} patients do not belong to fold {fold}: {wrong} {place} and would be {use}. "
                     "Train on the other four folds and validate on this one.",
                     count=len(wrong),
                     fold=fold,
                     wrong=wrong[0],
                     place=place,
-                    name=name,
+                    use=name,
                 )
             )
 
@@ -154,9 +154,9 @@ def _main() -> None:
     if len(patients) < len(wanted):
         raise SystemExit(
             t(
-                "error: {count} of the {count_2} patients are in the folder. Check --data.",
-                count=len(patients),
-                count_2=len(wanted),
+                "error: the folder holds {found} of the {wanted} patients. Check --data.",
+                found=len(patients),
+                wanted=len(wanted),
             )
         )
     sizes = {patient.patient_id: int(load_volume(patient).expected_mask.sum()) for patient in patients}
@@ -167,11 +167,11 @@ def _main() -> None:
         counts = dict(sorted(Counter(patient_id.split("_")[1] for patient_id in ids).items()))
         print(
             t(
-                "fold {number}: {count} patients, {counts}, lesion {np:.0f} voxels in the mean",
+                "fold {number}: {count} patients, {counts}, mean lesion {voxels:.0f} voxels",
                 number=number,
                 count=len(ids),
                 counts=counts,
-                np=np.mean(voxels),
+                voxels=np.mean(voxels),
             )
         )
 

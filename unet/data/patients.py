@@ -192,12 +192,12 @@ def load_volume(patient: Patient) -> Volume:
         if image.shape != usual:
             problems.append(
                 t(
-                    "{images}: {size} pixels, the other slices have {usual}×{usual_2}; "
-                    "the slice is left out. Download the file again.",
-                    images=patient.images[number].name,
+                    "{file}: {size} pixels, where the other slices have {height}×{width}. The slice is left "
+                    "out. Download the file again.",
+                    file=patient.images[number].name,
                     size=_size(image),
-                    usual=usual[1],
-                    usual_2=usual[0],
+                    height=usual[1],
+                    width=usual[0],
                 )
             )
             continue
@@ -211,11 +211,11 @@ def load_volume(patient: Patient) -> Volume:
     if gaps := sorted(set(range(listed[0], listed[-1])) - set(listed)):
         problems.append(
             t(
-                "{patient_id}: slice numbers {gaps}{words} are missing; the neighbours are shown next to each other. "
-                "Download the folder again if it should be whole.",
+                "{patient_id}: slice numbers {gaps}{more} are missing. Their neighbours are shown next "
+                "to each other. Download the folder again if it should be complete.",
                 patient_id=patient.patient_id,
                 gaps=", ".join(map(str, gaps[:8])),
-                words=" …" if len(gaps) > 8 else "",
+                more=" …" if len(gaps) > 8 else "",
             )
         )
     return Volume(
@@ -233,7 +233,7 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
     path = patient.masks.get(number)
     if path is None:
         return None, t(
-            "{patient_id}_{number}_mask.tif: not there; slice {number} is shown but not scored.",
+            "{patient_id}_{number}_mask.tif is missing. Slice {number} is shown but not scored.",
             patient_id=patient.patient_id,
             number=number,
         )
@@ -244,11 +244,11 @@ def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.nda
     if mask.shape != image.shape[:2]:
         return None, (
             t(
-                "{path}: {size} pixels, its slice has {size_2}; slice {number} is shown but not "
-                "scored. Download the mask again.",
+                "{path}: {size} pixels, where its slice has {slice_size}. Slice {number} is shown but "
+                "not scored. Download the mask again.",
                 path=path.name,
                 size=_size(mask),
-                size_2=_size(image),
+                slice_size=_size(image),
                 number=number,
             )
         )

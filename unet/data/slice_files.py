@@ -31,7 +31,7 @@ def read_tiff(path: Path, flags: int) -> np.ndarray:
     if image is None:
         raise DataError(
             t(
-                "{path}: {encoded:,} bytes that are no complete TIFF; the file is left out. Download it again.",
+                "{path}: {encoded:,} bytes, not a complete TIFF. The file is left out. Download it again.",
                 path=path.name,
                 encoded=encoded.size,
             )

@@ -131,10 +131,10 @@ def table(result: dict) -> str:
         low, high = result[name]["ci95"]
         lines.append(
             t(
-                "95 % interval of the mean, {name}: {cell} to {cell_2}",
+                "95 % interval of the mean, {name}: {low} to {high}",
                 name=name.replace("_", " "),
-                cell=cell(low).strip(),
-                cell_2=cell(high).strip(),
+                low=cell(low).strip(),
+                high=cell(high).strip(),
             )
         )
     return "\n".join(lines)
@@ -149,10 +149,11 @@ def keep_test_closed(patients: list[Patient]) -> None:
     if opened := [patient for patient in patients if split_of(patient.patient_id) == "test"]:
         raise DataError(
             t(
-                "{count} of these {count_2} patients are test patients. They are opened at a release, which "
-                "counts it, and not to choose by. Choose others with --split or --patients, or add --open-test.",
-                count=len(opened),
-                count_2=len(patients),
+                "{tested} of these {count} patients are test patients. They are scored once for each "
+                "release, and no choice may depend on them. Choose others with --split or --patients, or "
+                "add --open-test.",
+                tested=len(opened),
+                count=len(patients),
             )
         )
 
@@ -191,14 +192,14 @@ def choose_patients(patients: list[Patient], patients_file: Path | None, split: 
     if not isinstance(wanted, list | tuple) or not wanted or not all(isinstance(one, str) for one in wanted):
         raise DataError(
             t(
-                "{patients_file} holds no list of patient ids, such as TCGA_CS_4941_19960909",
+                "{patients_file} holds no list of patient ids such as TCGA_CS_4941_19960909",
                 patients_file=patients_file,
             )
         )
     if twice := [patient_id for patient_id in set(wanted) if wanted.count(patient_id) > 1]:
         raise DataError(
             t(
-                "{patients_file} lists {twice} more than once; a patient counts once. Leave one out.",
+                "{patients_file} lists {twice} more than once. Leave one out: each patient counts once.",
                 patients_file=patients_file,
                 twice=min(twice),
             )
@@ -207,9 +208,9 @@ def choose_patients(patients: list[Patient], patients_file: Path | None, split: 
     if missing := [str(patient_id) for patient_id in wanted if patient_id not in by_id]:
         raise DataError(
             t(
-                "{count} of {count_2} patients are not in the folder, the first is {missing}. Check --data.",
+                "{count} of {wanted} patients are not in the folder; the first is {missing}. Check --data.",
                 count=len(missing),
-                count_2=len(wanted),
+                wanted=len(wanted),
                 missing=missing[0],
             )
         )

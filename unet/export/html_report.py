@@ -45,8 +45,8 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
     rows = {
         "Lesion in all": f"{voxels:,} voxels" + (f", {millilitres:.2f} mL" if millilitres is not None else ""),
         "Largest on a slice": f"{areas.max():,} pixels"
-        + (t(", {areas:,.0f} mm²", areas=areas.max() * spacing[1] * spacing[2]) if spacing else "")
-        + (t(", slice {areas} of {count}", areas=areas.argmax() + 1, count=len(areas)) if areas.any() else ""),
+        + (t(", {area:,.0f} mm²", area=areas.max() * spacing[1] * spacing[2]) if spacing else "")
+        + (t(", slice {number} of {count}", number=areas.argmax() + 1, count=len(areas)) if areas.any() else ""),
         "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}"
         + (
             t(", the {max_pictures} largest shown", max_pictures=MAX_PICTURES)
@@ -54,19 +54,19 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
             else ""
         ),
         "Picture": t(
-            "{file_format}, {count} slices of {mask} × {mask_2}, ",
+            "{file_format}, {count} slices of {width} × {height}, ",
             file_format=scan.file_format,
             count=len(areas),
-            mask=result.mask.shape[2],
-            mask_2=result.mask.shape[1],
+            width=result.mask.shape[2],
+            height=result.mask.shape[1],
         )
         + (f"{scan.plane}, " if scan.plane else t("orientation unknown, "))
         + (
             t(
-                "{spacing:.2f} × {spacing_2:.2f} mm, slices {spacing_3:.2f} mm apart",
-                spacing=spacing[2],
-                spacing_2=spacing[1],
-                spacing_3=spacing[0],
+                "{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart",
+                column=spacing[2],
+                row=spacing[1],
+                depth=spacing[0],
             )
             if spacing
             else t("size in millimetres unknown")
@@ -89,7 +89,7 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
         purpose=html.escape(t(PURPOSE)),
         pictures="".join(_figures(result, areas)),
         rows="".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items()),
-        trained=t("axial MRI of low-grade glioma (Buda et al. 2019) and has seen nothing else"),
+        trained=t("axial MRI of low-grade glioma only (Buda et al. 2019)"),
     )
 
 
@@ -100,17 +100,17 @@ def _score(result: Result) -> dict[str, str]:
         return {}
     dice = metrics.volume_dice(result.mask, expected, known)
     words = t("both masks are empty") if np.isnan(dice) else f"{dice:.3f}"
-    return {"Volume Dice": t("{words}, against the expected mask that came with the picture", words=words)}
+    return {"Volume Dice": t("{score}, against the uploaded expected mask", score=words)}
 
 
 def _orientation(edges: tuple[str, str, str, str] | None) -> str:
     if edges is None:
-        return t("unknown: the file does not say which side is the patient's right")
+        return t("unknown: the header does not say which side is the patient's right")
     words = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
     return t(
-        "the patient's {words} is on the left of the pictures, the {words_2} at the top",
-        words=words[edges[0]],
-        words_2=words[edges[2]],
+        "the patient's {left} is on the left of the pictures, the {top} at the top",
+        left=words[edges[0]],
+        top=words[edges[2]],
     )
 
 

@@ -162,9 +162,7 @@ def can_be_dicom_seg(scan: Scan) -> bool:
 
 def _source(scan: Scan) -> dict:
     if scan.source is None:
-        raise IngestError(
-            t("the scan has no `source`; expected what its reader noted for an export: read the file again")
-        )
+        raise IngestError(t("the scan has no `source`, which its reader sets for an export. Read the file again."))
     return scan.source
 
 
@@ -177,8 +175,8 @@ def to_dicom_seg(result: Result) -> bytes:
     if not can_be_dicom_seg(result.scan):
         raise IngestError(
             t(
-                "DICOM-SEG needs DICOM slices with study, series and frame-of-reference UIDs and positions; "
-                "this upload has none. Take the mask as NIfTI or PNG."
+                "DICOM-SEG needs DICOM slices with positions and with study, series and "
+                "frame-of-reference UIDs. This upload has none. Download the mask as NIfTI or PNG."
             )
         )
     import highdicom

@@ -119,8 +119,8 @@ def require_tensorflow() -> None:
     if not all(find_spec(name) for name in ("tensorflow", "keras")):
         raise InferenceError(
             t(
-                "the network in float is built with TensorFlow, which is not installed: "
-                "pip install 'brain-mri-attention-unet[train]'"
+                "the float network needs TensorFlow, which is not installed: pip install "
+                "'brain-mri-attention-unet[train]'"
             )
         )
 
@@ -147,7 +147,7 @@ def writable_cache_folder() -> Path:
     except OSError as error:
         raise InferenceError(
             t(
-                "{folder} cannot be written ({strerror}); set UNET_CACHE to a folder for converted networks",
+                "{folder} cannot be written ({strerror}). Set UNET_CACHE to a folder for converted networks.",
                 folder=folder,
                 strerror=error.strerror,
             )

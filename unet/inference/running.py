@@ -114,6 +114,9 @@ class RunningSegmentation:
         """
         if self._result is None:
             raise InferenceError(
-                t("{progress:.0%} of the slices are done; call advance until it returns True", progress=self.progress)
+                t(
+                    "{progress:.0%} of the slices are segmented. Call `advance` until it returns True.",
+                    progress=self.progress,
+                )
             )
         return self._result

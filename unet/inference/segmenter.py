@@ -58,7 +58,7 @@ class Segmenter:
         if precision != "int8":
             return openvino_model(self.weights), precision
         if self.weights.int8 is None:
-            raise InferenceError(t("{weights} is not shipped in int8; leave precision out", weights=self.weights.name))
+            raise InferenceError(t("{weights} has no int8 network. Leave `precision` out.", weights=self.weights.name))
         return self.weights.int8, None
 
     @property

@@ -43,7 +43,7 @@ def keep_recipe(run_dir: Path, arguments: list[str]) -> list[str]:
     stored = json.loads(file.read_text(encoding="utf-8"))["arguments"] if file.exists() else None
     if stored is None and not arguments:
         raise TrainingError(
-            t("{run_dir} has no recipe yet; give the arguments of train.py, such as --slices 40000", run_dir=run_dir)
+            t("{run_dir} has no recipe yet. Give the arguments of train.py, such as --slices 40000.", run_dir=run_dir)
         )
     if stored is None:
         try:
@@ -52,8 +52,8 @@ def keep_recipe(run_dir: Path, arguments: list[str]) -> list[str]:
         except OSError as error:
             raise TrainingError(
                 t(
-                    "{run_dir} cannot be written ({strerror}). Choose a folder that this machine, and a cluster, "
-                    "can write.",
+                    "{run_dir} cannot be written ({strerror}). Choose a folder that this machine and the "
+                    "cluster can write to.",
                     run_dir=run_dir,
                     strerror=error.strerror,
                 )
@@ -80,16 +80,14 @@ def run_folds(run_dir: Path, recipe: list[str], folds: list[int]) -> None:
     for fold in folds:
         folder = RunFolder(fold_folder(run_dir, fold))
         if read_run(folder.path).active:
-            print(t("fold {fold}: another process trains it; waiting for that", fold=fold), flush=True)
+            print(t("fold {fold}: another process trains it; waiting for its end", fold=fold), flush=True)
             while read_run(folder.path).active:
                 time.sleep(WAIT_SECONDS)
         if read_run(folder.path).state == FINISHED:
             print(t("fold {fold}: finished", fold=fold), flush=True)
             continue
         arguments = _fold_arguments(folder, recipe, fold)
-        print(
-            t("fold {fold}: {words}", fold=fold, words="resumed" if "--resume" in arguments else "started"), flush=True
-        )
+        print(t("fold {fold}: {step}", fold=fold, step="resumed" if "--resume" in arguments else "started"), flush=True)
         process = subprocess.Popen([*COMMAND, *arguments], cwd=PROJECT_FOLDER)
         with _ended_together(process):
             status = process.wait()
@@ -137,7 +135,7 @@ def _ended_together(process: subprocess.Popen):
     """End the process when this one is told to end in the block; otherwise it would go on alone."""
 
     def end(*_) -> None:
-        raise TrainingStopped(t("told to end; the same command resumes"))
+        raise TrainingStopped(t("stopped by a signal; the same command resumes"))
 
     before = signal.signal(signal.SIGTERM, end)
     try:

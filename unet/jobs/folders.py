@@ -35,7 +35,7 @@ def new_folder(root: Path | None = None) -> Path:
     except OSError as error:
         raise JobError(
             t(
-                "Runs cannot be written to their folder ({strerror}); the host has to name another in UNET_RUNS.",
+                "Runs cannot be written to their folder ({strerror}). The host has to set UNET_RUNS to another folder.",
                 strerror=error.strerror,
             )
         ) from None

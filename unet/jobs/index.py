@@ -92,7 +92,7 @@ def find_run(run_id: str, root: Path | None = None) -> Run:
     for run in list_runs(root):
         if run.id == run_id:
             return run
-    raise JobError(t("There is no run {run_id!r} any more; it may have been deleted.", run_id=run_id[:60]))
+    raise JobError(t("The run {run_id!r} does not exist any more; perhaps it was deleted.", run_id=run_id[:60]))
 
 
 def read_run(path: Path) -> Run:
@@ -133,16 +133,18 @@ def _is_alive(folder: RunFolder, status: dict) -> bool:
 def _cause_of_death(folder: RunFolder) -> tuple[str, str]:
     """Return how a process ended that recorded no ending."""
     if folder.stop_requested():
-        return STOPPED, t("Stopped on request; it can be resumed after its last finished epoch.")
+        return STOPPED, t("Stopped on request. It can be resumed after its last finished epoch.")
     if "bad_alloc" in tail(folder.path):
-        return OUT_OF_MEMORY, t("The system ran out of memory and ended it; choose fewer filters or a smaller size.")
+        return OUT_OF_MEMORY, t(
+            "The system ran out of memory and ended the run. Choose fewer filters or a smaller size."
+        )
     with suppress(OSError):  # the folder is being deleted
         if shutil.disk_usage(folder.path).free < 1_000_000:
-            return DISK_FULL, t("The disk is full; the checkpoint from before is intact. Free space and resume.")
+            return DISK_FULL, t("The disk is full. The earlier checkpoint is intact. Free space and resume.")
     return INTERRUPTED, (
         t(
-            "Its process is gone: the machine or the server's container was restarted, or it was killed, possibly by "
-            "the system for lack of memory."
+            "Its process has ended: the machine or the container was restarted, or the process was "
+            "killed, perhaps by the system for lack of memory."
         )
     )
 

@@ -21,7 +21,7 @@ def check_training_allowed() -> None:
         JobError: it is off.
     """
     if os.environ.get("UNET_TRAINING", "").strip().lower() not in ON:
-        raise JobError(t("Training is switched off on this server; its runs can only be looked at."))
+        raise JobError(t("Training is switched off on this server. Runs can be viewed only."))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Limits:
                 if not 0 <= values[one.name] < 1e12:  # not a number, too
                     raise JobError(
                         t(
-                            "{variable} is {text!r}; the host has to set it to a {called} from 0",
+                            "{variable} is {text!r}. The host has to set it to a {called} from 0.",
                             variable=variable,
                             text=text,
                             called=called,
@@ -98,17 +98,18 @@ class Limits:
                     )
                 )
         if self.minutes is not None and not config.minutes:
-            raise JobError(t("This server ends runs after {minutes:g} minutes; set the minutes.", minutes=self.minutes))
+            raise JobError(t("This server ends runs after {minutes:g} minutes. Set the minutes.", minutes=self.minutes))
         if self.patients is not None and not request.overfit_patient and None in who:
             raise JobError(
-                t("This server trains on at most {patients:g} patients; set how many.", patients=self.patients)
+                t("This server trains on at most {patients:g} patients. Set their number.", patients=self.patients)
             )
         need = peak_memory(config, _volumes(request)) / 1e6
         if need > self.memory:
             raise JobError(
                 t(
-                    "This run needs about {need:.1f} GB of memory, this server allows {memory:.1f} GB. "
-                    "Choose fewer filters, a smaller picture side, fewer slices in a batch, or fewer patients.",
+                    "This run needs about {need:.1f} GB of memory; this server allows {memory:.1f} GB. "
+                    "Choose fewer filters, a smaller picture side, fewer slices in a batch, or fewer "
+                    "patients.",
                     need=need / 1000,
                     memory=self.memory / 1000,
                 )

@@ -64,20 +64,24 @@ def resume(run: Run) -> None:
     if run.state == DAMAGED:
         raise JobError(t("{title} cannot be resumed: {reason}", title=run.title, reason=run.reason))
     if "config" not in run.request:
-        raise JobError(t("This run was not started from here; resume it on the command line with --resume."))
+        raise JobError(t("This run was not started in the app. Resume it on the command line with --resume."))
     try:
         request = Request.from_json(run.request)
     except ValueError as error:
         raise JobError(
-            t("{title} cannot be resumed, its settings are of another version: {error}", title=run.title, error=error)
+            t(
+                "{title} cannot be resumed, because its settings belong to another version: {error}",
+                title=run.title,
+                error=error,
+            )
         ) from None
     path = run.folder.path
     with _place_for(request, path.parent) as limits, _alone(path) as run:
         if not run.request:
-            raise JobError(t("{title} was deleted meanwhile.", title=request.title))
+            raise JobError(t("{title} was deleted in the meantime.", title=request.title))
         if run.active or run.state == FINISHED:
             raise JobError(
-                t("{title} is {state}; only a run that was cut off can be resumed.", title=run.title, state=run.state)
+                t("{title} is {state}. Only an interrupted run can be resumed.", title=run.title, state=run.state)
             )
         if not run.folder.checkpoint.exists():
             run.folder.clear_start()
@@ -98,7 +102,9 @@ def _place_for(request: Request, root: Path) -> Iterator[Limits]:
     with FileLock(root / ".start.lock"):
         waiting = sum(run.active for run in list_runs(root))
         if waiting > limits.waiting:
-            raise JobError(t("{waiting} runs compute or wait already; stop one, or come back later.", waiting=waiting))
+            raise JobError(
+                t("{waiting} runs are training or waiting already. Stop one, or try again later.", waiting=waiting)
+            )
         yield limits
 
 
@@ -135,7 +141,7 @@ def stop(run: Run) -> threading.Thread:
     except OSError as error:
         raise JobError(
             t(
-                "{title} cannot be stopped ({strerror}); it may have been deleted.",
+                "{title} cannot be stopped ({strerror}). Perhaps it was deleted.",
                 title=run.title,
                 strerror=error.strerror,
             )
@@ -180,7 +186,7 @@ def delete(run: Run) -> None:
     check_training_allowed()
     with _alone(run.folder.path) as run:
         if run.active:
-            raise JobError(t("{title} is {state}; stop it first.", title=run.title, state=run.state))
+            raise JobError(t("{title} is {state}. Stop it first.", title=run.title, state=run.state))
         shutil.rmtree(run.folder.path, ignore_errors=True)
 
 
@@ -211,7 +217,7 @@ def validation_patients(run: Run) -> list[Patient]:
         found = {patient.patient_id: patient for patient in list_patients(Path(data))[0]} if data else {}
         return [found[patient_id] for patient_id in wanted]
     except (OSError, ValueError, KeyError):
-        raise JobError(t("The validation patients of {title} are not here any more.", title=run.title)) from None
+        raise JobError(t("The validation patients of {title} are no longer available.", title=run.title)) from None
 
 
 def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
@@ -228,8 +234,8 @@ def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
     if free < need:
         raise JobError(
             t(
-                "The disk has {free:,.0f} MB free, this run needs {need:,.0f} MB. "
-                "Delete runs, or choose fewer filters.",
+                "The disk has {free:,.0f} MB free; this run needs {need:,.0f} MB. Delete runs, or choose "
+                "fewer filters.",
                 free=free / 1000000.0,
                 need=need / 1000000.0,
             )

@@ -70,7 +70,7 @@ class Request:
         ):
             if is_on and (both := [name for name in chosen if name in others]):
                 raise ValueError(
-                    t("{flag} and {flag_2} both choose patients; leave one out", flag=flag(mode), flag_2=flag(both[0]))
+                    t("{flag} and {other} both choose patients. Leave one out.", flag=flag(mode), other=flag(both[0]))
                 )
 
     def arguments(self) -> list[str]:
@@ -152,11 +152,11 @@ def estimate(request: Request, runs: Path, memory_limit: float) -> dict:
                 start_new_session=True,
             )
     except Timeout:
-        raise JobError(t("Somebody else is measuring a run; try again in half a minute.")) from None
+        raise JobError(t("Another visitor is measuring a run. Try again in half a minute.")) from None
     except subprocess.TimeoutExpired:
         raise JobError(
             t(
-                "Two steps took longer than {estimate_seconds} s; the server is very busy.",
+                "Two steps took longer than {estimate_seconds} s. The server is very busy.",
                 estimate_seconds=ESTIMATE_SECONDS,
             )
         ) from None
@@ -164,5 +164,5 @@ def estimate(request: Request, runs: Path, memory_limit: float) -> dict:
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        reason = errors[-1].removeprefix("error: ") if errors else t("its process ended without a word")
-        raise JobError(t("This run would not work: {reason}", reason=reason)) from None
+        reason = errors[-1].removeprefix("error: ") if errors else t("its process ended without a message")
+        raise JobError(t("This run would fail: {reason}", reason=reason)) from None

@@ -25,7 +25,7 @@ def check_idle(run_dir: Path) -> None:
     if run.active and run.folder.read_process().get("pid") not in (None, os.getpid()):  # None: it is being launched
         raise TrainingError(
             t(
-                "{run_dir} is {state} in another process; stop it first, or choose another folder",
+                "{run_dir} is {state} in another process. Stop it first, or choose another folder.",
                 run_dir=run_dir,
                 state=run.state,
             )
@@ -49,7 +49,7 @@ def turn(run_dir: Path, poll_seconds: float = 0.5, queue: bool = True) -> Iterat
     status = {**folder.read_status(), "state": QUEUED, "reason": "", "queued_at": time.time()}
     while queue:
         if folder.stop_requested():
-            raise TrainingStopped(t("stopped while it waited"))
+            raise TrainingStopped(t("stopped while waiting"))
         folder.write_status(status)
         if not any(run.place == 1 and run.id != run_dir.name for run in list_runs(run_dir.parent)):
             try:

@@ -96,11 +96,10 @@ def _blocks(model, name: str) -> list:
     if len(pooled) != levels or len(scaled_up) != levels:
         raise InferenceError(
             t(
-                "{name} has {count} poolings down and {count_2} steps up; a network with {levels} of each "
-                "can be looked into",
+                "{name} has {down} pooling steps and {up} upsampling steps; expected {levels} of each",
                 name=name,
-                count=len(pooled),
-                count_2=len(scaled_up),
+                down=len(pooled),
+                up=len(scaled_up),
                 levels=levels,
             )
         )

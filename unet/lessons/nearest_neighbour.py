@@ -52,7 +52,7 @@ class Memory:
         likeness = self.described @ described
         likeness[[number for number, own in enumerate(self.places) if own == place]] = -np.inf
         if not np.isfinite(likeness).any():
-            raise ValueError(t("nothing to recall: no other slice was learned; learn a volume of two slices or more"))
+            raise ValueError(t("no other training slice: add a volume of two or more slices"))
         return int(likeness.argmax())
 
     def copied(self, number: int, shape: tuple[int, int]) -> np.ndarray:

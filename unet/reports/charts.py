@@ -123,7 +123,7 @@ def roc(reports: list[dict]) -> Chart:
         area = slice_results.area_under_roc(part)
         series.append(
             Series(
-                t("{name}, area {area:.3f}", name=name, area=area),
+                t("{name}, area under the curve {area:.3f}", name=name, area=area),
                 [r["false_positive_rate"] for r in part],
                 [r["sensitivity"] for r in part],
                 "line",
@@ -144,7 +144,7 @@ def roc(reports: list[dict]) -> Chart:
         )
     return Chart(
         "slice_roc",
-        t("Is there a lesion on this slice?"),
+        t("Lesion or no lesion on a slice"),
         t("false-positive rate on empty slices"),
         t("sensitivity on lesion slices"),
         series if rows else [],
@@ -242,9 +242,9 @@ def reliability(reports: list[dict]) -> Chart:
         )
     return Chart(
         "reliability",
-        t("Does the probability mean what it says?"),
+        t("Calibration: predicted probability against the share that is lesion"),
         t("predicted probability"),
-        t("share that is lesion"),
+        t("share of lesion pixels"),
         series if rows else [],
         rows,
         x_range=(0, 1),

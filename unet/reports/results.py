@@ -20,7 +20,7 @@ PEER = {
     "name": "brain-segmentation-pytorch",
     "mean": 0.909,
     "median": 0.923,
-    "caveat": mark("chosen as the best of 100 epochs on these same ten patients, trained on the other 100"),
+    "caveat": mark("the best of 100 epochs, chosen on these ten patients; trained on the other 100"),
 }
 EXPERTS = 0.84  # Dice between expert readers on this kind of lesion, as the data set's authors cite it
 SIZES = ((0, 10_000, "small"), (10_000, 30_000, "medium"), (30_000, np.inf, "large"))  # thirds of the training patients
@@ -214,9 +214,9 @@ def compare(first: dict, second: dict, row: str) -> dict:
     if not pairs:
         raise DataError(
             t(
-                "{weights} and {weights_2} were scored on no patient in common",
+                "{weights} and {other} were not scored on the same patients",
                 weights=first["weights"],
-                weights_2=second["weights"],
+                other=second["weights"],
             )
         )
     before, after = np.array(pairs, float).T

@@ -87,11 +87,11 @@ def doubt(scans: list[Scan], mapping: Mapping) -> str:
         return ""
     label = channels(scans)[channel]
     found = (
-        t("Name or header of {label} state {stated}", label=label, stated=stated)
+        t("The name or header of {label} says {stated}", label=label, stated=stated)
         if stated
-        else t("Neither name nor header of {label} state FLAIR", label=label)
+        else t("Neither the name nor the header of {label} says FLAIR", label=label)
     )
-    return t("{found}; it is used as FLAIR. On another sequence the mask means nothing.", found=found)
+    return t("{found}, but it is used as FLAIR. The mask is meaningless on any other sequence.", found=found)
 
 
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
@@ -148,7 +148,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
     if missing:
         notes.append(
             t(
-                "No {missing}: FLAIR takes {words} place, as in the data set where a sequence is missing.",
+                "Missing: {missing}. FLAIR is used instead, as in the data set.",
                 missing=" and no ".join(missing),
                 words="its" if len(missing) == 1 else "their",
             )
@@ -178,8 +178,8 @@ def _check_size(scan: Scan) -> None:
     if min(height, width) < MIN_SIDE or max(height, width) > MAX_SIDE:
         raise IngestError(
             t(
-                "{scan}: slices of {width} × {height} pixels; expected {min_side} to {max_side} a side, as a slice "
-                "of MRI has a few hundred. Crop it or scale it.",
+                "{scan}: slices of {width} × {height} pixels; expected {min_side} to {max_side} a side. "
+                "A slice of MRI has a few hundred. Crop or scale it.",
                 scan=scan.name,
                 width=width,
                 height=height,
@@ -191,13 +191,13 @@ def _check_size(scan: Scan) -> None:
     if 12 * count * height * width > MAX_VOLUME:
         raise IngestError(
             t(
-                "{scan}: {count} slices of {width} × {height} need {count_2} MB for the "
-                "three sequences; at most {max_volume} MB. Upload fewer slices, or smaller ones.",
+                "{scan}: {count} slices of {width} × {height} need {megabytes} MB for the three "
+                "sequences; at most {max_volume} MB are allowed. Upload fewer or smaller slices.",
                 scan=scan.name,
                 count=count,
                 width=width,
                 height=height,
-                count_2=12 * count * height * width >> 20,
+                megabytes=12 * count * height * width >> 20,
                 max_volume=MAX_VOLUME >> 20,
             )
         )
@@ -209,8 +209,9 @@ def _check_resampling(flair: Scan, sequences: list[Scan]) -> None:
     if voxels > MAX_RESAMPLED:
         raise IngestError(
             t(
-                "{moved} of the sequences would have to be resampled onto FLAIR's {size} voxels, {voxels:.0f} million "
-                "in all; at most {max_resampled:.0f}. Upload FLAIR alone, or with fewer slices.",
+                "{moved} of the sequences need resampling onto the {size} voxels of FLAIR, {voxels:.0f} "
+                "million in all; at most {max_resampled:.0f} million are allowed. Upload FLAIR alone, or "
+                "fewer slices.",
                 moved=moved,
                 size=_size(flair),
                 voxels=voxels / 1000000.0,
@@ -228,11 +229,11 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
     if not fits(flair, other):
         raise IngestError(
             t(
-                "{name}: {size} voxels, but FLAIR has {size_2}, and the files do not say where they lie. "
-                "Upload sequences of one grid, or DICOM or NIfTI with their orientation.",
+                "{name}: {size} voxels, but FLAIR has {flair_size}, and the files hold no positions. "
+                "Upload sequences on one grid, or DICOM or NIfTI with positions.",
                 name=name,
                 size=_size(other),
-                size_2=_size(flair),
+                flair_size=_size(flair),
             )
         )
     assert flair.affine is not None and other.affine is not None  # else `fits` has said no
@@ -241,17 +242,18 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
     if covered < MIN_OVERLAP:
         raise IngestError(
             t(
-                "{name}: covers only {covered:.0%} of where FLAIR lies. Are both series of the same examination?",
+                "{name} covers only {covered:.0%} of the FLAIR volume. Check that both series are from "
+                "the same examination.",
                 name=name,
                 covered=covered,
             )
         )
     notes.append(
         t(
-            "The {name} series has another grid, {size}; it was resampled onto FLAIR's {size_2}.",
+            "The {name} series has another grid, {size}. It was resampled onto the grid of FLAIR, {flair_size}.",
             name=name,
             size=_size(other),
-            size_2=_size(flair),
+            flair_size=_size(flair),
         )
     )
     ndimage.affine_transform(
@@ -278,11 +280,11 @@ def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> n
     if not same_grid(flair, scan):
         raise IngestError(
             t(
-                "{scan}: {size} voxels, FLAIR has {size_2}, or they lie elsewhere. An expected mask has "
-                "to be drawn on FLAIR's own grid.",
+                "{scan}: its grid of {size} voxels differs from that of FLAIR, {flair_size}, or its "
+                "position does. Draw the expected mask on the grid of FLAIR.",
                 scan=scan.name,
                 size=_size(scan),
-                size_2=_size(flair),
+                flair_size=_size(flair),
             )
         )
     values = scan.voxels[..., channel]
@@ -290,20 +292,20 @@ def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> n
     if labels[0] != 0 or len(labels) > MAX_LABELS:
         raise IngestError(
             t(
-                "{scan}: {count:,} different values from {labels:g} to {labels_2:g}, which is no mask. "
-                "Expected 0 outside the lesion and one value inside, at most {max_labels} labels. Save it without "
-                "smoothing, not as JPEG.",
+                "{scan}: {count:,} different values from {lowest:g} to {highest:g}, so it is not a mask. "
+                "Expected 0 outside the lesion and one value inside, at most {max_labels} labels. Save "
+                "it without smoothing, and not as JPEG.",
                 scan=scan.name,
                 count=len(labels),
-                labels=labels[0],
-                labels_2=labels[-1],
+                lowest=labels[0],
+                highest=labels[-1],
                 max_labels=MAX_LABELS - 1,
             )
         )
     if len(labels) > 2:
         notes.append(
             t(
-                "The expected mask has the labels {labels}: all are lesion.",
+                "The expected mask has the labels {labels}. All of them count as lesion.",
                 labels=", ".join(f"{one:g}" for one in labels[1:]),
             )
         )
@@ -328,4 +330,4 @@ def _make_positive(images: np.ndarray, notes: list[str]) -> None:
         if 0 < high - min(low, 0) < 100:
             images[..., number] *= 1000 / (high - min(low, 0))
     if shifted:
-        notes.append(t("Negative grey values were shifted up to start at 0; the network sees no difference."))
+        notes.append(t("Negative grey values were shifted to start at 0. This does not change the network's input."))

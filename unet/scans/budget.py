@@ -31,7 +31,7 @@ class Budget:
             if array.nbytes > self.left:
                 raise IngestError(
                     t(
-                        "The server has {left:,} MB left for uploads of all visitors; this one needs "
+                        "The server has {left:,} MB left for the uploads of all visitors; this one needs "
                         "{nbytes:,} MB. Try again in a few minutes, or upload less.",
                         left=self.left >> 20,
                         nbytes=array.nbytes >> 20,

@@ -45,34 +45,30 @@ class Finding:
 
 _MEASURES = {  # name, what to say below and above the range
     "head_share": (
-        mark("Head in the picture"),
-        mark("The head fills much less of the picture than in training: crop away the empty border."),
-        mark("The head, or whatever is bright, fills nearly the whole picture: cropped closely, or no MRI slice."),
+        mark("Share of the picture filled by the head"),
+        mark("The head fills much less of the picture than in training. Crop the empty border."),
+        mark("The bright region fills nearly the whole picture: perhaps cropped closely, or not an MRI slice."),
     ),
     "aspect": (
         mark("Height to width of the head"),
-        mark(
-            "The head is wider than in any axial slice trained on: perhaps it lies on its side, or is no axial slice."
-        ),
-        mark("The head is longer than in any axial slice trained on: perhaps a picture that was stretched."),
+        mark("The head is wider than in any training slice: perhaps it lies on its side, or the slice is not axial."),
+        mark("The head is longer than in any training slice: perhaps the picture was stretched."),
     ),
     "symmetry": (
-        mark("Left against right"),
-        mark(
-            "The two halves are less alike than in training: perhaps a sagittal slice, a head on its side, or no head."
-        ),
+        mark("Symmetry of left and right"),
+        mark("The two halves differ more than in training: perhaps a sagittal slice, a head on its side, or no head."),
         None,
     ),
     "rim": (
         mark("Bright rim of the picture"),
         None,
-        mark(
-            "The rim of the picture is bright, where the training pictures show dark air: perhaps inverted, or no MRI."
-        ),
+        mark("The rim of the picture is bright, where training pictures show dark air: perhaps inverted, or not MRI."),
     ),
     "skew": (
-        mark("Bright against dark tissue"),
-        mark("Dark tissue stretches further than bright tissue, unlike FLAIR: perhaps inverted, or another sequence."),
+        mark("Skewness of the brightness"),
+        mark(
+            "The dark values spread further than the bright ones, unlike FLAIR: perhaps inverted, or another sequence."
+        ),
         mark(
             "A few values are far brighter than all tissue, unlike FLAIR: perhaps CT, angiography, or burned-in text."
         ),
@@ -80,20 +76,20 @@ _MEASURES = {  # name, what to say below and above the range
     "texture": (
         mark("Roughness"),
         mark("Much smoother than the training pictures: perhaps scaled up or filtered."),
-        mark("Much rougher than the training pictures: perhaps noise, text, or no MRI."),
+        mark("Much rougher than the training pictures: perhaps noise, text, or not MRI."),
     ),
     "pre_flair": (
-        mark("Pre-contrast against FLAIR"),
+        mark("Agreement of pre-contrast and FLAIR"),
         mark("Pre-contrast and FLAIR agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
     "post_flair": (
-        mark("Post-contrast against FLAIR"),
+        mark("Agreement of post-contrast and FLAIR"),
         mark("Post-contrast and FLAIR agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
     "pre_post": (
-        mark("Pre-contrast against post-contrast"),
+        mark("Agreement of pre- and post-contrast"),
         mark("Pre- and post-contrast agree less than in training: perhaps they do not show the same slice."),
         None,
     ),
@@ -169,7 +165,7 @@ def compare(volume: Volume) -> list[Finding]:
         margin = MARGIN * (high - low)
         warning = below if values[name] < low - margin else above if values[name] > high + margin else None
         if name == "head_share" and values[name] < MIN_HEAD_SHARE:
-            warning = t("No head stands out from the background: the picture is empty, or no MRI slice.")
+            warning = t("No head is visible against the background: the picture is empty, or not an MRI slice.")
         found.append(Finding(label, values[name], low, high, warning))
     return found
 
@@ -183,10 +179,10 @@ def _header_warnings(scan: Scan) -> list[str]:
     warnings = []
     if scan.modality and scan.modality != "MR":
         warnings.append(
-            t("The header says {modality}, not MR: the network has only ever seen MRI.", modality=scan.modality)
+            t("The header says {modality}, not MR. The network was trained on MRI only.", modality=scan.modality)
         )
     if scan.plane in ("coronal", "sagittal"):
-        warnings.append(t("These are {plane} slices; the network has only ever seen axial ones.", plane=scan.plane))
+        warnings.append(t("These are {plane} slices. The network was trained on axial slices only.", plane=scan.plane))
     return warnings
 
 

@@ -60,8 +60,8 @@ def store_patients(files: Iterable[tuple[str, bytes]], folder: Path) -> list[str
     if not slices:
         raise DataError(
             t(
-                "no slice among the files; expected a folder for each patient with <patient>_<n>.tif (pre-contrast, "
-                "FLAIR, post-contrast) and <patient>_<n>_mask.tif. "
+                "The files hold no slice. Expected a folder for each patient with <patient>_<n>.tif "
+                "(pre-contrast, FLAIR, post-contrast) and <patient>_<n>_mask.tif. "
             )
             + " ".join(problems[:3])
         )
@@ -86,7 +86,7 @@ def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tupl
         if count > MAX_FILES or total > MAX_UPLOAD_BYTES:
             raise DataError(
                 t(
-                    "more than {max_files:,} files or {max_upload_bytes} MB; upload fewer patients at a time",
+                    "more than {max_files:,} files or {max_upload_bytes} MB. Upload fewer patients at a time.",
                     max_files=MAX_FILES,
                     max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
                 )
@@ -119,7 +119,7 @@ def as_in_the_data_set(scan: Scan, formats: tuple[str, ...]) -> np.ndarray:
     if scan.file_format not in formats or count > 1:
         raise DataError(
             t(
-                "{file_format} of {count} pictures; expected a {formats} of one",
+                "{file_format} of {count} pictures; expected a {formats} of one picture",
                 file_format=scan.file_format,
                 count=count,
                 formats=" or ".join(formats),

@@ -74,13 +74,13 @@ def read_files(
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     for stem, image in images.items():
         if stem not in used:
-            missing = t("the .hdr file of the same name is missing. Upload both.")
+            missing = t("the .hdr file of the same name is missing. Upload both files.")
             problems.append(f"{image.name}: {'left out together with its .hdr file.' if stem in headers else missing}")
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
         problems.append(
             t(
-                "{count:,} pictures or series; the first {max_scans} are kept. Upload fewer at once.",
+                "{count:,} pictures or series; the first {max_scans} are used. Upload fewer at once.",
                 count=len(scans),
                 max_scans=MAX_SCANS,
             )
@@ -128,9 +128,11 @@ def _read_single(
 def _unforeseen(name: str, error: Exception) -> str:
     """What to say of a file that broke its reader in a way nobody thought of; fuzzing makes this raise."""
     if isinstance(error, MemoryError):
-        return t("{name}: reading it needs more memory than an upload gets. Upload fewer or smaller slices.", name=name)
+        return t(
+            "{name}: reading it needs more memory than one upload may use. Upload fewer or smaller slices.", name=name
+        )
     return t(
-        "{name}: damaged in a way that breaks its reader ({error}). Export it again.",
+        "{name}: the file is damaged and cannot be read ({error}). Export it again.",
         name=name,
         error=type(error).__name__,
     )
@@ -164,7 +166,7 @@ def _unzipped(key: str, name: str, content: bytes, problems: list[str]) -> Itera
         return
     problems += sentences
     if not inside:
-        problems.append(t("{name}: no file in the zip. Expected {formats}.", name=name, formats=t(FORMATS)))
+        problems.append(t("{name}: the zip is empty. Expected {formats}.", name=name, formats=t(FORMATS)))
     for number, (entry, data) in enumerate(inside):
         if sniff(data[:START]) == "zip":
             problems.append(t("{entry}: a zip inside a zip is not opened. Unpack it first.", entry=entry))

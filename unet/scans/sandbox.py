@@ -75,7 +75,7 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
         if len(content) > MAX_FILE_BYTES:
             problems.append(
                 t(
-                    "{name}: {count} MB; at most {max_file_bytes} MB a file.",
+                    "{name}: {count} MB; at most {max_file_bytes} MB are allowed for a file.",
                     name=name,
                     count=len(content) >> 20,
                     max_file_bytes=MAX_FILE_BYTES >> 20,
@@ -84,7 +84,7 @@ def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tupl
         elif total + len(content) > MAX_UPLOAD_BYTES:
             problems.append(
                 t(
-                    "{name}: with it the upload would pass {max_upload_bytes} MB. Upload less at once.",
+                    "{name}: left out, because the upload would exceed {max_upload_bytes} MB. Upload less at once.",
                     name=name,
                     max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
                 )
@@ -117,7 +117,7 @@ def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, chea
             break
     raise IngestError(
         "\n".join(left_out.values())
-        or t("The reader ended before it had opened a file: {death} Upload fewer or smaller files.", death=death)
+        or t("The reader ended before it opened a file: {death} Upload fewer or smaller files.", death=death)
     )
 
 
@@ -167,7 +167,7 @@ def _run_child(folder: Path, seconds: int) -> str | None:
     if child.returncode in (-getattr(signal, "SIGXCPU", 0), -getattr(signal, "SIGKILL", 0)):
         return _slow(seconds)
     return t(
-        "it is damaged in a way that ends its decoder (code {returncode}), or needs more than "
+        "it is damaged so that its decoder crashed (code {returncode}), or it needs more than "
         "{max_memory} MB to unpack; left out.",
         returncode=child.returncode,
         max_memory=MAX_MEMORY >> 20,

@@ -26,7 +26,7 @@ from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES, 
 DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 BURNED_IN = mark(
-    "The header says that text is burned into the picture. It may name the patient: look before you share."
+    "The header says that text is burned into the picture. It may name the patient. Check it before you share it."
 )
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 
@@ -71,15 +71,15 @@ class Room:
         slices, height, width = shape
         voxels = slices * height * width * channels
         if voxels <= 0:
-            raise IngestError(t("{name}: the header speaks of a picture without pixels. Export it again.", name=name))
+            raise IngestError(t("{name}: the header describes a picture without pixels. Export it again.", name=name))
         if not scaled_down:
             check_shape(name, shape)
         elif height * width > MAX_PIXELS_2D:
             raise IngestError(
                 t(
-                    "{name}: {height:,.0f} megapixels; at most {max_pixels_2d:.0f}. Scale it down.",
+                    "{name}: {megapixels:,.0f} megapixels; at most {max_pixels_2d:.0f} are allowed. Scale it down.",
                     name=name,
-                    height=height * width / 1000000.0,
+                    megapixels=height * width / 1000000.0,
                     max_pixels_2d=MAX_PIXELS_2D / 1000000.0,
                 )
             )
@@ -88,7 +88,7 @@ class Room:
             used = "" if self.left == MAX_DECODED else t(", of which {left:,.0f} MB are left", left=self.left / 2**20)
             raise IngestError(
                 t(
-                    "{name}: {size:,.0f} MB once decoded; an upload may come to {max_decoded} MB{used}. "
+                    "{name}: {size:,.0f} MB once decoded; an upload may decode to {max_decoded} MB{used}. "
                     "Upload fewer or smaller series.",
                     name=name,
                     size=size / 2**20,
@@ -105,8 +105,8 @@ def check_shape(name: str, shape: tuple[int, int, int]) -> None:
     if max(height, width) > MAX_SIDE:
         raise IngestError(
             t(
-                "{name}: slices of {width:,} × {height:,} pixels; expected at most {max_side:,} a side, as a slice of "
-                "MRI has a few hundred. Crop it or scale it.",
+                "{name}: slices of {width:,} × {height:,} pixels; expected at most {max_side:,} a side. "
+                "A slice of MRI has a few hundred. Crop or scale it.",
                 name=name,
                 width=width,
                 height=height,
@@ -116,8 +116,8 @@ def check_shape(name: str, shape: tuple[int, int, int]) -> None:
     if slices > MAX_SLICES:
         raise IngestError(
             t(
-                "{name}: {slices:,} slices; at most {max_slices}, as a head in slices of 1 mm has some 200. Upload the "
-                "slices of the head alone.",
+                "{name}: {slices:,} slices; at most {max_slices} are allowed. A head in slices of 1 mm "
+                "has about 200. Upload the slices of the head alone.",
                 name=name,
                 slices=slices,
                 max_slices=MAX_SLICES,
@@ -316,11 +316,9 @@ def finished(scan: Scan) -> Scan:
     if finite.all():
         return replace(scan, voxels=voxels)
     if not finite.any():
-        raise IngestError(
-            t("{scan}: every value is NaN or infinite, so there is no picture. Export it again.", scan=scan.name)
-        )
+        raise IngestError(t("{scan}: all values are NaN or infinite. Export it again.", scan=scan.name))
     count = int(voxels.size - finite.sum())
     low, high = float(voxels[finite].min()), float(voxels[finite].max())
     voxels = np.nan_to_num(voxels, nan=low, posinf=high, neginf=low)
-    note = t("{count:,} values were NaN or infinite and are shown as the nearest finite ones.", count=count)
+    note = t("{count:,} values were NaN or infinite. They are shown as the nearest finite value.", count=count)
     return replace(scan, voxels=voxels, notes=(*scan.notes, note))

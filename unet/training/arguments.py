@@ -88,7 +88,7 @@ def settings_as_flags(config: TrainingConfig) -> list[str]:
             off = config.augmentation.switched_off()
             if value != augmentation_without(off):
                 raise ValueError(
-                    t("{value} cannot be said in flags; write the settings into a file for --config", value=value)
+                    t("{value} cannot be given as flags. Write the settings into a file for --config.", value=value)
                 )
             value = ",".join(off)
         if value is True:

@@ -136,7 +136,7 @@ class WorkerBatches:
             answer = worker.pipe.recv()
         except (EOFError, OSError):
             raise TrainingError(
-                t("a process that makes batches has ended, maybe for lack of memory; use fewer --batch-workers")
+                t("a process that makes batches has ended, perhaps for lack of memory. Use fewer --batch-workers.")
             ) from None
         if isinstance(answer, str):
             raise TrainingError(t("a process that makes batches failed: {answer}", answer=answer))
@@ -209,8 +209,8 @@ def check_shared_memory(needed: int) -> None:
     if free < needed:
         raise TrainingError(
             t(
-                "{needed:,.0f} MB of shared memory are needed, {shared_memory} has {free:,.0f} MB free. Give "
-                "the container more (docker run --shm-size), or use --batch-workers 1.",
+                "{needed:,.0f} MB of shared memory are needed; {shared_memory} has {free:,.0f} MB free. "
+                "Give the container more (docker run --shm-size), or use --batch-workers 1.",
                 needed=needed / 1000000.0,
                 shared_memory=SHARED_MEMORY,
                 free=free / 1000000.0,

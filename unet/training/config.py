@@ -113,11 +113,11 @@ class TrainingConfig:
                     t("{name} {value!r}; expected {expected}", name=name, value=value, expected=t(expected))
                 )
         if self.slices is None and self.epochs is None and self.minutes is None:
-            raise ValueError(
-                t("none of slices, epochs and minutes is set; a run needs one of them to know when it ends")
-            )
+            raise ValueError(t("none of slices, epochs and minutes is set. Set the length of the run by one of them."))
         if self.all_patients and self.fold is not None:
-            raise ValueError(t("--fold leaves a fifth of the patients out and --all-patients none; leave one out"))
+            raise ValueError(
+                t("--fold leaves a fifth of the patients out; --all-patients leaves none out. Use one of them.")
+            )
 
     @property
     def keeps_last(self) -> bool:

@@ -21,7 +21,7 @@ DISK_FULL_ERRORS = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.EN
 MEANINGS = (
     (0.8, mark("the masks are close to the expected ones")),
     (0.6, mark("the masks cover most of the lesions")),
-    (0.3, mark("the masks cover a part of the lesions")),
+    (0.3, mark("the masks cover part of the lesions")),
     (0.0, mark("the masks hardly touch the lesions")),
 )
 WORSE = 0.05  # a last epoch that is so far below the best says that the run should have ended earlier
@@ -46,12 +46,14 @@ def describe_end(error: BaseException) -> tuple[str, str]:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(one, OSError) and one.errno in DISK_FULL_ERRORS for one in chain):
-        return DISK_FULL, t("The disk is full; the checkpoint and the best weights from before are intact. Free space.")
+        return DISK_FULL, t("The disk is full. The earlier checkpoint and best weights are intact. Free space.")
     # by name: this module is read by pages, which never load TensorFlow
     if any(isinstance(one, MemoryError) or type(one).__name__ == "ResourceExhaustedError" for one in chain):
-        return OUT_OF_MEMORY, t("The memory ran out; choose fewer filters, a smaller size or a smaller batch.")
+        return OUT_OF_MEMORY, t(
+            "The run had too little memory. Choose fewer filters, a smaller size or a smaller batch."
+        )
     if any(isinstance(one, TrainingStopped | KeyboardInterrupt) for one in chain):
-        return STOPPED, t("Stopped on request; it can be resumed after its last finished epoch.")
+        return STOPPED, t("Stopped on request. It can be resumed after its last finished epoch.")
     if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
         return FAILED, str(error)
     lines = str(error).splitlines()
@@ -84,9 +86,11 @@ choose a shorter run or a lower learning rate.'
         meaning=meaning,
     )
     if by_heart:
-        return t("{words} The run was validated on its own training slices: this is a check and no score.", words=words)
+        return t(
+            "{result} The run was validated on its own training slices: this is a check, not a score.", result=words
+        )
     if epoch == len(dice) and len(dice) > 2:
-        return t("{words} The last epoch was the best: a longer run may become better.", words=words)
+        return t("{result} The last epoch was the best: a longer run may be better.", result=words)
     if dice[-1] < best - WORSE:
-        return t("{words} Later epochs were worse: choose a shorter run or a lower learning rate.", words=words)
+        return t("{result} Later epochs were worse: choose a shorter run or a lower learning rate.", result=words)
     return words

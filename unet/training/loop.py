@@ -153,7 +153,7 @@ class _Run:
         loss = self.learner.step(slices, masks, learning_rate)
         if not math.isfinite(loss):
             raise TrainingError(
-                t("the loss became {loss} at step {step}; lower the learning rate", loss=loss, step=self.progress.step)
+                t("the loss became {loss} at step {step}. Lower the learning rate.", loss=loss, step=self.progress.step)
             )
         self.progress.step += 1
         self.learner.update_average(self.progress.step)
@@ -223,8 +223,8 @@ class _Run:
         if self.progress.epoch >= 10 and self.progress.step >= EMPTY_STEPS and not found:
             raise TrainingError(
                 t(
-                    "every predicted mask is empty after {epoch} epochs; the batch-norm statistics may have "
-                    "blown up. Lower the learning rate and look at the slices the network gets.",
+                    "all predicted masks are empty after {epoch} epochs; perhaps the batch-norm statistics "
+                    "diverged. Lower the learning rate and check the input slices.",
                     epoch=self.progress.epoch,
                 )
             )

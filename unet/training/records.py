@@ -114,7 +114,9 @@ def read_record(path: Path, fields: dict[str, Check]) -> dict:
         with path.open("rb") as file:
             content = json.loads(file.read(MAX_BYTES))
     except (ValueError, RecursionError) as error:
-        raise DamagedRecord(t("{path} is no JSON ({error})", path=path.name, error=type(error).__name__)) from None
+        raise DamagedRecord(
+            t("{path} is not valid JSON ({error})", path=path.name, error=type(error).__name__)
+        ) from None
     if not isinstance(content, dict):
         raise DamagedRecord(
             t("{path} holds a {content}; expected an object", path=path.name, content=type(content).__name__)

@@ -60,10 +60,13 @@ class RunFolder:
         """
         if resume and not self.checkpoint.exists():
             raise TrainingError(
-                t("{checkpoint} is not there; nothing to resume. Start without --resume.", checkpoint=self.checkpoint)
+                t(
+                    "{checkpoint} does not exist, so there is nothing to resume. Start without --resume.",
+                    checkpoint=self.checkpoint,
+                )
             )
         if not resume and self.metrics.exists():
-            raise TrainingError(t("{path} already holds a run; resume it, or choose another folder", path=self.path))
+            raise TrainingError(t("{path} already holds a run. Resume it, or choose another folder.", path=self.path))
 
     def clear_start(self) -> None:
         """Remove what a run left that was cut off before its first checkpoint, so that it can start over."""

@@ -57,7 +57,7 @@ class SliceSampler:
             lesion = example.volume.expected_mask.any(axis=(1, 2)) & scored
             self._slices.append((np.flatnonzero(lesion), np.flatnonzero(scored & ~lesion)))
         if not any(len(a) + len(b) for a, b in self._slices):
-            raise DataError(t("no training slice has an expected mask; add the *_mask.tif files"))
+            raise DataError(t("no training slice has an expected mask. Add the *_mask.tif files."))
 
     def __len__(self) -> int:
         """Slices that can be drawn."""
@@ -117,15 +117,15 @@ def split_patients(
         cut = max(1, round(len(everyone) / 5)) if validation is None else validation
         judge, learn = [everyone[i] for i in order[:cut]], [everyone[i] for i in order[cut:]]
     if not learn:
-        raise DataError(t("no patient of the published training split is in this folder"))
+        raise DataError(t("this folder holds no patient of the published training split"))
     for name, group, count in (("training", learn, training), ("validation", judge, validation)):
         if count is not None and not 1 <= count <= len(group):
             raise DataError(
                 t(
-                    "{count} {name} patients wanted; this folder has {count_2} for it",
+                    "{count} {name} patients wanted; this folder has {available}",
                     count=count,
                     name=name,
-                    count_2=len(group),
+                    available=len(group),
                 )
             )
 
@@ -161,10 +161,10 @@ def overfit_subset(examples: list[Example], slices: int = 16) -> list[Example]:
     if len(order) < slices:
         raise DataError(
             t(
-                "{slices} slices with lesion wanted; these {count} patients have {count_2}. Ask for fewer.",
+                "{slices} slices with lesion wanted; these {count} patients have {available}. Ask for fewer.",
                 slices=slices,
                 count=len(examples),
-                count_2=len(order),
+                available=len(order),
             )
         )
     taken = [which for _, which in order[:slices]]

@@ -27,21 +27,21 @@ def check_examples(training: list[Example], validation: list[Example], allow_ove
     if not training or not validation:
         raise TrainingError(
             t(
-                "{count} training and {count_2} validation patients; a run needs both",
-                count=len(training),
-                count_2=len(validation),
+                "{training} training and {validation} validation patients; a run needs both",
+                training=len(training),
+                validation=len(validation),
             )
         )
     if not any(example.volume.expected_mask.any() for example in validation):
         raise TrainingError(
-            t("no validation slice shows a lesion, so epochs cannot be compared; add patients with masks")
+            t("no validation slice shows a lesion, so epochs cannot be compared. Add patients with masks.")
         )
     both = set(patient_ids(training)) & set(patient_ids(validation))
     if both and not allow_overlap:
         raise TrainingError(
             t(
-                "{count} patients are in training and validation, the first is {both}: scores would show what "
-                "is only memorised. Take them out of one.",
+                "{count} patients are in training and in validation; the first is {both}. The score "
+                "would measure memorisation. Remove them from one group.",
                 count=len(both),
                 both=min(both),
             )
@@ -61,8 +61,8 @@ def check_same_patients(folder: RunFolder, training: list[Example], validation: 
         if other := sorted(set(patient_ids(examples)) ^ set(spec[f"{name}_patients"])):
             raise TrainingError(
                 t(
-                    "{path} cannot be resumed with other {name} patients: {other} and {count} more "
-                    "differ from its spec.json. Resume it with the same patients, or choose another folder.",
+                    "{path} cannot be resumed with other {name} patients: {other} and {count} more differ "
+                    "from spec.json. Resume with the same patients, or choose another folder.",
                     path=folder.path,
                     name=name,
                     other=other[0],

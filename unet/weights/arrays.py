@@ -54,11 +54,11 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
             arrays = {key: file[key] for key in file.files}
         return arrays, json.loads(arrays.pop(_META).tobytes())
     except FileNotFoundError:
-        raise WeightsError(t("{path} is not there.", path=path)) from None
+        raise WeightsError(t("{path} does not exist.", path=path)) from None
     # NumPy and zipfile name a damaged header in many ways; a bare array from `np.save` is a TypeError
     except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            t("{path} holds no weights of this project, or is truncated ({error}).", path=path, error=error)
+            t("{path} is truncated, or does not hold weights of this project ({error}).", path=path, error=error)
         ) from None
 
 

@@ -78,7 +78,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
         shipped = ", ".join(shipped_names()) or "none"
         raise WeightsError(
             t(
-                "No weights in {folder}: config.json is not there. Shipped weights: {shipped}.",
+                "No weights in {folder}: config.json is missing. Shipped weights: {shipped}.",
                 folder=folder,
                 shipped=shipped,
             )
@@ -93,7 +93,7 @@ def find_weights(name: str | os.PathLike = DEFAULT_WEIGHTS) -> Weights:
         ) from None
     for name, sha256 in files.items():
         if not (folder / name).exists():
-            raise WeightsError(t("{folder} is not there. Check the project out again.", folder=folder / name))
+            raise WeightsError(t("{folder} does not exist. Check the project out again.", folder=folder / name))
         found = file_sha256(folder / name)
         if found != sha256:
             raise WeightsError(

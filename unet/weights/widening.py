@@ -35,8 +35,8 @@ def widen(arrays: dict[str, np.ndarray], model: keras.Model, seed: int) -> dict[
                 found = "nothing" if narrow is None else f"shape {narrow.shape}"
                 raise WeightsError(
                     t(
-                        "{path}: {found} in the narrow weights; expected a shape that divides {variable}. "
-                        "Start from the same architecture with half, a third … of the filters.",
+                        "{path}: shape {found} in the narrow weights; expected a shape that divides {variable}. "
+                        "Start from the same architecture with half or a third of the filters.",
                         path=variable.path,
                         found=found,
                         variable=variable.shape,

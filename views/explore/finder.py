@@ -22,7 +22,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         if linked and linked not in by_id:
             st.warning(
                 t(
-                    "The link names the patient {linked}, who is not in this data set.",
+                    "The link names the patient {linked}, which is not in this data set.",
                     linked=page.plain(repr(linked[:60])),
                 )
             )
@@ -51,7 +51,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
             key="patient_search",
             type="search",
         )[:MAX_TEXT]
-        st.caption(t("Tick a row at its left to open the patient."))
+        st.caption(t("Tick the box at the left of a row to open the patient."))
         shown = rows.loc[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
             shown,
@@ -66,9 +66,11 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
                 "Lesion share": st.column_config.ProgressColumn(
                     format="percent", min_value=0, max_value=1, help=t("Slices whose expected mask shows a lesion")
                 ),
-                "Grade": st.column_config.TextColumn(help=t("Code read as: 1 = G2, 2 = G3")),
-                "Histology": st.column_config.TextColumn(help=t("Code read in the alphabetical order of TCGA's terms")),
-                "Sex": st.column_config.TextColumn(help=t("Code read as: 1 = female, 2 = male")),
+                "Grade": st.column_config.TextColumn(help=t("The code is read as 1 = G2, 2 = G3")),
+                "Histology": st.column_config.TextColumn(
+                    help=t("The code is read in the alphabetical order of TCGA's terms")
+                ),
+                "Sex": st.column_config.TextColumn(help=t("The code is read as 1 = female, 2 = male")),
             },
         )
         if shown.empty:
@@ -116,10 +118,10 @@ def _label(rows: pd.DataFrame, patient_id: str) -> str:
     row = rows.set_index("Patient").loc[patient_id]
     words = [row["Split"], *(row[column] for column in ("Histology", "Grade") if isinstance(row[column], str))]
     return t(
-        "{patient_id}  ·  {words}  ·  {Slices} slices",
+        "{patient_id}  ·  {about}  ·  {count} slices",
         patient_id=patient_id,
-        words=" · ".join(words),
-        Slices=row["Slices"],
+        about=" · ".join(words),
+        count=row["Slices"],
     )
 
 

@@ -58,8 +58,8 @@ def _regions(lesson: Lesson) -> dict[str, np.ndarray]:
     regions = {
         mark("lesion"): lesion & ~edge,
         mark("its edge"): edge,
-        mark("rest of the head"): head & ~lesion & ~edge,
-        mark("around the head"): ~head & ~lesion & ~edge,
+        mark("the rest of the head"): head & ~lesion & ~edge,
+        mark("outside the head"): ~head & ~lesion & ~edge,
     }
     return {name: lesson.letterbox.forward(region.astype(np.float32)) for name, region in regions.items()}
 
@@ -69,16 +69,17 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
     if not gates:
         st.info(
             t(
-                "This network is a plain U-Net: it has no gates. What each level found on the way down is handed "
-                "across whole. Choose other weights above to see gates at work."
+                "This network is a plain U-Net without gates. Each level passes all its features across. "
+                "Choose other weights above to see gates."
             )
         )
         return
     st.markdown(
         t(
-            "On the way up the network needs the fine detail again, so each level's channels are handed across. A "
-            "**gate** stands in the way: steered by the deeper level, it multiplies every place by a number from 0, "
-            "held back, to 1, let through. From coarse to fine:"
+            "On the way up the network needs the fine detail again. So each level passes its "
+            "channels across. This connection is called a **skip**. A **gate** on the skip "
+            "multiplies every position by a number from 0 (blocked) to 1 (passed). The deeper level "
+            "controls the gate. From coarse to fine:"
         )
     )
     for gate, level in zip(gates, reversed(ATTENTION_LEVELS), strict=True):
@@ -95,7 +96,7 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
             st.markdown(f"{verdict(gate.averages)}  \n{numbers}")
             st.caption(
                 t(
-                    "Gate of {count} × {count}; before and after, yellow is {scale:.1f}.",
+                    "Gate of {count} × {count}. Before and after the gate, yellow means {scale:.1f}.",
                     count=len(gate.map),
                     scale=gate.scale,
                 )
@@ -103,9 +104,9 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
     legend.show_scale()
     st.caption(
         t(
-            "The numbers are the gate's average in each part of the slice: 1 lets everything through. The edge lies "
-            "within {edge} pixels of the predicted outline. Before and after show the mean of all channels. A gate "
-            "shows what is let through, not why the network decides as it does.",
+            "The numbers are the gate's average in each part of the slice; 1 passes everything. The "
+            "edge lies within {edge} pixels of the predicted outline. Before and after show the mean "
+            "of all channels. A gate shows what is passed, not why the network decides as it does.",
             edge=_EDGE,
         )
     )
@@ -114,15 +115,15 @@ def show_gates(lesson: Lesson, gates: tuple[Gate, ...]) -> None:
 def verdict(averages: dict[str, float]) -> str:
     """Say in words what a gate's averages say."""
     if "its edge" not in averages:
-        return t("No lesion is predicted on this slice, so there is nothing to let through in particular.")
+        return t("No lesion is predicted on this slice, so the gate has nothing to select.")
     edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
     lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
     if rest - max(lesion, edge) > ALIKE:
-        return t("Holds the lesion back more than the rest of the head.")
+        return t("Blocks the lesion more than the rest of the head.")
     if max(lesion, edge) - rest <= ALIKE:
-        return t("Makes no great difference between the lesion and the rest of the head.")
+        return t("Treats the lesion and the rest of the head almost alike.")
     if edge > 2 * lesion:
-        return t("Lets the lesion's edge through and holds back its inside.")
+        return t("Passes the edge of the lesion and blocks its inside.")
     if lesion > 2 * rest:
-        return t("Lets the lesion through far more than the rest of the head.")
-    return t("Lets more through at the lesion than elsewhere in the head, but much of the rest too.")
+        return t("Passes the lesion far more than the rest of the head.")
+    return t("Passes the lesion more than the rest of the head, but much of the rest too.")

@@ -52,12 +52,14 @@ class Inside:
     up: tuple[Block, ...]
 
 
-@st.cache_resource(max_entries=2, show_spinner=mark("Preparing a look inside; the first time takes some ten seconds …"))
+@st.cache_resource(
+    max_entries=2, show_spinner=mark("Preparing the feature maps; the first time takes about ten seconds …")
+)
 def _reader(weights: Weights) -> FeatureReader:
     return FeatureReader(weights)
 
 
-@st.cache_data(max_entries=32, show_spinner=mark("Looking inside the network …"))
+@st.cache_data(max_entries=32, show_spinner=mark("Computing feature maps …"))
 def _inside(key: str, _lesson: Lesson) -> Inside:
     reader = _reader(_lesson.weights)
     features = reader.read(_lesson.image, _lesson.statistics)
@@ -82,9 +84,9 @@ def show_inside(lesson: Lesson) -> Inside | None:
     try:
         inside = _inside(lesson.key, lesson)
     except InferenceError as error:
-        st.info(t("The inside of this network cannot be shown. {error}", error=error))
+        st.info(t("The feature maps of this network cannot be shown. {error}", error=error))
         begin_section("gates")
-        st.info(t("The gates are part of that inside, so they cannot be shown either."))
+        st.info(t("The gates cannot be shown for the same reason."))
         return None
     _show_down(lesson, inside)
     begin_section("gates")
@@ -96,14 +98,16 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
     bottom = inside.down[-1]
     st.markdown(
         t(
-            "Each level slides small filters over the picture and notes how strongly each one answers: a **channel** "
-            "is one filter's answer, place by place. Then the grid is halved and the next level starts, with twice as "
-            "many. So the network trades *where* for *what*: from {side} × {side} places with {channels} channels to "
-            "{side_2} × {side_2} places with {channels_2}.",
+            "Each level slides small filters over the picture (**convolution**). A **channel** is "
+            "the response of one filter at every position. Then the grid is halved (**pooling**), "
+            "and the next level has twice as many channels. So the network trades *where* for "
+            "*what*: from {side} × {side} positions with {channels} channels to {deep_side} × "
+            "{deep_side} positions with {deep_channels}. This half of the network is called the "
+            "**encoder**.",
             side=inside.down[0].side,
             channels=inside.down[0].channels,
-            side_2=bottom.side,
-            channels_2=bottom.channels,
+            deep_side=bottom.side,
+            deep_channels=bottom.channels,
         )
     )
     row, column = _middle(lesson)
@@ -114,12 +118,13 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
         name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
         st.markdown(
             t(
-                "**{name}**: {side} × {side} places × {channels} channels. One value sees the {side_2} × {side_2} "
-                "pixels in the box. :small[:gray[Channels {shown}; dark is 0, yellow {scale:.1f}.]]",
+                "**{name}**: {side} × {side} positions × {channels} channels. One value depends on the "
+                "{field} × {field} pixels in the box. :small[:gray[Channels {shown}; dark is 0, yellow "
+                "is {scale:.1f}.]]",
                 name=name,
                 side=block.side,
                 channels=block.channels,
-                side_2=side,
+                field=side,
                 shown=", ".join(map(str, block.shown)),
                 scale=block.scale,
             )
@@ -139,10 +144,10 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
         )
     st.caption(
         t(
-            "Of each level the {channels_shown} channels that vary most over the slice, leaving out look-alikes "
-            "(correlation of 0.8 or more). The box lies around the middle of the predicted lesion, or of the head "
-            "where nothing is predicted. Steps 2 and 3 show the network in float32, as it was trained; the mask is "
-            "made by {engine_name}, as on Explore.",
+            "Each level shows the {channels_shown} channels that vary most over the slice, without "
+            "similar ones (correlation of 0.8 or more). The box is centred on the predicted lesion, "
+            "or on the head where nothing is predicted. Steps 2 and 3 show the network in float32, "
+            "as it was trained. {engine_name} computes the mask, as on Explore.",
             channels_shown=CHANNELS_SHOWN,
             engine_name=lesson.segmenter.engine_name,
         )
@@ -177,13 +182,14 @@ def show_up(lesson: Lesson, inside: Inside) -> None:
         strip([block.maps[0].astype(np.float32) for block in inside.up], lesson.weights.size),
         width="stretch",
         output_format="PNG",
-        alt=t("Feature maps on the way up, the channel that varies most of each level"),
+        alt=t("Feature maps on the way up: of each level the channel that varies most"),
     )
     right.markdown(
         t(
-            "Step by step the grid doubles again: {up}. Each level joins "
-            "what comes from below with what was handed across, so that *what* gets its *where* back.",
+            "Step by step the grid doubles again: {up}. Each level joins the features from below "
+            "with those from the skip. So *what* gets its *where* back. This half of the network is "
+            "called the **decoder**.",
             up=" → ".join(str(block.side) for block in inside.up),
         )
     )
-    right.caption(t("Of each level the channel that varies most, from 0 to its brightest value."))
+    right.caption(t("Each level shows the channel that varies most, from 0 to its highest value."))

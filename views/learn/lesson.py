@@ -27,12 +27,12 @@ GAP = 6
 BRIGHTEST = 99.8  # percentile of feature maps that is drawn as yellow
 BINS = 30  # of a histogram: more would show the steps between whole grey values
 SECTIONS = {  # by anchor, in their order: name, and what more the heading says
-    "input": (mark("What goes in"), ""),
-    "down": (mark("Down"), mark("from pixels to patterns")),
-    "gates": (mark("Attention gates"), mark("what is handed across")),
-    "mask": (mark("Up"), mark("to a probability, then a mask")),
-    "dice": (mark("How good is it"), mark("Dice by hand")),
-    "try": (mark("Try"), mark("what does the network need?")),
+    "input": (mark("Input"), ""),
+    "down": (mark("Down"), mark("encoder, from pixels to patterns")),
+    "gates": (mark("Attention gates"), mark("what the skips pass on")),
+    "mask": (mark("Up"), mark("decoder, to a probability and a mask")),
+    "dice": (mark("Score"), mark("Dice by hand")),
+    "try": (mark("Try"), mark("what does the network depend on?")),
     "split": (mark("Split by patient"), mark("data leakage with a nearest-neighbour baseline")),
 }
 _SEQUENCE_COLOURS = {"Pre-contrast": (128, 128, 128), "FLAIR": (0, 114, 178), "Post-contrast": (213, 94, 0)}
@@ -195,14 +195,15 @@ def show_input(lesson: Lesson) -> None:
         )
         column.markdown(copied)
     entering = overlay.to_display(lesson.letterbox.forward(normalised[..., FLAIR]), (-2.0, 4.0))
-    columns[3].image(entering, width="stretch", output_format="PNG", alt=t("FLAIR as the network gets it"))
-    columns[3].markdown(t("**FLAIR as the network gets it**, {size} × {size}", size=size))
+    columns[3].image(entering, width="stretch", output_format="PNG", alt=t("FLAIR as network input"))
+    columns[3].markdown(t("**FLAIR as network input**, {size} × {size}", size=size))
     st.markdown(
         t(
-            "Three pictures of one slice, {width} × {height} pixels, go in as three channels, scaled to the network's "
-            "grid of {size} × {size}. MRI has no unit: the same tissue has another grey value in every scanner. So "
-            "each channel is **normalised** first: extreme values are cut off, then the head's mean is subtracted and "
-            "the result divided by the head's standard deviation (SD). What comes out is 'so many SD above the mean'.",
+            "The input is three pictures of one slice, {width} × {height} pixels, as three channels, "
+            "scaled to the network's grid of {size} × {size}. MRI has no unit: the same tissue has "
+            "another grey value in every scanner. So each channel is **normalised**. Extreme values "
+            "are clipped. Then the mean of the head is subtracted, and the result is divided by the "
+            "standard deviation (SD) of the head. The new unit is SD above the mean.",
             width=width,
             height=height,
             size=size,
@@ -217,8 +218,8 @@ def show_input(lesson: Lesson) -> None:
     numbers = pd.DataFrame(
         {
             t("Sequence"): [t(name) for name in _SEQUENCE_COLOURS],
-            t("Cut off below (percentile {percentile:g})", percentile=CLIP_PERCENTILES[0]): s.low,
-            t("Cut off above (percentile {percentile:g})", percentile=CLIP_PERCENTILES[1]): s.high,
+            t("Clipped below (percentile {percentile:g})", percentile=CLIP_PERCENTILES[0]): s.low,
+            t("Clipped above (percentile {percentile:g})", percentile=CLIP_PERCENTILES[1]): s.high,
             t("Mean"): s.mean,
             t("SD"): s.std,
         }
@@ -227,11 +228,11 @@ def show_input(lesson: Lesson) -> None:
         numbers,
         hide_index=True,
         column_config={name: st.column_config.NumberColumn(format="%.1f") for name in numbers.columns[1:]},
-        alt=t("Numbers that the three channels are normalised by"),
+        alt=t("Statistics for normalising the three channels"),
     )
     st.caption(
         t(
-            "Measured over the head in all {count} slices of this patient, used for each of them.",
+            "Measured over the head in all {count} slices of this patient, and used for each slice.",
             count=len(lesson.volume),
         )
     )

@@ -96,8 +96,8 @@ def _cover(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     row = st.slider(t("From top to bottom, px"), 0, height - 1, int(rows.mean()), key=f"patch_row_{lesson.key}")
     return Change(patch=(row, column, side)), (
         t(
-            "The patch has the head's average grey. Cover a part of the lesion, then the healthy side: does the "
-            "network look only at the spot itself, or also around it?"
+            "The patch has the mean grey value of the head. Cover a part of the lesion, then the "
+            "healthy side. Does the network use only the covered region, or also its surroundings?"
         )
     )
 
@@ -108,13 +108,14 @@ def _light(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     after = st.toggle(t("Normalise after the change"), key="learn_normalised_after")
     remark = (
         t(
-            "The whole scan was changed and then normalised: mean and SD changed along, so the network gets the very "
-            "numbers it got before."
+            "The whole scan was changed and then normalised. Mean and SD changed too, so the "
+            "network's input is the same as before."
         )
         if after
         else t(
-            "Normalised by what was measured before the change, so the network gets other numbers. It may hardly "
-            "mind, as slices were re-lit in training. Now switch normalisation on: what changes then?"
+            "Normalised with the statistics from before the change, so the network's input differs. "
+            "The effect may be small, because training changed the brightness of slices too. Now "
+            "switch normalisation on. What changes?"
         )
     )
     return Change(brightness=brightness, contrast=contrast, normalised_after=after), remark
@@ -125,8 +126,9 @@ def _move(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     angle = st.slider(t("Turn by, degrees"), -180, 180, 0, step=5, key="learn_angle")
     return Change(mirrored=mirrored, angle=float(angle)), (
         t(
-            "The expected mask moves along. In training, slices were mirrored and turned by up to "
-            "{rotation:g} degrees. Turn the head further than that: does the network still find the lesion?",
+            "The expected mask moves with the picture. In training, slices were mirrored and turned "
+            "by up to {rotation:g} degrees. Turn the head further. Does the network still find the "
+            "lesion?",
             rotation=Augmentation().rotation,
         )
     )
@@ -136,7 +138,7 @@ def _noise(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     noise = st.slider(t("Noise, SD of the head"), 0.0, 2.0, 0.5, step=0.1, key="learn_noise")
     return Change(noise=noise), (
         t(
-            "Random grain in all three channels, as in a quick scan. In training it went up to {noise:g}.",
+            "Random noise in all three channels, as in a fast scan. In training it was at most {noise:g}.",
             noise=Augmentation().noise,
         )
     )
@@ -151,18 +153,18 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
     copies = [SEQUENCE_NAMES.index(name) for name in lesson.volume.missing_sequences]
     real = [channel for channel in range(len(SEQUENCE_NAMES)) if channel not in copies]
     if len(real) < 2:
-        st.info(t("This patient has FLAIR only, three times: there is no other sequence to put in its place."))
+        st.info(t("This patient has only FLAIR, in all three channels. There is no other sequence to replace it with."))
         return
     if copies:
         st.caption(
             t(
-                "This patient's {sequence} was missing already: a copy of FLAIR stands there.",
+                "This patient has no {sequence} picture. A copy of FLAIR is used instead.",
                 sequence=t(SEQUENCE_NAMES[copies[0]]),
             )
         )
     names = [t(SEQUENCE_NAMES[channel]) for channel in real]
     guess = st.radio(
-        t("Which sequence does the network need most here? Guess first."),
+        t("On which sequence does the network depend most here? Guess first."),
         names,
         index=None,
         horizontal=True,
@@ -173,13 +175,13 @@ def _try_sequences(lesson: Lesson, threshold: float) -> None:
     said = st.container()
     columns = st.columns(1 + len(real), gap="small")
     with columns[0]:
-        before = _show_outcome(lesson, UNCHANGED, threshold, t("All as they are"))
+        before = _show_outcome(lesson, UNCHANGED, threshold, t("All three"))
     without = {}
     for column, channel, name in zip(columns[1:], real, names, strict=True):
         source = next(other for other in (FLAIR, *real) if other != channel)  # as the data set does, where it can be
         with column:
             outcome = _show_outcome(lesson, Change(copied=(channel, source)), threshold, f"Without {name}")
-            st.caption(t("A copy of {sequence} in its place.", sequence=t(SEQUENCE_NAMES[source])))
+            st.caption(t("A copy of {sequence} is used instead.", sequence=t(SEQUENCE_NAMES[source])))
         without[name] = outcome.dice
     said.markdown(answer(guess, before.dice, without))
     _show_colours(lesson, threshold)
@@ -196,18 +198,16 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
     """
     drops = {name: before - dice for name, dice in without.items()}
     if any(map(math.isnan, drops.values())):
-        return t(
-            "You guessed **{guess}**. On this slice there is no lesion to lose: try one with a lesion.", guess=guess
-        )
+        return t("You guessed **{guess}**. This slice shows no lesion. Try a slice with one.", guess=guess)
     most = max(drops, key=drops.__getitem__)
     if drops[most] < SMALL_DROP:
         return t(
-            "You guessed **{guess}**. On this slice the network can do without any single one of them.", guess=guess
+            "You guessed **{guess}**. On this slice the network does not depend on any single sequence.", guess=guess
         )
     said = (
-        t("**{guess}**, and so it is: without it", guess=guess)
+        t("**{guess}**, which is right: without it", guess=guess)
         if most == guess
-        else t("**{guess}**, but without **{most}**", guess=guess, most=most)
+        else t("**{guess}**, which is wrong: without **{most}**", guess=guess, most=most)
     )
     return t(
         "You guessed {said} slice Dice falls most, from {before:.3f} to {without:.3f}.",
@@ -244,7 +244,7 @@ def _show_outcome(lesson: Lesson, change: Change, threshold: float, title: str) 
     return outcome
 
 
-@st.cache_data(max_entries=MAX_RESULTS, show_spinner=mark("The network looks again …"))
+@st.cache_data(max_entries=MAX_RESULTS, show_spinner=mark("Computing the mask …"))
 def _looks_again(key: str, change: Change, _lesson: Lesson) -> np.ndarray:
     """Return the probability for the changed slice, (height, width) float16; visitors take turns at the network."""
     image, statistics = change.image(_lesson.image, _lesson.statistics)

@@ -20,8 +20,8 @@ from views.viewer.simple_viewer import MAP_OPACITY
 FURTHEST = 20  # pixels that the mask can be moved or grown
 UNSURE = (0.1, 0.9)
 _SPOILS: dict[str, tuple[Callable, str]] = {
-    mark("Move it"): (shifted, mark("Pixels to the right, or to the left below 0")),
-    mark("Grow or shrink it"): (grown, mark("Pixels on every side, shrunk below 0")),
+    mark("Move it"): (shifted, mark("Pixels to the right; below 0 to the left")),
+    mark("Grow or shrink it"): (grown, mark("Pixels on every side; below 0 it shrinks")),
 }
 
 
@@ -48,20 +48,20 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
             lesson.weights.threshold,
             step=0.05,
             key="learn_threshold",
-            help=t("The network does not run again: the same probabilities are cut at another value."),
+            help=t("The network does not run again. The same probabilities are compared with another value."),
         )
         mask = lesson.predicted(threshold)
         unsure = int(((probability > UNSURE[0]) & (probability < UNSURE[1])).sum())
         st.metric(t("Pixels in the mask"), f"{int(mask.sum()):,}")
         st.metric(
-            t("Unsure: pixels between {unsure:.0%} and {unsure_2:.0%}", unsure=UNSURE[0], unsure_2=UNSURE[1]),
+            t("Unsure: pixels between {low:.0%} and {high:.0%}", low=UNSURE[0], high=UNSURE[1]),
             f"{unsure:,}",
         )
         st.markdown(
             t(
-                "The last layer turns the channels into one number for every pixel: how sure the network is that this "
-                "is lesion. A pixel belongs to the **mask** where that is at least {threshold:.0%}. A network that is "
-                "sure hardly minds where the cut is made: only the pixels in between change sides.",
+                "The last layer turns the channels into one number for every pixel: the probability of "
+                "lesion. A pixel belongs to the **mask** where it is at least {threshold:.0%}. Where the "
+                "network is sure, the threshold matters little. Only the pixels in between change.",
                 threshold=threshold,
             )
         )
@@ -81,7 +81,7 @@ def show_score(lesson: Lesson, threshold: float) -> None:
     begin_section("dice")
     expected, predicted = lesson.expected, lesson.predicted(threshold)
     if expected is None:
-        st.info(t("This slice has no expected mask, so there is nothing to score against. Try another slice."))
+        st.info(t("This slice has no expected mask, so it cannot be scored. Try another slice."))
         return
     if not expected.any():
         found = int(predicted.sum())
@@ -89,20 +89,20 @@ def show_score(lesson: Lesson, threshold: float) -> None:
             t("The expert marked no lesion on this slice. ")
             + (
                 t(
-                    "The network marks {found:,} pixels: each is a false positive, and Dice is 0 however few they are.",
+                    "The network marks {found:,} pixels. Each is a false positive, so Dice is 0.",
                     found=found,
                 )
                 if found
-                else t("Neither does the network: Dice would be 0 / 0, so such slices are left out of averages.")
+                else t("The network marks none either. Dice would be 0 / 0, so such slices are left out of averages.")
             )
-            + t(" Choose a slice with a lesion to see Dice worked out.")
+            + t(" Choose a slice with a lesion to see how Dice is computed.")
         )
         return
     left, right = st.columns([2, 3], gap="medium")
     with right:
         how = one_of(
             st.segmented_control(
-                t("Spoil the predicted mask"),
+                t("Change the predicted mask"),
                 list(_SPOILS),
                 default="Move it",
                 format_func=t,
@@ -125,15 +125,16 @@ def show_score(lesson: Lesson, threshold: float) -> None:
         legend.show_legend(legend.ERRORS)
         st.caption(
             t(
-                "The expected mask outlines **FLAIR abnormality**: what an expert found abnormally bright on that "
-                "sequence, which need not be tumour to the last pixel."
+                "The expected mask outlines **FLAIR abnormality**: the region that an expert found "
+                "abnormally bright on FLAIR. Not every pixel of it has to be tumour."
             )
         )
     show_chart(
         _curve(predicted, expected, spoil, pixels),
         t(
-            "The dotted line is the same pair of masks at half the width: of a small lesion the same few pixels are a "
-            "larger part, so it loses more. Compare Dice between lesions of one size, or over whole volumes."
+            "The dotted line shows the same pair of masks at half the width. The same few pixels are "
+            "a larger part of a small lesion, so its Dice falls more. Compare Dice between lesions "
+            "of one size, or over whole volumes."
         ),
     )
 
@@ -154,8 +155,8 @@ def _formula(predicted: np.ndarray, expected: np.ndarray) -> None:
     )
     st.caption(
         t(
-            "Books say true positive, false positive and false negative. IoU, intersection over union, is never larger "
-            "than Dice, and ranks masks alike."
+            "Found is also called true positive, and missed is called false negative. IoU "
+            "(intersection over union) is never larger than Dice, and ranks masks in the same order."
         )
     )
 
@@ -170,7 +171,7 @@ def _curve(predicted: np.ndarray, expected: np.ndarray, spoil: Callable, pixels:
     now = here[pixels + FURTHEST]
     return Chart(
         "spoiled_dice",
-        t("Slice Dice by how far the mask is off"),
+        t("Slice Dice against the change of the mask"),
         "pixels",
         t("slice Dice"),
         [

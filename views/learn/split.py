@@ -39,7 +39,7 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
     if len(own) < 2 or not len(others) or lesson.expected is None or not lesson.volume.expected_mask.any():
         st.info(
             t(
-                "This needs a slice with an expected mask, of a patient with two or more of them and a lesion, and "
+                "Needed: a slice with an expected mask, another one of the same patient, a lesion, and "
                 "other patients with expected masks."
             )
         )
@@ -51,7 +51,8 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
         st.image(picture, width="stretch", output_format="PNG", alt=t("The slice with the expected mask as an outline"))
         st.caption(
             t(
-                "How alike two slices are: the correlation of their three pictures, shrunk to {side} × {side} pixels.",
+                "Similarity of two slices: the correlation of their three pictures, scaled down to "
+                "{side} × {side} pixels.",
                 side=nearest_neighbour.SIDE,
             )
         )
@@ -112,7 +113,9 @@ def _show_recalled(lesson: Lesson, own: Memory, memory: Memory, by_id: dict[str,
     dice = dice_score(mask, expected)
     whose = t("this patient") if source is volume else patient_id
     words = t("no lesion on either") if np.isnan(dice) else t("slice Dice of the copied mask **{dice:.3f}**", dice=dice)
-    st.markdown(t("Recalls slice {recalled} of {whose}: {words}.", recalled=recalled + 1, whose=whose, words=words))
+    st.markdown(
+        t("Most similar: slice {recalled} of {whose}; {score}.", recalled=recalled + 1, whose=whose, score=words)
+    )
 
 
 def _mean(asked: Memory, memory: Memory) -> str:

@@ -50,9 +50,9 @@ class _Evaluation:
     @property
     def words(self) -> str:
         return t(
-            "{count} of {count_2} patients, {progress:.0%} of the slices",
-            count=len(self.measurements),
-            count_2=len(self.patients),
+            "{done} of {count} patients, {progress:.0%} of the slices",
+            done=len(self.measurements),
+            count=len(self.patients),
             progress=self.progress,
         )
 
@@ -89,8 +89,9 @@ def show_own_evaluation(weights) -> None:
     st.subheader(t("Evaluate your own patients"), anchor="own")
     st.caption(
         t(
-            "In the data set's layout, a folder for each patient with `<patient>_<n>.tif` (pre-contrast, FLAIR, "
-            "post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files stay in your session and are gone with it."
+            "Use the layout of the data set: a folder for each patient with `<patient>_<n>.tif` "
+            "(pre-contrast, FLAIR, post-contrast) and `<patient>_<n>_mask.tif`. Uploaded files are "
+            "deleted at the end of your visit."
         )
     )
     running: _Evaluation | None = st.session_state.get("evaluation")
@@ -177,7 +178,7 @@ def _watch() -> None:
     if running is None:
         return
     bar = st.progress(running.progress, text=running.words)
-    if st.button(t("Cancel"), icon=":material/stop:", key="own_cancel", help=t("Keeps the patients that are done")):
+    if st.button(t("Cancel"), icon=":material/stop:", key="own_cancel", help=t("Keeps the patients that are finished")):
         running.steps.close()
         running.finished = True
     else:
@@ -187,7 +188,7 @@ def _watch() -> None:
         st.dataframe(
             [{"patient": m.patient_id, "volume Dice": m.dice["published"]} for m in running.measurements],
             hide_index=True,
-            alt=t("Volume Dice of the patients that are done"),
+            alt=t("Volume Dice of the finished patients"),
         )
     if running.finished:
         del st.session_state.evaluation

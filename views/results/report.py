@@ -27,12 +27,17 @@ def show_headline(report: dict, row: str) -> None:
     s = results.row_summary(report, row)
     low, high = s["ci95"]
     columns = st.columns(5)
-    columns[0].metric(t("Mean volume Dice"), _number(s["mean"]), help=t("Each patient counts once, whatever its size."))
+    columns[0].metric(
+        t("Mean volume Dice"), _number(s["mean"]), help=t("Each patient counts once, regardless of lesion size.")
+    )
     columns[1].metric(t("Median"), _number(s["median"]))
     columns[2].metric(
         t("95 % interval"),
         f"{_number(low)} – {_number(high)}",
-        help=t("Of the mean, by bootstrap over patients: how far it might lie off with other patients like these."),
+        help=t(
+            "Interval of the mean, by bootstrap over patients: how far the mean might differ with "
+            "other patients like these."
+        ),
     )
     worst = results.by_patient(report, row)[0]
     columns[3].metric(t("Worst patient"), _number(worst["volume_dice"]), help=worst["patient"])
@@ -44,7 +49,7 @@ def show_headline(report: dict, row: str) -> None:
             t("False positives"),
             "–" if rate is None else f"{rate:.1%}",
             help=t(
-                "Share of the {empty_slices} slices without a lesion on which the mask has a pixel, {rows}.",
+                "Share of the {empty_slices} slices without a lesion on which at least one pixel is predicted, {rows}.",
                 empty_slices=slices["empty_slices"],
                 rows=t(ROWS[which]),
             ),
@@ -60,34 +65,35 @@ def show_protocol(report: dict, row: str) -> None:
         rule = read_post_processing(protocol["post_processing"])
         slices = slice_results.slice_scores(report, "published")
         words += t(
-            "Published setting: threshold {threshold:g}, post-processing: {rule}; chosen on the validation patients. "
-            "On slices, as published: sensitivity {percent} (slices with a lesion that are marked), specificity "
-            "{percent_2} (slices without one that stay empty), Dice on slices with a lesion {number}. ",
+            "Published setting: threshold {threshold:g}, post-processing: {rule}. Both were chosen "
+            "on the validation patients. On slices, as published: sensitivity {sensitivity} (slices "
+            "with a lesion that are marked), specificity {specificity} (slices without a lesion that "
+            "stay empty), Dice on slices with a lesion {dice}. ",
             threshold=protocol["threshold"],
             rule=rule,
-            percent=_percent(slices["sensitivity"]),
-            percent_2=_percent(slices["specificity"]),
-            number=_number(slices["dice_on_lesion_slices"]),
+            sensitivity=_percent(slices["sensitivity"]),
+            specificity=_percent(slices["specificity"]),
+            dice=_number(slices["dice_on_lesion_slices"]),
         )
     words += t(
-        "Expected masks outline FLAIR abnormality: what is abnormally bright on that sequence. "
-        "Volume Dice is the overlap of predicted and expected mask over all slices of a patient, 0 for none and 1 for "
-        "the same voxels, in the images' own pixels; empty slices never count as a perfect 1. The interval is a "
-        "bootstrap over patients."
+        "Expected masks outline FLAIR abnormality: the region that is abnormally bright on "
+        "FLAIR. Volume Dice is the overlap of predicted and expected mask over all slices of a "
+        "patient, on the native grid: 0 for no overlap, 1 for the same voxels. Empty slices do "
+        "not count as 1. The interval is a bootstrap over patients."
     )
     if set(report["patients"]) == set(published_splits()["test"]):
         peer, splits = results.PEER, published_splits()
         words += t(
-            " These are the ten patients of another public network, {name}, called the peer here: it reports {mean} "
-            "mean and {median} median on them, {caveat}; to compare, choose “{peer}”. Ours was trained on {count} "
-            "patients and chosen on {count_2} others.",
+            " Another public network, {name}, reports {mean} mean and {median} median on these ten "
+            "patients ({caveat}). It is called the peer here. To compare, choose “{peer}”. Our "
+            "network was trained on {training} patients and chosen on {validation} others.",
             name=peer["name"],
             mean=peer["mean"],
             median=peer["median"],
             caveat=peer["caveat"],
             peer=t(ROWS["peer"]),
-            count=len(splits["train"]),
-            count_2=len(splits["validation"]),
+            training=len(splits["train"]),
+            validation=len(splits["validation"]),
         )
     st.caption(words)
 
@@ -104,27 +110,31 @@ def show_charts(reports: list[dict], row: str) -> None:
         (
             charts.volumes(reports),
             t(
-                "Below the dotted line too little was marked, above it too much. The data set ships no millimetres. A "
-                "patient in whom nothing was marked, or nothing is expected, is in the CSV only."
+                "Below the dotted line the predicted lesion is too small, above it too large. The data "
+                "set gives no millimetres. Patients with an empty predicted or expected mask are in the "
+                "CSV only."
             ),
         ),
         (
             charts.roc(reports),
             t(
-                "A slice counts as marked where its highest probability reaches the threshold; the curve goes through "
-                "all thresholds. Area under it: 1 is perfect, 0.5 is chance."
+                "A slice counts as positive where its highest probability reaches the threshold. The "
+                "curve shows all thresholds. An area under the curve of 1 is perfect, 0.5 is chance."
             ),
         ),
         (
             charts.threshold(reports),
-            t("The network runs once; only the threshold moves. Mean and median over patients."),
+            t("The network runs once; only the threshold changes. Mean and median over patients."),
         ),
         (charts.reliability(reports), _calibration_words(reports[0])),
         (
             charts.breakdown(reports, "size"),
-            t("In voxels, thirds of the training patients. Number of patients in brackets."),
+            t("Size in voxels, in thirds of the training patients. Number of patients in brackets."),
         ),
-        (charts.breakdown(reports, "institution"), t("Number of patients in brackets: few patients, wide intervals.")),
+        (
+            charts.breakdown(reports, "institution"),
+            t("Number of patients in brackets. With few patients the intervals are wide."),
+        ),
         (charts.breakdown(reports, "grade"), t("Grades as read from the clinical table: 1 = G2, 2 = G3.")),
     ]
     shown = [(chart, caption) for chart, caption in shown if chart.rows]
@@ -147,10 +157,11 @@ def _calibration_words(report: dict) -> str:
         return ""
     c = report["protocol"]["calibration"]
     return t(
-        "Pixels of the head, ten bins; on the dotted line it does. Mean distance from it (expected calibration error) "
-        "{number}; of the pixels with a probability of 0.1 or more {number_2}.",
+        "Pixels of the head in ten bins. On the dotted line, predicted probability and share of "
+        "lesion are equal. The mean distance from it (expected calibration error) is {number}; "
+        "for pixels with a probability of 0.1 or more it is {number_bright}.",
         number=_number(c["expected_calibration_error"]),
-        number_2=_number(c["expected_calibration_error_above_0.1"]),
+        number_bright=_number(c["expected_calibration_error_above_0.1"]),
     )
 
 
@@ -162,17 +173,17 @@ def show_comparison(reports: list[dict], row: str) -> None:
     low, high = c["ci95"]
     st.markdown(
         t(
-            "**{weights}** against **{weights_2}** on the same {patients} patients: mean "
-            "volume Dice {second_mean:.3f} against {first_mean:.3f}, difference {signed}, "
-            "95 % interval {signed_2} to {signed_3}, better in {better} and worse in {worse} patients.",
+            "**{weights}** against **{other}** on the same {patients} patients: mean volume Dice "
+            "{second_mean:.3f} against {first_mean:.3f}, difference {difference}, 95 % interval "
+            "{low} to {high}, better in {better} and worse in {worse} patients.",
             weights=reports[1]["weights"],
-            weights_2=reports[0]["weights"],
+            other=reports[0]["weights"],
             patients=c["patients"],
             second_mean=c["second_mean"],
             first_mean=c["first_mean"],
-            signed=_signed(c["difference"]),
-            signed_2=_signed(low),
-            signed_3=_signed(high),
+            difference=_signed(c["difference"]),
+            low=_signed(low),
+            high=_signed(high),
             better=c["better"],
             worse=c["worse"],
         )
@@ -185,11 +196,11 @@ def show_failures(report: dict, weights: Weights) -> None:
     worst = slice_results.worst_slices(report)
     if not worst:
         return
-    st.subheader(t("Where it fails"), anchor="failures")
+    st.subheader(t("Largest errors"), anchor="failures")
     st.caption(
         t(
-            "The slices with the most wrong pixels, missed or marked by mistake, at most two of each patient, "
-            "as published."
+            "The slices with the most wrong pixels (missed or false positive), at most two for each "
+            "patient, as published."
         )
     )
     try:
@@ -199,7 +210,8 @@ def show_failures(report: dict, weights: Weights) -> None:
     by_id = {patient.patient_id: patient for patient in found}
     here = any(row["patient"] in by_id for row in worst)
     pictures = here and st.toggle(
-        t("Show the pictures"), help=t("Runs the network on these patients: some seconds for each, the first time.")
+        t("Show the pictures"),
+        help=t("Runs the network on these patients. The first time this takes some seconds for each."),
     )
     if not here:
         st.caption(t("The pictures, the viewer and the links to Explore need these patients in the app's data folder."))
@@ -261,7 +273,7 @@ def _choice(row: dict, chosen: tuple[str, int] | None) -> None:
     """A button that opens the slice in the viewer beneath its row, or closes it."""
     is_open = _place(row) == chosen
     st.button(
-        t("Close") if is_open else t("Look at it here"),
+        t("Close") if is_open else t("Show it here"),
         key=f"failure_{row['patient']}_{row['slice']}",
         icon=":material/close:" if is_open else ":material/neurology:",
         width="stretch",
@@ -318,14 +330,15 @@ def show_trained_on() -> None:
     with st.expander(t("Which patients were trained on?"), icon=":material/school:"):
         st.markdown(
             t(
-                "The data set has 110 patients. The weights were trained on **{count}**; the epoch and the "
-                "post-processing were chosen on **{count_2}** others; **{count_3}** were held back as a test. The "
-                "remaining {values} were never seen here. Split by patient, never by slice: slices of one patient "
-                "look alike, so a network that has seen one of them is no longer being tested by the others.",
-                count=len(splits["train"]),
-                count_2=len(splits["validation"]),
-                count_3=len(splits["test"]),
-                values=110 - sum(map(len, splits.values())),
+                "The data set has 110 patients. The weights were trained on **{training}** of them. The "
+                "epoch and the post-processing were chosen on **{validation}** others. **{test}** were "
+                "kept for the test. The remaining {rest} were not used. The split is by patient, never "
+                "by slice: slices of one patient look alike, so a network trained on one of them cannot "
+                "be tested on the others.",
+                training=len(splits["train"]),
+                validation=len(splits["validation"]),
+                test=len(splits["test"]),
+                rest=110 - sum(map(len, splits.values())),
             )
         )
         st.dataframe(

@@ -43,14 +43,18 @@ class HostCheck:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         host = _split(f"//{hosts[0]}") if len(hosts) == 1 else None
         if host is None or not ("*" in self._allowed or self._names(host.hostname)):
-            raise RefusedError(400, t("This server does not answer to that host name; see UNET_ALLOWED_HOSTS."))
+            raise RefusedError(
+                400, t("This server does not accept that host name. The host can add it to UNET_ALLOWED_HOSTS.")
+            )
         if not origins:
             return scope
         origin = _split(origins[0]) if len(origins) == 1 else None
         if origin is not None and origin.netloc.lower() == host.netloc.lower():
             return scope
         if origin is None or origin.hostname in LOCAL_HOSTS or not self._names(origin.hostname):
-            raise RefusedError(403, t("This server does not serve pages of that origin; see UNET_ALLOWED_HOSTS."))
+            raise RefusedError(
+                403, t("This server does not accept pages from that origin. The host can add it to UNET_ALLOWED_HOSTS.")
+            )
         # Behind a proxy that rewrites Host. Streamlit would compare Origin with this computer's public address, and
         # ask an outside server for that, twice, in its event loop: the check is done, so it does not see the header.
         return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"origin"]}

@@ -38,7 +38,7 @@ class UploadOwner:
             owner = _token(self._cookies(ids[0]))
             asker = _token(Request(scope).cookies)
             if owner is None or asker is None or not hmac.compare_digest(owner, asker):
-                raise RefusedError(403, t("This visit was opened by another browser, or has ended; reload the page."))
+                raise RefusedError(403, t("This visit has ended, or another browser opened it. Reload the page."))
         await self._app(scope, receive, send)
 
 

@@ -29,9 +29,9 @@ class BodyTimeout:
             try:
                 message = await asyncio.wait_for(receive(), self._seconds)
             except TimeoutError:
-                raise RefusedError(408, t("The upload stopped; please send the file again.")) from None
+                raise RefusedError(408, t("The upload stopped. Send the file again.")) from None
             if message["type"] == "http.disconnect":  # Streamlit would write a traceback into the log
-                raise RefusedError(400, t("The upload was cut off."))
+                raise RefusedError(400, t("The upload was interrupted."))
             complete = not message.get("more_body", False)
             return message
 

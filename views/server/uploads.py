@@ -89,7 +89,7 @@ class UploadLimits:
         held = list(manager.file_storage.get(session, {}).values())
         arriving = [size for (one, _), size in self._arriving.items() if one == session]
         if len(held) + len(arriving) > MAX_FILES:
-            raise RefusedError(413, t("At most {max_files:,} files a visit.", max_files=MAX_FILES))
+            raise RefusedError(413, t("A visit may upload at most {max_files:,} files.", max_files=MAX_FILES))
         visit_bytes = sum(len(file.data) for file in held) + sum(arriving) + coming
         if self._arriving[key] + coming > MAX_FILE_BYTES + MULTIPART_BYTES or (
             visit_bytes > MAX_UPLOAD_BYTES + MULTIPART_BYTES
@@ -97,13 +97,13 @@ class UploadLimits:
             raise RefusedError(
                 413,
                 t(
-                    "At most {max_file_bytes} MB a file, {max_upload_bytes} MB a visit.",
+                    "At most {max_file_bytes} MB for a file and {max_upload_bytes} MB for a visit are allowed.",
                     max_file_bytes=MAX_FILE_BYTES >> 20,
                     max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
                 ),
             )
         if held_bytes(manager) + sum(self._arriving.values()) + coming > self._server_bytes:
-            raise RefusedError(503, t("The server holds as many uploads as it can; please try again in a minute."))
+            raise RefusedError(503, t("The server has no room for more uploads. Try again in a minute."))
 
 
 def held_bytes(manager: MemoryUploadedFileManager) -> int:

@@ -15,13 +15,13 @@ SPLIT_COLOURS: dict[str, Literal["gray", "blue", "green", "orange"]] = {
     "phantom": "orange",
 }
 SPLIT_MEANINGS = {
-    mark("training"): mark("The network was trained on this patient: a good mask proves little."),
+    mark("training"): mark("The network was trained on this patient. A good mask here proves little."),
     mark("validation"): mark(
-        "The network did not learn from this patient, but its settings were chosen on patients like it."
+        "Not used for training. Threshold and epoch were chosen on this patient and others like it."
     ),
-    mark("test"): mark("Held back until the weights were finished."),
-    mark("unseen"): mark("On no list of the project: neither trained on nor chosen by."),
-    mark("phantom"): mark("Synthetic, made from an average brain: no person."),
+    mark("test"): mark("Not used for training or any choice."),
+    mark("unseen"): mark("Not on any list of this project: not used for training or any choice."),
+    mark("phantom"): mark("Synthetic: made from an average brain, not from a person."),
 }
 
 
@@ -31,7 +31,7 @@ def show_badges(patient_id: str, missing_sequences: tuple[str, ...]) -> None:
     with st.container(horizontal=True):
         st.badge(t(split), color=SPLIT_COLOURS[split], help=t(SPLIT_MEANINGS[split]))
         if split == "phantom":
-            st.badge(t("synthetic, no person"), color="orange", icon=":material/deployed_code:")
+            st.badge(t("synthetic"), color="orange", icon=":material/deployed_code:")
         for name in missing_sequences:
             st.badge(
                 t("no {name}", name=t(name)),

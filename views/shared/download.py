@@ -22,20 +22,21 @@ def offer_download() -> None:
     with st.expander(t("Look at the 110 real patients"), icon=":material/cloud_download:"):
         st.markdown(
             t(
-                "What you see are phantoms. The LGG MRI segmentation data set (Buda et al. 2019, CC BY-NC-SA 4.0) is "
-                "on [Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). "
+                "These patients are phantoms. The LGG MRI segmentation data set (Buda et al. 2019, CC "
+                "BY-NC-SA 4.0) is on "
+                "[Kaggle](https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation). "
             )
             + (t("Download it here, with") if allowed else t("The host of this server can download it with"))
             + t(" `python -m unet download`, or unpack it into `data/`.")
         )
         if allowed and st.button(t("Download the data set (714 MB)"), icon=":material/download:"):
-            bar = st.progress(0.0, text=t("Asking Kaggle …"))
+            bar = st.progress(0.0, text=t("Connecting to Kaggle …"))
             from unet.data.download import download_dataset  # brings kagglehub, which nothing else needs
 
             try:
                 download_dataset(progress=lambda share, message: bar.progress(share, text=message))
             except DataError as error:
-                st.error(str(error), title=t("The download did not work"))
+                st.error(str(error), title=t("The download failed"))
             else:
                 loaders.patients.clear()
                 st.rerun()

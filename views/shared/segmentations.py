@@ -41,11 +41,9 @@ def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = No
 def show_progress(running: RunningSegmentation) -> None:
     """Run the network on what it has not seen yet, with a progress bar."""
     if running.progress < 1:
-        bar = st.progress(running.progress, text=t("The network looks at every slice …"))
+        bar = st.progress(running.progress, text=t("Segmenting every slice …"))
         while not running.advance(on_wait=lambda before: bar.progress(running.progress, text=queue_text(before))):
-            bar.progress(
-                running.progress, text=t("The network looks at every slice: {progress:.0%}", progress=running.progress)
-            )
+            bar.progress(running.progress, text=t("Segmenting every slice: {progress:.0%}", progress=running.progress))
         bar.empty()
 
 

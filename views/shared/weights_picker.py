@@ -60,7 +60,7 @@ def choose_weights(pair: bool = True) -> tuple[Weights, Weights | None]:
     keep_in_link("beside", beside)
     first, second = load(name), load(beside) if beside else None
     if second and second.key == first.key:  # maybe under another name, such as a run that became the shipped weights
-        columns[1].caption(t("Both are the same network, so only one is shown."))
+        columns[1].caption(t("Both choices are the same network, so only one is shown."))
         second = None
     return first, second
 
@@ -73,8 +73,8 @@ def _take_linked(parameter: str, names: list[str], usual: str | None) -> None:
     if state[parameter] not in (*names, usual):
         st.warning(
             t(
-                "The link names the weights {state}, which are not here any more.",
-                state=plain(repr(state[parameter][:60])),
+                "The link names the weights {name}, which no longer exist.",
+                name=plain(repr(state[parameter][:60])),
             )
         )
         state[parameter] = usual

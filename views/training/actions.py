@@ -85,12 +85,12 @@ def _evaluate(run: Run) -> None:
     check_training_allowed()
     patients = queue.validation_patients(run)
     segmenter = loaders.segmenter(queue.weights_of(run))
-    bar, scores = st.progress(0.0, text=t("The best weights look at every slice …")), []
+    bar, scores = st.progress(0.0, text=t("Segmenting every slice with the best weights …")), []
     for score in evaluate(segmenter, patients):
         scores.append(score)
         bar.progress(
             len(scores) / len(patients),
-            text=t("{count} of {count_2} patients", count=len(scores), count_2=len(patients)),
+            text=t("{done} of {count} patients", done=len(scores), count=len(patients)),
         )
     bar.empty()
     st.session_state.evaluated = run.id, report(scores, run.id)

@@ -15,18 +15,18 @@ from views.training.presets import AUGMENTATION_LABELS
 
 SIDE, TOGETHER = 160, 10
 MEANINGS = {
-    "flip": mark("Left and right change places."),
-    "rotation": mark("Heads lie askew in the scanner."),
-    "zoom": mark("Heads are large and small."),
-    "shift": mark("Nobody lies in the exact middle."),
-    "elastic": mark("No two heads have the same shape."),
-    "gamma": mark("Every scanner has its own grey scale."),
-    "contrast": mark("Every channel has its own strength."),
-    "bias": mark("Tissue near the coil is brighter."),
-    "blur": mark("Some scans are soft, or moved."),
-    "noise": mark("Quick scans are grainy."),
-    "missing": mark("A sequence that was not taken: here FLAIR stands in the place of post-contrast."),
-    "own_statistics": mark("Brightness measured on this slice alone, as for a single upload."),
+    "flip": mark("Left and right are swapped."),
+    "rotation": mark("Heads lie at different angles in the scanner."),
+    "zoom": mark("Heads differ in size."),
+    "shift": mark("Heads are not exactly centred."),
+    "elastic": mark("Heads differ in shape."),
+    "gamma": mark("Scanners differ in brightness curve."),
+    "contrast": mark("Channels differ in contrast."),
+    "bias": mark("Tissue near the receiver coil is brighter."),
+    "blur": mark("Some scans are blurred, for example by movement."),
+    "noise": mark("Fast scans are noisy."),
+    "missing": mark("A sequence is missing: here FLAIR replaces post-contrast."),
+    "own_statistics": mark("The statistics come from this slice alone, as for a single uploaded picture."),
 }
 
 
@@ -34,8 +34,9 @@ def show_augmentation() -> None:
     """Choose a slice; show each change alone, then all of them as in training."""
     st.markdown(
         t(
-            "A few dozen patients are few. A U-Net can be trained on them because it never sees the same slice twice: "
-            "each time one is drawn, it is changed at random, **the slice and its mask together**."
+            "A few dozen patients are little training data. A U-Net can be trained on them because "
+            "it never sees the same slice twice. Each time a slice is drawn, **the slice and its "
+            "mask are changed together** at random."
         )
     )
     try:
@@ -59,14 +60,14 @@ def show_augmentation() -> None:
     statistics = loaders.statistics(content_hash, volume)
 
     st.markdown(t("**One at a time**"))
-    tiles = [(t("as it is"), t("The slice, normalised."), NO_AUGMENTATION, FLAIR)]
+    tiles = [(t("unchanged"), t("The normalised slice."), NO_AUGMENTATION, FLAIR)]
     for name in AUGMENTATION_LABELS:
         tiles.append(
             (t(AUGMENTATION_LABELS[name]), t(MEANINGS[name]), only(name), POST_CONTRAST if name == "missing" else FLAIR)
         )
     _grid([(*tile[:2], draw(image, mask, statistics, tile[2], seed, tile[3])) for tile in tiles])
 
-    st.markdown(t("**All together**: what the network gets"))
+    st.markdown(t("**All together**: the network's input"))
     pictures = [
         draw(image, mask, statistics, Augmentation(), 1000 * seed + number, FLAIR) for number in range(TOGETHER)
     ]
@@ -109,7 +110,7 @@ def _grid(tiles: list[tuple[str, str, np.ndarray]]) -> None:
                     picture,
                     width="stretch",
                     output_format="PNG",
-                    alt=t("Augmented slice: {value}", value=title or "at random"),
+                    alt=t("Augmented slice: {name}", name=title or "at random"),
                 )
                 if title:
                     st.markdown(f"**{title}**")

@@ -15,7 +15,12 @@ def show_comparison() -> None:
     """Let the visitor choose runs and show them together."""
     runs = {run.id: run for run in index.list_runs() if run.folder.metrics.exists()}
     if len(runs) < 2:
-        st.info(t("Two runs with at least one epoch are needed. A preset pair on the view Train starts two at once."))
+        st.info(
+            t(
+                "Needed: two runs with at least one epoch each. Presets called “with and without” on the "
+                "view Train start two at once."
+            )
+        )
         return
     state = st.session_state
     if "compared" in state:
@@ -102,8 +107,8 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
     else:
         early = [name for name, run in picked.items() if run.state != "finished"]
         why = (
-            t("not every run came to its end ({early})", early=", ".join(early))
+            t("not every run finished ({early})", early=", ".join(early))
             if early
-            else t("what differs is the machine's timing")
+            else t("only the timing of the machine differs")
         )
-        st.caption(t("None: the same settings; {why}.", why=why))
+        st.caption(t("None. The settings are the same; {why}.", why=why))

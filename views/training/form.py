@@ -61,7 +61,7 @@ def show_form() -> None:
             icon=":material/timer:",
             key="measure",
             disabled=not ready,
-            help=t("Does two steps of this very run in a process of its own, before you start it."),
+            help=t("Computes two steps of this run in a separate process before you start it."),
         )
         and request
     ):
@@ -105,7 +105,7 @@ def _start(request: Request, preset: str, limits: Limits) -> None:
             st.session_state.run = _start_on_uploads(one, limits) if uploaded else queue.start(one)
             started += 1
     except (JobError, DataError) as error:
-        which = t("Only the first of the two runs was started") if started else t("The run was not started")
+        which = t("Only the first of the two runs started") if started else t("The run did not start")
         st.error(str(error), title=which)
         return
     st.rerun()
@@ -128,8 +128,8 @@ def _start_on_uploads(request: Request, limits: Limits) -> str:
         if held + size > limits.upload * 1e6:
             raise JobError(
                 t(
-                    "These slices and those of your other runs take {held:,.0f} MB once they are decoded; "
-                    "this server keeps {upload:,.0f} MB of a visit. Upload fewer, or delete a run of yours.",
+                    "These slices and those of your other runs decode to {held:,.0f} MB; this server keeps "
+                    "{upload:,.0f} MB for a visit. Upload fewer, or delete one of your runs.",
                     held=(held + size) / 1000000.0,
                     upload=limits.upload,
                 )
@@ -157,7 +157,7 @@ def _measure(request: Request, limits: Limits) -> None:
             limits.check(request)
             st.session_state.estimate = request, estimate(measured, index.runs_folder(), limits.memory)
         except JobError as error:
-            st.error(str(error), title=t("It could not be measured"))
+            st.error(str(error), title=t("The measurement failed"))
 
 
 def _show_estimate(request: Request | None) -> None:
@@ -165,12 +165,13 @@ def _show_estimate(request: Request | None) -> None:
     if not found or measured != request:
         return
     if st.session_state.train_data == UPLOAD:
-        st.caption(t("Measured on two phantoms: uploaded slices are read when the run starts."))
+        st.caption(t("Measured on two phantoms, because uploaded slices are read when the run starts."))
     seconds = " → ".join(f"{value:.1f}" for value in found["epoch_seconds"])
     st.info(
         t(
-            "About **{minutes:.1f} minutes** for {epochs} epochs of {seconds} s, and at most **{memory_mb:.1f} GB** "
-            "of memory. The time was measured by two steps on this server, as busy as it is now.",
+            "About **{minutes:.1f} minutes** for {epochs} epochs of {seconds} s, and at most "
+            "**{memory_mb:.1f} GB** of memory. The time was measured with two steps on this server "
+            "at its present load.",
             minutes=found["minutes"],
             epochs=found["epochs"],
             seconds=seconds,

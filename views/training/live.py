@@ -30,7 +30,7 @@ def show_runs() -> None:
     runs = index.list_runs()
     if not runs:
         links.keep_in_link("run", None)
-        st.info(t("No run yet. Choose a preset above and start it; it goes on if you close this tab."))
+        st.info(t("No run yet. Choose a preset above and start it. It continues if you close this tab."))
         return
     by_id = {run.id: run for run in runs}
     state = st.session_state
@@ -38,7 +38,7 @@ def show_runs() -> None:
         linked = st.query_params.get("run")
         if linked and linked not in by_id:
             st.warning(
-                t("The link names the run {linked}, which is not here any more.", linked=page.plain(repr(linked[:60])))
+                t("The link names the run {linked}, which no longer exists.", linked=page.plain(repr(linked[:60])))
             )
         state.run = linked
     if state.run not in by_id:
@@ -91,7 +91,7 @@ def _show_slices(run_id: str) -> None:
         run = index.find_run(run_id)
     except JobError:  # said above
         return
-    st.subheader(t("What it predicts, epoch by epoch"), anchor=False)
+    st.subheader(t("Predicted masks, epoch by epoch"), anchor=False)
     show_previews({run.title: run}, _by_heart(run))
 
 
@@ -114,7 +114,7 @@ def _state(run: Run, rows: list[dict]) -> None:
             words = t("Loading TensorFlow and building the network: this takes some seconds …")
         st.progress(
             min(1.0, share),
-            text=t("{words} · epoch {count}", words=words, count=len(rows) + 1) if status.get("step") else words,
+            text=t("{progress} · epoch {count}", progress=words, count=len(rows) + 1) if status.get("step") else words,
         )
 
 
@@ -130,7 +130,7 @@ def _numbers(rows: list[dict]) -> None:
         (columns[1], t("Mean volume Dice"), f"{last['validation_dice']:.3f}", t("Over the validation patients.")),
         (columns[2], t("Moving average"), f"{last['moving_average']:.3f}", t("Of the Dice: 0.8 old + 0.2 new.")),
         (columns[3], t("Learning rate"), f"{last['learning_rate']:.6f}", t("Of the last step.")),
-        (columns[4], t("Seconds per epoch"), f"{last['epoch_seconds']:.1f}", t("Time to learn, without judging.")),
+        (columns[4], t("Seconds per epoch"), f"{last['epoch_seconds']:.1f}", t("Training time, without validation.")),
     ):
         column.metric(label, value, help=meaning)
 
@@ -220,4 +220,4 @@ def _log(run: Run) -> str:
     # what TensorFlow prints at its start helps nobody here
     noise = re.compile(t(r"^(WARNING: All log|[IWE]0000 ).*\n?"), re.MULTILINE)
     printed = without_folders(noise.sub("", printed))
-    return (lines + ("\n" + printed if printed else "")) or t("Nothing yet.")
+    return (lines + ("\n" + printed if printed else "")) or t("The log is empty.")

@@ -16,10 +16,10 @@ LOSS_LABELS = {
 SIZES = ("64", "96", "128", "160", "192", "256", "128,160,192")
 AUGMENTATION_LABELS = {
     "flip": mark("mirror"),
-    "rotation": mark("turn"),
+    "rotation": mark("rotate"),
     "zoom": mark("zoom"),
     "shift": mark("shift"),
-    "elastic": mark("bend"),
+    "elastic": mark("deform"),
     "gamma": mark("gamma"),
     "contrast": mark("contrast"),
     "bias": mark("coil bias"),
@@ -43,8 +43,8 @@ PRESETS = {
         "values": {"size": "64", "minutes": 0.75, "epoch_slices": 64, "rate": 5e-3},
     },
     mark("Overfit one patient"): {
-        "explanation": mark("The first check of every network: can it fit a single patient? It is validated on its own "
-        "training slices, so a high Dice proves nothing else."),
+        "explanation": mark("The first check of a new network: can it fit a single patient? It is validated on its "
+"own training slices, so a high Dice proves only that."),
         "values": {
             "data": "best", "filters": 16, "minutes": 5.0, "epoch_slices": 128, "rate": 3e-3, "augmentation": [],
             "overfit": "first",
@@ -55,19 +55,20 @@ PRESETS = {
         "values": {"data": "best", "epoch_slices": 480, "rate": 2e-3},
     },
     mark("Fine-tune the shipped weights"): {
-        "explanation": mark("Continues from the weights that Explore uses, with small steps, on the patients "
-        "chosen below."),
+        "explanation": mark("Continues from the weights that Explore uses, with a low learning rate, on the patients "
+"chosen below."),
         "values": {"data": "best", "start": DEFAULT_WEIGHTS, "rate": 1e-4, "epoch_slices": 96},
     },
     mark("Augmentation, with and without"): {
-        "explanation": mark("Two runs one after the other, same seed and same number of slices: one sees every slice "
-        "turned, scaled and with other brightness, the other unchanged. Compare shows both curves."),
+        "explanation": mark("Two runs one after the other, with the same seed and number of slices. The first "
+"changes every slice at random (rotation, scale, brightness), the second does not. The "
+"view Compare shows both curves."),
         "values": {"size": "64", "length": "slices", "epoch_slices": 96, "rate": 5e-3},
         "twin": {"augmentation": []},
     },
     mark("Attention, with and without"): {
-        "explanation": mark("Two runs one after the other, same seed and same number of slices: with and without "
-        "attention gates."),
+        "explanation": mark("Two runs one after the other, with the same seed and number of slices: with and without "
+"attention gates."),
         "values": {"size": "64", "length": "slices", "epoch_slices": 96, "rate": 5e-3},
         "twin": {"architecture": "unet"},
     },

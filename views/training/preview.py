@@ -28,11 +28,9 @@ from views.viewer.slice_viewer import (
 )
 
 MAX_RUNS = 4  # whose predictions are kept in memory, up to 14 MB each
-NOT_KEPT = mark(
-    "{run} keeps no predicted slices that the viewer can show: it was made by an older version of this app."
-)
-UNREADABLE = mark("The predicted slices of {run} cannot be read; resume the run, or start it again.")
-NONE_YET = mark("{run} has predicted nothing yet.")
+NOT_KEPT = mark("{run} has no predicted slices to show. An older version of this app made it.")
+UNREADABLE = mark("The predicted slices of {run} cannot be read. Resume the run, or start it again.")
+NONE_YET = mark("{run} has no predicted slices yet.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ def show_previews(runs: dict[str, Run], by_heart: bool = False) -> None:
         same = [other for other in names if other != name and found[other].id == found[name].id]
         names = [name, *([right.selectbox(t("Right"), same, key="preview_right")] if same else [])]
         if not same:
-            right.caption(t("The other runs were validated on other slices, so there is nothing to compare with."))
+            right.caption(t("No run was validated on the same slices, so there is nothing to compare."))
     slices = found[names[0]]
     start = {"slice": 1, "overlay": "Errors"}
     if len(names) > 1:
@@ -102,7 +100,10 @@ def _slices(path: Path, changed: int) -> Slices:
     count = len(images)
     volume = Volume("slices", images, kept.expected_mask, np.ones(count, bool), np.arange(1, count + 1))
     brain = np.concatenate([brain_mask(image[np.newaxis]) for image in kept.images])
-    names = [t("{p}, slice {n}", p=p, n=n) for p, n in zip(kept.patients, kept.slice_numbers, strict=True)]
+    names = [
+        t("{patient}, slice {number}", patient=p, number=n)
+        for p, n in zip(kept.patients, kept.slice_numbers, strict=True)
+    ]
     return Slices(volume, f"preview-{volume.content_hash[:16]}", brain, names, kept.patients)
 
 

@@ -97,7 +97,7 @@ def show_settings(limits: Limits) -> Request | None:
     chosen = st.pills(
         t("Augmentation"), list(AUGMENTATION_LABELS), selection_mode="multi", key="train_augmentation",
         format_func=lambda name: t(AUGMENTATION_LABELS[name]), wrap=True,
-        help=t("The tab Augmentation shows what each one does."),
+        help=t("The view Augmentation shows the effect of each."),
     )  # fmt: skip
     if who is None:
         return None
@@ -179,7 +179,8 @@ def _pick_length(limits: Limits) -> dict[str, Any]:
     length = st.segmented_control(
         t("Length in"), [mark("slices"), mark("epochs"), mark("minutes")], key="train_length", required=True,
         format_func=t,
-        help=t("The same number of slices or epochs is the same run on any computer; minutes are not."),
+        help=t("The same number of slices or epochs gives the same run on any computer; the same "
+"minutes do not."),
     )  # fmt: skip
     if length == "slices":
         draws = t("Each draw counts; the same slice is drawn many times.")
@@ -208,8 +209,8 @@ def _pick_recipe() -> dict[str, Any]:
     )
     loss = st.selectbox(
         t("Loss"), LOSS_NAMES, key="train_loss", format_func=lambda name: t(LOSS_LABELS[name]),
-        help=t("What training minimises. Dice slice by slice gives a small lesion the weight of a large one; "
-        "focal Tversky counts a missed pixel more than a false positive."),
+        help=t("The quantity that training minimises. Dice slice by slice gives small and large lesions "
+"equal weight. Focal Tversky counts a missed pixel more than a false positive."),
     )  # fmt: skip
     batch = st.number_input(t("Slices in a batch"), 1, 64, key="train_batch")
     epoch_slices = st.number_input(
@@ -240,7 +241,7 @@ def _pick_overfit(patients: list[Patient]) -> str | None:
     learn = [id_ for id_ in ids if split_of(id_) != "validation"] or ids
     if st.session_state.train_overfit not in (None, *learn):
         st.session_state.train_overfit = learn[0] if learn else None
-    none = t("none: validate on other patients")
+    none = t("no: validate on other patients")
     return st.selectbox(t("Overfit one patient"), learn, index=None, key="train_overfit", placeholder=none)
 
 
@@ -253,7 +254,7 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
         return None, None
     if not judge or not learn:
         st.error(
-            t("Training needs at least two patients. Add another one, or choose this one under Overfit one patient.")
+            t("Training needs at least two patients. Add another one, or choose this one under “Overfit one patient”.")
         )
         return None, None
     together = not any(split_of(p.patient_id) in ("training", "validation", "test") for p in patients)
@@ -287,9 +288,9 @@ def _pick_counts(patients: list[Patient], limits: Limits) -> tuple[int | None, i
         else 1
     )
     st.caption(
-        t("Drawn by the seed. No patient is in both groups.")
+        t("The seed draws both groups. No patient is in both.")
         if together
-        else t("The published split of the data set; its ten test patients are left out of training.")
+        else t("The published split of the data set. Its ten test patients are not used for training.")
     )
     return training, validation
 

@@ -35,8 +35,9 @@ def ask_for_slices() -> list[Patient]:
     )  # fmt: skip
     st.caption(
         t(
-            "They are kept in the run's folder on this server until the run is deleted, and everyone who uses the "
-            "server sees its pictures: upload only what may be shown. File names are not kept."
+            "The slices stay in the folder of the run on this server until the run is deleted. "
+            "Everyone who uses the server sees its pictures. Upload only what may be shown. File "
+            "names are not kept."
         )
     )
     by_patient = _by_patient(files)
@@ -77,9 +78,7 @@ def store_slices(destination: Path, reserve: Callable[[int], None]) -> None:
         for number, (image, mask) in slices.items():
             picture, drawn = pictures[image.name], pictures[mask.name]
             if picture.shape != drawn.shape:
-                raise DataError(
-                    t("{mask} has another size than its slice; draw it on the slice itself.", mask=mask.name)
-                )
+                raise DataError(t("{mask} and its slice differ in size. Draw the mask on the slice.", mask=mask.name))
             write_tiff(destination / name / f"{name}_{number}.tif", picture)
             write_tiff(destination / name / f"{name}_{number}_mask.tif", 255 * binary_mask(drawn.max(axis=-1)))
 
@@ -103,7 +102,9 @@ def is_own(run_id: str) -> bool:
 def _by_patient(files) -> dict[str, dict[int, tuple]]:
     """Return patient → slice number → (slice, mask), of the slices that have both."""
     if len(files) > MAX_FILES:
-        raise DataError(t("{count} files; this page takes {max_files} at once.", count=len(files), max_files=MAX_FILES))
+        raise DataError(
+            t("{count} files; at most {max_files} are allowed at once.", count=len(files), max_files=MAX_FILES)
+        )
     found: dict[str, dict[tuple[int, bool], object]] = defaultdict(dict)
     for file in files:
         match = _NAME.fullmatch(file.name)
@@ -142,6 +143,9 @@ def decode(files) -> dict[str, np.ndarray]:
             raise DataError(f"{scan.name}: {error}.") from None
     if missing := [file.name for file in files if file.name not in pictures]:
         raise DataError(
-            t("{missing}: expected a TIFF or PNG of one picture, no archive and no pages.", missing=missing[0])
+            t(
+                "{missing}: expected a TIFF or PNG of one picture, not an archive and not several pages.",
+                missing=missing[0],
+            )
         )
     return pictures

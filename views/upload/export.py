@@ -30,9 +30,9 @@ def show_export(
     slider, button, words = st.columns([3, 2, 4], vertical_alignment="bottom", gap="medium")
     # the files are made after a click, where nothing can ask the viewer any more, so the threshold stands here
     button.button(
-        t("As in the viewer"),
+        t("Threshold of the viewer"),
         icon=":material/sync:",
-        help=t("Take the threshold that the viewer stands at."),
+        help=t("Uses the threshold that is set in the viewer."),
         on_click=lambda: st.session_state.update(export_threshold=_viewer_threshold(weights.threshold)),
     )
     threshold = slider.slider(
@@ -44,8 +44,8 @@ def show_export(
         f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
         + (t(", {millilitres:.2f} mL", millilitres=millilitres) if millilitres is not None else "")
         + t(
-            ". Masks are on the grid of the upload. No name, birth date or other word of a header goes into them; a "
-            "DICOM-SEG refers to its series by UID."
+            ". Masks are on the grid of the upload. They contain no name, birth date or other text "
+            "of a header. A DICOM-SEG refers to its series by UID."
         )
     )
 

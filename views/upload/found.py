@@ -21,7 +21,7 @@ def show_found(scans: list[Scan]) -> list[Scan]:
         scans = once("upload_stacked", None, lambda: stack_pictures(scans, always=True))
     strips = once("upload_strips", len(scans), lambda: [thumbnails(scan) for scan in scans[:MAX_PICTURED]])
     if len(scans) > MAX_PICTURED:
-        st.caption(t("Pictures of the first {max_pictured} only.", max_pictured=MAX_PICTURED))
+        st.caption(t("Pictures are shown for the first {max_pictured} only.", max_pictured=MAX_PICTURED))
     for number, scan in enumerate(scans, start=1):
         with st.container(border=True):
             st.markdown(f"**{number}. {page.plain(scan.name)}** · {describe(scan)}")

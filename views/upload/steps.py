@@ -45,7 +45,7 @@ def pick_files() -> Reading | None:
     whole_folder = st.toggle(
         t("Choose a whole folder"),
         key="upload_folder",
-        help=t("For a DICOM series of many files without packing a zip."),
+        help=t("For a DICOM series of many files that are not in a zip."),
     )
     files = st.file_uploader(
         t(
@@ -59,10 +59,7 @@ def pick_files() -> Reading | None:
         help=t("Several sequences of one examination belong together: drop them at once."),
     )
     st.caption(
-        t(
-            "A red file was refused on arrival: it is empty or too large, the upload is too large, or the format is "
-            "not supported."
-        )
+        t("A red file was refused: it is empty or too large, the upload is too large, or the format is not supported.")
     )
     if not files:
         _forget()
@@ -99,7 +96,7 @@ def show_problems(reading: Reading) -> None:
     if reading.error:
         st.error(reading.error, title=t("This upload cannot be read"))
     elif reading.problems and not reading.scans:
-        st.error("\n\n".join(map(page.plain, reading.problems[:20])), title=t("Nothing here could be read"))
+        st.error("\n\n".join(map(page.plain, reading.problems[:20])), title=t("No file could be read"))
     elif reading.problems:
         with st.expander(t("Left out: {count}", count=len(reading.problems)), icon=":material/warning:", expanded=True):
             for problem in reading.problems[:50]:
@@ -118,7 +115,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
             t("Picture to look at"),
             range(len(suggested)),
             format_func=lambda number: labels[suggested[number][FLAIR]],
-            help=t("The upload holds more than one; the sequences below can be changed."),
+            help=t("The upload holds more than one. You can change the sequences below."),
         )
         first = suggested[number]
     columns = st.columns(4)
@@ -147,7 +144,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     if reason := doubt(scans, mapping):
         st.warning(
             t(
-                "{reason} Look at the picture, and choose another one above if it is not FLAIR.",
+                "{reason} Look at the picture. Choose another one above if it is not FLAIR.",
                 reason=page.plain(reason),
             ),
             title=t("Is this FLAIR?"),
@@ -168,15 +165,16 @@ def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -
         format_func=lambda channel: labels.get(channel, "none"),
         key=key,
         help=t(
-            "Drop a mask together with its pictures, of the same size and place as FLAIR: 0 outside the lesion, one "
-            "value inside. It is shown beside the prediction and scored."
+            "Upload a mask together with its pictures, on the same grid as FLAIR: 0 outside the "
+            "lesion, one value inside. It is shown beside the predicted mask, which is scored "
+            "against it."
         ),
     )
     for scan in scans:
         if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
             st.caption(
                 t(
-                    "{scan} is named like a mask, but its slices are not those of FLAIR: it is not scored.",
+                    "{scan} is named like a mask, but its grid is not that of FLAIR. It is not used for scoring.",
                     scan=page.plain(scan.name),
                 )
             )
@@ -206,14 +204,14 @@ def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     if warnings:
         st.warning(
             "\n".join(f"- {warning}" for warning in warnings),
-            title=t("Outside the training range: do not trust the mask"),
+            title=t("Outside the training range: the mask may be wrong"),
             icon=":material/help:",
         )
     with st.expander(t("Domain check"), icon=":material/speed:"):
         st.caption(
             t(
-                "Each measure against the range of the 77 training patients. A value inside the range is no guarantee; "
-                "a value outside is a strong warning."
+                "Each measure is compared with its range in the 77 training patients. A value inside the "
+                "range is no guarantee. A value outside is a strong warning."
             )
         )
         st.plotly_chart(
@@ -221,9 +219,9 @@ def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
             config={"displayModeBar": False},
             alt="; ".join(
                 t(
-                    "{one}: {one_2:.2f}, training {low:.2f} to {high:.2f}",
-                    one=one.name,
-                    one_2=one.value,
+                    "{measure}: {value:.2f}, training {low:.2f} to {high:.2f}",
+                    measure=one.name,
+                    value=one.value,
                     low=one.low,
                     high=one.high,
                 )
@@ -272,7 +270,7 @@ def _gauge(findings: list) -> go.Figure:
 def show_input(volume: Volume, size: int) -> None:
     """Show the very tensor that the network gets, slice by slice."""
     with st.expander(
-        t("What the network gets: {size} × {size} × 3 numbers a slice", size=size), icon=":material/grid_on:"
+        t("Network input: {size} × {size} × 3 numbers for each slice", size=size), icon=":material/grid_on:"
     ):
         count = len(volume)
         index = 0 if count == 1 else st.slider(t("Slice"), 1, count, count // 2 + 1, key="input_slice") - 1
@@ -280,22 +278,20 @@ def show_input(volume: Volume, size: int) -> None:
         tensor = letterbox.forward(normalise(volume.images[index], _statistics(volume)))
         for column, name, values in zip(st.columns(3), SEQUENCE_NAMES, np.moveaxis(tensor, -1, 0), strict=True):
             picture = overlay.grey_to_rgb(overlay.to_display(values, (-2.5, 3.5)))
-            column.image(
-                picture, width="stretch", output_format="PNG", alt=t("{name} as the network gets it", name=name)
-            )
+            column.image(picture, width="stretch", output_format="PNG", alt=t("{name} as network input", name=name))
             column.caption(
                 t(
-                    "{name}: {values:.2f} to {values_2:.2f}, mean {values_3:.2f}",
+                    "{name}: {low:.2f} to {high:.2f}, mean {mean:.2f}",
                     name=name,
-                    values=values.min(),
-                    values_2=values.max(),
-                    values_3=values.mean(),
+                    low=values.min(),
+                    high=values.max(),
+                    mean=values.mean(),
                 )
             )
         st.caption(
             t(
-                "Scaled to the network's square, each sequence shifted and scaled so that the head has mean 0 and "
-                "standard deviation 1. Black is −2.5, white 3.5."
+                "Each slice is scaled into the network's square. Each sequence is shifted and scaled so "
+                "that the head has mean 0 and standard deviation 1. Black is −2.5, white is 3.5."
             )
         )
 
@@ -335,7 +331,7 @@ def mirrored(volume: Volume) -> Volume:
     if volume.geometry.edges is None:
         raise ValueError(
             t(
-                "{patient_id}: which edge is left is unknown; expected `geometry.edges` to be set",
+                "{patient_id}: the left edge is unknown; expected `geometry.edges` to be set",
                 patient_id=volume.patient_id,
             )
         )

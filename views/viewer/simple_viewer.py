@@ -258,7 +258,7 @@ def _legend(shown: str) -> None:
     """Say what the colours of the overlay mean, by colour and by word."""
     swatches = {
         PREDICTED: [(t("predicted by the network"), overlay.PREDICTED_COLOUR)],
-        EXPECTED: [(t("expected: what it should find"), overlay.EXPECTED_COLOUR)],
+        EXPECTED: [(t("expected, drawn by an expert"), overlay.EXPECTED_COLOUR)],
         ERRORS: legend.ERRORS,
     }.get(shown)
     if swatches:
@@ -312,7 +312,7 @@ def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
         on_select=_jump_to_clicked,
         selection_mode="points",
         config={"displayModeBar": False},
-        alt=t("Lesion area in pixels for each slice, predicted and expected; a click goes to the slice"),
+        alt=t("Lesion area in pixels for each slice, predicted and expected. Click to open a slice."),
     )
 
 
@@ -336,12 +336,12 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
     all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
     all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
-    area_text, area_meaning = f"{area:,} px", t("On this slice. The file gives no millimetres.")
+    area_text, area_meaning = f"{area:,} px", t("On this slice. The header gives no millimetres.")
     volume_text = ""
     if spacing := volume.geometry.spacing:
         area_text, area_meaning = (
             f"{area * spacing[1] * spacing[2]:,.0f} mm²",
-            t("On this slice, by the header's spacing."),
+            t("On this slice, with the pixel size of the header."),
         )
         volume_text = t("{total:.2f} mL in all. ", total=total * math.prod(spacing) / 1000)
     with st.container(border=True):
@@ -354,13 +354,13 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
                 columns[0],
                 t("Precision"),
                 slice_scores[2],
-                t("Share of the predicted pixels that are expected, this slice."),
+                t("Share of the predicted pixels that are expected, on this slice."),
             ),
             (
                 columns[1],
                 t("Recall"),
                 slice_scores[3],
-                t("Share of the expected pixels that are predicted, this slice."),
+                t("Share of the expected pixels that are predicted, on this slice."),
             ),
             (columns[2], t("Predicted area"), area_text, area_meaning),
         ):
@@ -373,7 +373,7 @@ def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarra
                 of_all=of_all,
             )
             + volume_text
-            + ("" if scored[index] else t("This slice has no expected mask, so there is nothing to score against."))
+            + ("" if scored[index] else t("This slice has no expected mask, so it cannot be scored."))
         )
 
 
@@ -405,7 +405,7 @@ def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int)
 
 def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> None:
     """The four attention maps and the probability, each over the slice on a fixed scale."""
-    st.subheader(t("Where the network looks"))
+    st.subheader(t("Attention gates"))
     columns = st.columns(5, gap="small")
     for column, level in zip(columns, reversed(ATTENTION_LEVELS), strict=False):
         side = segmentation.attention[level - 1].shape[-1]
@@ -429,9 +429,9 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
         )
         st.markdown(
             t(
-                "**Probability** · {probability} × {probability_2}",
-                probability=probability.shape[1],
-                probability_2=probability.shape[0],
+                "**Probability** · {width} × {height}",
+                width=probability.shape[1],
+                height=probability.shape[0],
             )
         )
         st.caption(t(PROBABILITY_MEANING))
@@ -439,11 +439,9 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
 
 
 LEVEL_MEANINGS = {
-    4: mark("Coarsest gate: steered by the deepest features, it weighs what the decoder gets to see first."),
-    3: mark("One level up: the gate weighs features of a few pixels' size before they are joined."),
-    2: mark("Finer still: steered by what the decoder has made of the levels below."),
-    1: mark("Finest gate: weighs edges and texture just before the mask is drawn."),
+    4: mark("Coarsest gate. The deepest features control it. It weights the first skip into the decoder."),
+    3: mark("One level finer. It weights features of a few pixels in size."),
+    2: mark("Finer again. The decoder's features from the levels below control it."),
+    1: mark("Finest gate. It weights edges and texture just before the mask."),
 }
-PROBABILITY_MEANING = mark(
-    "How sure the network is, pixel by pixel, that this is lesion; the threshold makes it a mask."
-)
+PROBABILITY_MEANING = mark("The probability that a pixel is lesion. The threshold turns it into a mask.")

@@ -142,7 +142,7 @@ def offer_simple_viewer() -> None:
         t("Simple viewer"),
         key="simple_viewer",
         bind="query-params",
-        help=t("Streamlit's own widgets instead of the canvas: slower, but every control is a plain one."),
+        help=t("Standard widgets instead of the canvas. Slower, but every control is a standard one."),
     )
 
 

@@ -51,7 +51,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
     if len(entries) > MAX_ENTRIES:
         raise IngestError(
             t(
-                "{name}: {count:,} files; at most {max_entries:,}. Pack only the series you need.",
+                "{name}: {count:,} files; at most {max_entries:,} are allowed. Pack only the series you need.",
                 name=name,
                 count=len(entries),
                 max_entries=MAX_ENTRIES,
@@ -93,14 +93,14 @@ def _check_directory(archive: bytes, name: str) -> None:
     end = archive.rfind(b"PK\5\6", max(0, len(archive) - 66_000))
     if end < 0 or end + 22 > len(archive):
         raise IngestError(
-            t("{name}: the zip is incomplete, its table of contents is missing. Pack it again.", name=name)
+            t("{name}: the zip is incomplete: its table of contents is missing. Pack it again.", name=name)
         )
     count, size = struct.unpack("<HI", archive[end + 10 : end + 16])
     if count > MAX_ENTRIES or size > MAX_ENTRIES * 600:
         found = t("more than 65,000") if count == 0xFFFF else f"{count:,}"
         raise IngestError(
             t(
-                "{name}: {found} files; at most {max_entries:,}. Pack only the series you need.",
+                "{name}: {found} files; at most {max_entries:,} are allowed. Pack only the series you need.",
                 name=name,
                 found=found,
                 max_entries=MAX_ENTRIES,
@@ -156,7 +156,7 @@ def gunzip(data: bytes, name: str, room: int) -> bytes:
     if len(content) > room:
         raise IngestError(
             t(
-                "{name}: unpacks to more than {room:,} bytes, which is more than its content should need.",
+                "{name}: unpacks to more than {room:,} bytes, more than its content should need.",
                 name=name,
                 room=room,
             )

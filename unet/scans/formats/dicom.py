@@ -39,7 +39,8 @@ from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
 MIXED = mark(
-    "Some places were taken more often than others: slices of several passes may be mixed. Upload one pass alone."
+    "Some positions were scanned more often than others: slices of several acquisitions may "
+    "be mixed. Upload one acquisition alone."
 )
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -131,7 +132,7 @@ def _read_stack(
         frames = [frame for number, frame in enumerate(frames) if number not in damaged]
     inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
     if outside.any() and not outside.all():
-        notes.append(t("Pixels marked as outside the picture show the darkest value inside."))
+        notes.append(t("Padding pixels are shown as dark as the darkest pixel of the picture."))
         stack[outside] = stack[~outside].max() if inverted else stack[~outside].min()
     if inverted:
         notes.append(t("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright."))
@@ -194,7 +195,7 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
     if dataset.file_meta.TransferSyntaxUID in JPEGTransferSyntaxes and data.count(JPEG_SCAN) > MAX_JPEG_SCANS * frames:
         raise IngestError(
             t(
-                "{name}: JPEG of more than {max_jpeg_scans} scans a frame. Export it again.",
+                "{name}: a JPEG of more than {max_jpeg_scans} scans in one frame. Export it again.",
                 name=name,
                 max_jpeg_scans=MAX_JPEG_SCANS,
             )
@@ -220,15 +221,15 @@ def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str])
         missing = isinstance(error, AttributeError) and "pixel data" in str(error).lower()
         raise IngestError(
             t(
-                "{name}: the pixels cannot be decoded ({words}). They are cut off, "
-                "damaged or packed in a way that no free decoder reads. Export the series uncompressed.",
+                "{name}: the pixels cannot be decoded ({kind}). They are cut off, damaged, or compressed "
+                "in a way that this app cannot read. Export the series uncompressed.",
                 name=name,
-                words="there are none" if missing else compressed,
+                kind="there are none" if missing else compressed,
             )
         ) from None
     array = array.astype(np.float32)
     if frame.slope == 0:
-        notes.append(t("The header's rescale slope is 0, which would make every pixel alike; it was left out."))
+        notes.append(t("The rescale slope in the header is 0, which would make all pixels equal. It was ignored."))
         return array, padding
     return array if (frame.slope, frame.intercept) == (1, 0) else array * frame.slope + frame.intercept, padding
 
@@ -239,7 +240,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     positions = [frame.position for frame in frames]
     normal = slice_normal(orientation) if orientation else None
     if orientation is None or normal is None or any(position is None for position in positions):
-        notes.append(t("The header does not say how the slices lie: they are shown in the order of their numbers."))
+        notes.append(t("The header holds no slice positions. The slices are shown in the order of their numbers."))
         thickness = frames[0].reference["thickness"]
         known = spacing and thickness and usable_spacing((thickness, *spacing))
         return stack, {"spacing": (thickness, *spacing) if known else None}
@@ -251,17 +252,17 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
         if gaps.max() > UNEVEN * np.median(gaps):
             notes.append(
                 t(
-                    "The slices are unevenly spaced, {gaps:.2f} to {gaps_2:.2f} mm: some may be missing. "
+                    "The slices are unevenly spaced, {closest:.2f} to {widest:.2f} mm: some may be missing. "
                     "Volumes count every slice as equally thick.",
-                    gaps=gaps.min(),
-                    gaps_2=gaps.max(),
+                    closest=gaps.min(),
+                    widest=gaps.max(),
                 )
             )
     else:
         step = normal * (thickness if thickness and thickness > 0 else 1.0)
     known = spacing is not None and min(spacing) > 0 and (len(frames) > 1 or bool(thickness and thickness > 0))
     if not known:
-        notes.append(t("The header does not give the size of a pixel in all directions: sizes are in pixels."))
+        notes.append(t("The header does not give the pixel size in all directions. Sizes are in pixels."))
     row_size, column_size = spacing if spacing and min(spacing) > 0 else (1.0, 1.0)
     file_affine = np.eye(4)
     file_affine[:3, 0] = step
@@ -270,7 +271,7 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     file_affine[:3, 3] = positions[0]
     file_affine = LPS_TO_RAS @ file_affine
     if not usable_affine(file_affine):
-        notes.append(t("The header's orientation is impossible and was left out."))
+        notes.append(t("The orientation in the header is impossible. It was ignored."))
         return stack, {}
     return orient(stack, file_affine, 0, millimetres=known)
 

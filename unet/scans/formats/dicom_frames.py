@@ -52,7 +52,7 @@ def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
     try:
         return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
     except RecursionError:
-        raise IngestError(t("{name}: DICOM with sequences nested beyond reason. Export it again.", name=name)) from None
+        raise IngestError(t("{name}: DICOM with too deeply nested sequences. Export it again.", name=name)) from None
     except MemoryError:
         raise
     except Exception:
@@ -74,7 +74,7 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
         kind = modality_of(header) or t("no modality")
         raise IngestError(
             t(
-                "{name}: DICOM without a picture in it ({kind}), such as a report or a plan; left out.",
+                "{name}: DICOM without a picture ({kind}), such as a report or a plan; left out.",
                 name=name,
                 kind=kind,
             )
@@ -82,7 +82,7 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
     if not 1 <= rows <= 65535 or not 1 <= columns <= 65535:
         raise IngestError(
             t(
-                "{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which cannot be. Export it again.",
+                "{name}: DICOM of {columns:.0f} × {rows:.0f} pixels, which is impossible. Export it again.",
                 name=name,
                 columns=columns,
                 rows=rows,
@@ -90,14 +90,14 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
         )
     bits = number_of(header, "BitsAllocated")
     if not bits:
-        raise IngestError(t("{name}: DICOM that does not say how many bits a pixel has. Export it again.", name=name))
+        raise IngestError(t("{name}: the DICOM header gives no bits per pixel. Export it again.", name=name))
     samples, frames = number_of(header, "SamplesPerPixel") or 1, number_of(header, "NumberOfFrames") or 1
     expected = rows * columns * samples * frames * bits / 8
     if not _is_compressed(header) and expected > 2 * len(data):
         raise IngestError(
             t(
-                "{name}: the header speaks of {expected:,.0f} bytes of pixels, the file has {count:,}. It is cut off, "
-                "or its header is wrong. Copy or export it again.",
+                "{name}: the header announces {expected:,.0f} bytes of pixels, but the file has "
+                "{count:,}. It is cut off, or its header is wrong. Copy or export it again.",
                 name=name,
                 expected=expected,
                 count=len(data),
@@ -177,7 +177,7 @@ def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
     if not 1 <= count <= MAX_FRAMES:
         raise IngestError(
             t(
-                "{name}: DICOM with {count:,} frames; at most {max_frames:,}.",
+                "{name}: DICOM with {count:,} frames; at most {max_frames:,} are allowed.",
                 name=name,
                 count=count,
                 max_frames=MAX_FRAMES,

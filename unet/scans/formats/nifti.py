@@ -59,7 +59,7 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     if max(shape[:3]) > MAX_SIDE:
         raise IngestError(
             t(
-                "{name}: {shape} values; expected at most {max_side:,} a side, as an MRI has a few hundred. Crop it.",
+                "{name}: {shape} values; expected at most {max_side:,} a side. An MRI has a few hundred. Crop it.",
                 name=name,
                 shape=" × ".join(map(str, shape)),
                 max_side=MAX_SIDE,
@@ -81,15 +81,15 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     if values[:2] == b"\x1f\x8b" and (zipped or paired):
         if end > 4 * len(values) * 1032 + _SLACK:  # deflate packs at most 1032 to 1
             raise IngestError(
-                t("{name}: the header speaks of {end:,} bytes, which the file cannot hold.", name=name, end=end)
+                t("{name}: the header announces {end:,} bytes, more than the file can hold.", name=name, end=end)
             )
         Room().take(name, (1, shape[0], shape[1]), shape[2] * volumes, dtype.itemsize)
         values = gunzip(values, name, end + _SLACK)
     if len(values) < end:
         raise IngestError(
             t(
-                "{name}: {shape} values need {end:,} bytes, the file has {count:,}. "
-                "It is cut off, or its header is wrong. Copy it again.",
+                "{name}: {shape} values need {end:,} bytes, but the file has {count:,}. It is cut off, "
+                "or its header is wrong. Copy it again.",
                 name=name,
                 shape=" × ".join(map(str, shape)),
                 end=end,
@@ -115,12 +115,12 @@ def _read_header(start: bytes, name: str):
         ) from error
     if dtype.itemsize == 0:
         raise IngestError(
-            t("{name}: the NIfTI header names a type of no size. Copy or convert the file again.", name=name)
+            t("{name}: the NIfTI header names a data type without a size. Copy or convert the file again.", name=name)
         )
     if len(shape) < 2 or min(shape) < 1:
         raise IngestError(
             t(
-                "{name}: a NIfTI of shape {shape}; expected at least a picture of height and width.",
+                "{name}: a NIfTI of shape {shape}; expected at least a height and a width.",
                 name=name,
                 shape=shape,
             )
@@ -153,7 +153,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
     if channels > MAX_CHANNELS:
         notes.append(
             t(
-                "{channels} volumes in the file, as in a time series; the first {max_channels} are kept.",
+                "The file holds {channels} volumes, as in a time series. The first {max_channels} are used.",
                 channels=channels,
                 max_channels=MAX_CHANNELS,
             )
@@ -163,7 +163,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         bits = 8
         array = np.stack([array[field][..., 0] for field in array.dtype.names[:3]], axis=-1)
     if array.dtype.kind == "c":
-        notes.append(t("Complex values; their magnitude is shown."))
+        notes.append(t("The values are complex. Their magnitude is shown."))
         array = np.abs(array)
     with np.errstate(all="ignore"):
         voxels = _scaled(array, header, notes)
@@ -176,7 +176,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
         voxels = placement.forward(voxels)
         spacing = tuple(float(zooms[axis]) for axis in placement.axes) if known else None
         geometry = {"placement": placement, "spacing": spacing}
-        notes.append(t("The header does not say how the head lies: it is shown as such files usually lie."))
+        notes.append(t("The header gives no orientation. The usual one for such files is assumed."))
     else:
         voxels, geometry = orient(voxels, file_affine, slice_axis)
     check_shape(name, voxels.shape[:3])
@@ -196,7 +196,7 @@ def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not np.isfinite(slope) or not np.isfinite(intercept):
         if np.isinf(slope) or (slope and not np.isfinite(intercept)):
-            notes.append(t("The header's scaling is not a number and was left out."))
+            notes.append(t("The scaling in the header is not a number. It was ignored."))
         slope, intercept = 1.0, 0.0
     voxels = np.asarray(array, np.float32)
     return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
@@ -213,10 +213,10 @@ def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | N
         with suppress(ValueError):  # a quaternion longer than 1
             affine = header.get_best_affine().astype(np.float64)
         if affine is None or not usable_affine(affine):
-            notes.append(t("The header's orientation is impossible and was left out."))
+            notes.append(t("The orientation in the header is impossible. It was ignored."))
             return None, zooms, False
     if known and unit is None:
-        notes.append(t("The header names no unit of length; read as millimetres, as is usual."))
+        notes.append(t("The header names no unit of length. Millimetres are assumed, as is usual."))
     if affine is not None:
         affine[:3] *= unit or 1.0
     return affine, zooms * (unit or 1.0), known

@@ -27,7 +27,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             raise IngestError(
                 t(
                     "{name}: an interlaced PNG of {width:,.0f} megapixels; at most "
-                    "{max_pixels_interlaced:.0f}. Save it without interlacing.",
+                    "{max_pixels_interlaced:.0f} are allowed. Save it without interlacing. ",
                     name=name,
                     width=width * height / 1000000.0,
                     max_pixels_interlaced=MAX_PIXELS_INTERLACED / 1000000.0,
@@ -36,7 +36,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         if file_format == "JPEG" and data.count(JPEG_SCAN) > MAX_JPEG_SCANS:
             raise IngestError(
                 t(
-                    "{name}: a JPEG of more than {max_jpeg_scans} scans, which no camera makes. Save it again.",
+                    "{name}: a JPEG of more than {max_jpeg_scans} scans. Save it again.",
                     name=name,
                     max_jpeg_scans=MAX_JPEG_SCANS,
                 )
@@ -47,7 +47,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         else:
             turned = ImageOps.exif_transpose(picture)
             if turned.size != picture.size or picture.getexif().get(274, 1) not in (0, 1):
-                notes.append(t("Turned upright, as the camera's orientation tag asks."))
+                notes.append(t("Turned upright by the camera's orientation tag."))
             array = _pixels(turned, notes)
     except Image.DecompressionBombError:
         raise IngestError(
@@ -62,7 +62,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         if file_format == "JPEG" and re.search(rb"\xff[\xc0-\xc3]..\x0c", data[:65536], re.DOTALL):
             raise IngestError(
-                t("{name}: a JPEG of 12 bits, which nothing here reads. Save it as PNG or TIFF.", name=name)
+                t("{name}: a JPEG of 12 bits, which this app cannot read. Save it as PNG or TIFF.", name=name)
             ) from None
         raise IngestError(
             t(
@@ -72,7 +72,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             )
         ) from error
     if getattr(picture, "n_frames", 1) > 1:
-        notes.append(t("Animated; only the first picture is used."))
+        notes.append(t("The picture is animated. Only the first frame is used."))
     array = _without_alpha(array, notes)
     return picture_scan(name, file_format, array[np.newaxis], bits, notes)
 
@@ -84,7 +84,7 @@ def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:
     if picture.mode in ("LA", "RGB", "RGBA"):
         return np.asarray(picture)
     notes.append(
-        t("Colours stored as {words}; read as RGB.", words="a palette" if picture.mode in ("P", "PA") else picture.mode)
+        t("Colours stored as {kind}; read as RGB.", kind="a palette" if picture.mode in ("P", "PA") else picture.mode)
     )
     return np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
 
@@ -144,12 +144,12 @@ def _smaller(picture: np.ndarray, is_mask: bool, notes: list[str]) -> np.ndarray
     way = cv2.INTER_NEAREST_EXACT if is_mask else cv2.INTER_AREA
     notes.append(
         t(
-            "Scaled down from {width} × {height} to {shape} × {shape_2} pixels, which the sizes count. Masks are "
-            "saved in the size of the file.",
+            "Scaled down from {width} × {height} to {new_width} × {new_height} pixels. Sizes count "
+            "the scaled pixels. Masks are saved in the size of the file.",
             width=width,
             height=height,
-            shape=shape[1],
-            shape_2=shape[0],
+            new_width=shape[1],
+            new_height=shape[0],
         )
     )
     channels = (np.ascontiguousarray(one) for one in np.moveaxis(picture, -1, 0))  # OpenCV averages at most four

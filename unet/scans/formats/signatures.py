@@ -4,7 +4,7 @@ import re
 
 from unet.language import mark
 
-FORMATS = mark("PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of them")
+FORMATS = mark("PNG, JPEG, TIFF, DICOM, NIfTI, or a zip of these")
 START = 348  # bytes that tell every format apart: NIfTI-1 has its magic at the end of its header
 
 JPEG_SCAN = b"\xff\xda"  # starts a pass over a JPEG's picture; the bytes of a pass never hold it

@@ -44,7 +44,7 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
             series = max(file.series, key=lambda one: int(np.prod(one.shape, dtype=object)))
             page = series.keyframe
             if len(file.series) > 1:
-                notes.append(t("Pages of different sizes; only the largest picture or stack is used."))
+                notes.append(t("The pages have different sizes. Only the largest picture or stack is used."))
             shape, channels = _sizes(series)
             room.take(name, shape, channels, series.dtype.itemsize, scaled_down=shape[0] == 1)
             _check_strips(page, series, name, len(data))
@@ -67,18 +67,18 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
         stack = stack[..., :-1]
     if stack.shape[3] > MAX_CHANNELS:
         notes.append(
-            t("{stack} channels; the first {max_channels} are kept.", stack=stack.shape[3], max_channels=MAX_CHANNELS)
+            t("{stack} channels; the first {max_channels} are used.", stack=stack.shape[3], max_channels=MAX_CHANNELS)
         )
         stack = stack[..., :MAX_CHANNELS]
     if np.iscomplexobj(stack):
-        notes.append(t("Complex values; their magnitude is shown."))
+        notes.append(t("The values are complex. Their magnitude is shown."))
         stack = np.abs(stack)
     if inverted:
         notes.append(t("Stored with white as 0; inverted, so that bright is bright."))
         stack = stack.astype(np.float32) if bright else -stack.astype(np.float32)
         stack -= stack.min()  # the largest value becomes 0, whoever inverted
     if orientation in _UPRIGHT:
-        notes.append(t("Turned upright, as the orientation tag asks."))
+        notes.append(t("Turned upright by the orientation tag."))
         stack = stack if upright else np.stack([_UPRIGHT[orientation](slice_) for slice_ in stack])
     return picture_scan(name, "TIFF", stack, int(bits), notes)
 
@@ -101,7 +101,7 @@ def _check_strips(page, series, name: str, available: int) -> None:
     if expected > ratio * available + 1024:
         raise IngestError(
             t(
-                "{name}: the header speaks of {expected:,} bytes, which the file cannot hold. Save it again.",
+                "{name}: the header announces {expected:,} bytes, more than the file can hold. Save it again.",
                 name=name,
                 expected=expected,
             )
