@@ -102,7 +102,7 @@ def test_absent_table_is_said(tmp_path):
 def test_garbage_gives_no_records_and_a_sentence(read, content):
     table, problem = read(content)
     assert table == {}
-    assert problem.startswith("data.csv: ") and "Clinical data stay unknown".lower() in problem.lower()
+    assert problem.startswith("data.csv") and "Clinical data stay unknown".lower() in problem.lower()
 
 
 def test_unreadable_table_is_said(tmp_path):

@@ -195,7 +195,7 @@ def test_mask_of_another_size_is_not_used(tmp_path, write_tiny_patient):
     assert volume.has_mask.tolist() == [False, True, True]
     assert volume.expected_mask.sum(axis=(1, 2)).tolist() == [0, 16, 16]
     (problem,) = volume.problems
-    assert f"{PATIENT}_1_mask.tif: 12×20 pixels, its slice has 16×16" in problem
+    assert f"{PATIENT}_1_mask.tif: 12×20 pixels, where its slice has 16×16" in problem
     assert "Download the mask again" in problem
 
 
@@ -206,7 +206,7 @@ def test_slice_of_another_size_is_left_out_wherever_it_is(tmp_path, write_patien
     volume = load_volume(only_patient(tmp_path))
     assert volume.slice_numbers.tolist() == [n for n in (1, 2, 3, 4) if n != odd]
     (problem,) = volume.problems
-    assert f"{PATIENT}_{odd}.tif: 24×24 pixels, the other slices have 16×16" in problem
+    assert f"{PATIENT}_{odd}.tif: 24×24 pixels, where the other slices have 16×16" in problem
     assert "Download the file again" in problem
 
 
@@ -238,7 +238,7 @@ def test_truncated_file_is_named_and_the_rest_stays(tmp_path, write_tiny_patient
 
     volume = load_volume(only_patient(tmp_path))
     (problem,) = volume.problems
-    assert f"{broken.name}: {int(share * len(whole)):,} bytes that are no complete TIFF" in problem
+    assert f"{broken.name}: {int(share * len(whole)):,} bytes, not a complete TIFF" in problem
     assert "Download it again" in problem
     if suffix:
         assert volume.slice_numbers.tolist() == [1, 2, 3]

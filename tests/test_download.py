@@ -144,7 +144,7 @@ def test_download_into_a_folder_leaves_nothing_else(kaggle, home):
 def test_broken_connection_continues_where_it_stopped(kaggle, home):
     kaggle.archive = kaggle_archive(filler=2**20)
     kaggle.break_off_at = 3 * 2**19  # kagglehub writes a MiB at a time
-    with pytest.raises(DataError, match="connection broke off; try again"):
+    with pytest.raises(DataError, match="The connection was lost. Try again"):
         download.download_dataset()
     kaggle.break_off_at = None
     assert len(list_patients(download.download_dataset())[0]) == 2
@@ -154,7 +154,7 @@ def test_broken_connection_continues_where_it_stopped(kaggle, home):
 @pytest.mark.parametrize("damage", [lambda data: b"<html>" * 500, lambda data: flip_bytes(data)])
 def test_broken_archive_is_deleted_so_that_the_next_attempt_works(kaggle, home, damage):
     whole, kaggle.archive = kaggle.archive, damage(kaggle.archive)
-    with pytest.raises(DataError, match="archive that Kaggle sent is broken and was deleted; try again"):
+    with pytest.raises(DataError, match="downloaded archive is damaged and was deleted. Try again"):
         download.download_dataset()
     assert not list(home.rglob("*.archive")) and not list(home.rglob("*.tif"))
     kaggle.archive = whole
@@ -170,7 +170,7 @@ def flip_bytes(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "status, sentence",
     [(403, "Kaggle refuses the download .*accept the terms at https://www.kaggle.com/datasets/mateuszbuda/lgg-mri"),
-     (503, "Kaggle answers with error 503; try again later")],
+     (503, "Kaggle answers with error 503. Try again later")],
 )  # fmt: skip
 def test_kaggle_says_no(kaggle, status, sentence):
     kaggle.status = status
@@ -260,7 +260,7 @@ def test_folder_that_cannot_be_made(home):
 def test_stall_is_noticed(kaggle, monkeypatch):
     monkeypatch.setattr(download, "STALL_SECONDS", 0)
     monkeypatch.setattr(download, "_POLL_SECONDS", 0.01)  # looks twice before the child has started
-    with pytest.raises(DataError, match="Kaggle sent nothing for 0 s; try again, it continues"):
+    with pytest.raises(DataError, match="Kaggle sent nothing for 0 s. Try again; the download continues"):
         download.download_dataset()
 
 

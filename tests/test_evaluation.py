@@ -130,8 +130,8 @@ def test_evaluate_command_says_which_files_it_did_without(tmp_path, capsys, prot
     (folder / f"{TWO[0]}_15.tif").write_bytes(whole[:100])
     assert main(["evaluate", "--data", str(tmp_path / "data"), "--protocol", protocol]) == 0
     said = capsys.readouterr().err
-    assert f"{TWO[0]}_14_mask.tif: not there; slice 14 is shown but not scored" in said
-    assert f"{TWO[0]}_15.tif: 100 bytes that are no complete TIFF" in said
+    assert f"{TWO[0]}_14_mask.tif is missing. Slice 14 is shown but not scored" in said
+    assert f"{TWO[0]}_15.tif: 100 bytes, not a complete TIFF" in said
 
 
 @pytest.mark.parametrize("chosen", [[], ["--split", "test"]])
@@ -148,8 +148,8 @@ def test_test_patients_are_not_scored_by_the_way(tmp_path, write_tiny_patient, c
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate", "--json", "no/such/folder/x.json"], "the folder no/such/folder is not there"),
-        (["evaluate", "--markdown", "no/such/folder/x.md"], "the folder no/such/folder is not there"),
+        (["evaluate", "--json", "no/such/folder/x.json"], "the folder no/such/folder does not exist"),
+        (["evaluate", "--markdown", "no/such/folder/x.md"], "the folder no/such/folder does not exist"),
         (["predict", "x.png", "--output", "out", "--threshold", "50"], "50: expected a number from 0 to 1"),
         (["predict", "x.png", "--output", "out", "--threshold", "nan"], "nan: expected a number from 0 to 1"),
     ],
@@ -180,7 +180,7 @@ def test_predict_goes_on_after_a_bad_file(tmp_path, capsys, patients):
     assert (tmp_path / "out" / f"{good.stem}_overlay.png").exists()
     said = capsys.readouterr().err
     assert "bad.tif: unknown file type; supported: PNG, JPEG, TIFF, DICOM, NIfTI" in said
-    assert "none.tif is not there" in said
+    assert "none.tif does not exist" in said
     assert "2 of the files could not be used" in said
 
 

@@ -192,7 +192,7 @@ def test_an_empty_mask_makes_a_seg_too():
 def test_no_seg_without_dicom():
     result = bright(*upload(("a.png", png_bytes(slice_image()))))
     assert not can_be_dicom_seg(result.scan)
-    with pytest.raises(IngestError, match="Take the mask as NIfTI or PNG"):
+    with pytest.raises(IngestError, match="Download the mask as NIfTI or PNG"):
         to_dicom_seg(result)
 
 
@@ -260,7 +260,7 @@ def test_the_report_scores_against_an_expected_mask():
     half = result.mask.copy()
     half[2] = 0
     scored = replace(result.volume, expected_mask=half, has_mask=np.ones(6, bool))
-    assert "0.667, against the expected mask" in to_html(replace(result, volume=scored))
+    assert "0.667, against the uploaded expected mask" in to_html(replace(result, volume=scored))
 
 
 def test_every_format_is_one_file_with_a_name():

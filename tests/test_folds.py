@@ -64,7 +64,7 @@ def test_a_fold_validates_on_its_own_patients_and_trains_on_all_others(fold):
 
 
 def test_folder_without_the_data_set_has_no_folds():
-    with pytest.raises(DataError, match="this folder has 0 to train on and 0 to validate on. Check --data."):
+    with pytest.raises(DataError, match="this folder has 0 for training and 0 for validation. Check --data."):
         fold_patients(EVERYONE[-2:], 0)
     with pytest.raises(DataError, match="fold 5: expected a number from 0 to 4"):
         fold_patients(EVERYONE, 5)
@@ -76,10 +76,10 @@ OWN, OTHER, TEST = published_folds()[2][0], published_folds()[0][0], published_s
 @pytest.mark.parametrize(
     "learn, judge, message",
     [
-        ([OTHER, OWN], [OWN], f"1 patients do not fit fold 2: {OWN} is in fold 2 and would be trained on"),
-        ([OTHER], [OWN, OTHER], f"1 patients do not fit fold 2: {OTHER} is in fold 0 and would be validated on"),
-        ([OTHER, TEST], [OWN], f"1 patients do not fit fold 2: {TEST} is in no fold and would be trained on"),
-        ([OTHER], [TEST], f"1 patients do not fit fold 2: {TEST} is in no fold and would be validated on"),
+        ([OTHER, OWN], [OWN], f"1 patients do not belong to fold 2: {OWN} is in fold 2 and would be trained on"),
+        ([OTHER], [OWN, OTHER], f"1 patients do not belong to fold 2: {OTHER} is in fold 0 and would be validated on"),
+        ([OTHER, TEST], [OWN], f"1 patients do not belong to fold 2: {TEST} is in no fold and would be trained on"),
+        ([OTHER], [TEST], f"1 patients do not belong to fold 2: {TEST} is in no fold and would be validated on"),
     ],
 )
 def test_leaks_are_refused(tmp_path, learn, judge, message):
@@ -88,7 +88,7 @@ def test_leaks_are_refused(tmp_path, learn, judge, message):
     config = TrainingConfig(filters=1, sizes=(16,), slices=8, fold=2)
     training = [example(patient_id) for patient_id in learn]
     validation = [example(patient_id) for patient_id in [*judge, *{OWN} - set(judge)]]
-    with pytest.raises((DataError, TrainingError), match="do not fit fold 2|in training and validation"):
+    with pytest.raises((DataError, TrainingError), match="do not belong to fold 2|in training and validation"):
         train(config, training, validation, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -60,7 +60,7 @@ def test_opens_on_the_largest_lesion_and_walks_through_all_seven_steps(start):
     assert 11 <= app.slider(key="learn_slice").value <= 18  # where the phantom's lesion is
     assert [one.value[0] for one in app.subheader][1:] == ["1", "2", "3", "4", "5", "6", "7"]
     text = words(app)
-    assert "**Level 1**: 160 × 160 places × 32 channels. One value sees the 5 × 5 pixels in the box." in text
+    assert "**Level 1**: 160 × 160 positions × 32 channels. One value depends on the 5 × 5 pixels in the box." in text
     assert "**Bottleneck**: 10 × 10 places × 512 channels. One value sees the 140 × 140 pixels in the box." in text
     assert "Gate of 40 × 40" in text
     assert "synthetic" in text
@@ -136,7 +136,7 @@ def test_the_baseline_scores_by_the_patients_own_slices_only(start):
     said = words(app)
     assert re.search(r"Most similar: slice (13|15) of this patient; slice Dice of the copied mask \*\*0\.[5-9]", said)
     assert "**Split by patient**: the training slices come from 5 other patients" in said
-    assert re.search(r"Recalls slice \d+ of PHANTOM_ICBM_000[13456]_\d+: slice Dice", said)
+    assert re.search(r"Most similar: slice \d+ of PHANTOM_ICBM_000[13456]_\d+; slice Dice", said)
     assert "This patient's part, **phantom**: Synthetic: made from an average brain, not from a person." in said
 
 
@@ -177,7 +177,7 @@ def test_a_slice_without_lesion(start):
     assert "No lesion is predicted on this slice" in text
     assert "Dice would be 0 / 0" in text
     next(one for one in app.radio if "Guess first" in one.label).set_value("FLAIR").run()
-    assert "there is no lesion to lose" in words(app)
+    assert "This slice shows no lesion. Try a slice with one." in words(app)
     for trial in ("Cover a patch", "Noise"):
         app.get_by_key("learn_trial").set_value(trial).run()
     assert not app.exception
@@ -212,7 +212,7 @@ def test_flair_only(start, tmp_path, write_patient):
     write_patient(tmp_path / "kaggle_3m", "TCGA_XX_0001_20000101", images, {})
     app = start(tmp_path / "kaggle_3m")
     assert not app.exception
-    assert "FLAIR only, three times" in words(app)
+    assert "This patient has only FLAIR, in all three channels" in words(app)
 
 
 def test_a_plain_unet_is_said_to_have_no_gates(start, tmp_path, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_plain_unet_is_said_to_have_no_gates(start, tmp_path, monkeypatch):
     app = start(weights="20260101-000000-abcd", slice="14")
     assert not app.exception
     assert not app.error
-    assert "plain U-Net: it has no gates" in words(app)
+    assert "plain U-Net without gates" in words(app)
     assert "**Level 1**: 32 × 32 places × 2 channels" in words(app)
 
 
@@ -264,14 +264,14 @@ def test_a_folder_without_patients_is_an_error_with_a_remedy(start, tmp_path):
         ({"outside the head": 0.1, "the rest of the head": 0.5}, "No lesion is predicted"),
         (
             {"lesion": 0.95, "its edge": 0.9, "the rest of the head": 0.05},
-            "Lets the lesion through far more than the rest",
+            "Passes the lesion far more than the rest",
         ),
         ({"lesion": 0.99, "its edge": 0.99, "the rest of the head": 0.8}, "but much of the rest too"),
-        ({"lesion": 0.05, "its edge": 0.5, "the rest of the head": 0.1}, "Lets the lesion's edge through"),
-        ({"lesion": 0.5, "its edge": 0.5, "the rest of the head": 0.5}, "no great difference"),
-        ({"lesion": 0.1, "its edge": 0.2, "the rest of the head": 0.4}, "Holds the lesion back"),
-        ({"lesion": 0.02, "its edge": 0.08, "the rest of the head": 0.01}, "no great difference"),
-        ({"its edge": 0.9, "the rest of the head": 0.1}, "Lets the lesion through far more than the rest"),
+        ({"lesion": 0.05, "its edge": 0.5, "the rest of the head": 0.1}, "Passes the edge of the lesion"),
+        ({"lesion": 0.5, "its edge": 0.5, "the rest of the head": 0.5}, "almost alike"),
+        ({"lesion": 0.1, "its edge": 0.2, "the rest of the head": 0.4}, "Blocks the lesion more"),
+        ({"lesion": 0.02, "its edge": 0.08, "the rest of the head": 0.01}, "almost alike"),
+        ({"its edge": 0.9, "the rest of the head": 0.1}, "Passes the lesion far more than the rest"),
     ],
 )
 def test_a_gate_in_words(averages, said):

@@ -59,7 +59,7 @@ def test_another_grid_is_resampled_to_where_it_lies():
     volume, notes = build_volume(scans, mapping)
     inside = np.s_[:, 1:-1, 1:-1]
     np.testing.assert_allclose(volume.images[..., PRE_CONTRAST][inside], volume.images[..., FLAIR][inside], rtol=1e-3)
-    assert any("was resampled onto FLAIR's 6 × 22 × 20" in note for note in notes)
+    assert any("It was resampled onto the grid of FLAIR, 6 × 22 × 20" in note for note in notes)
 
 
 def test_a_series_of_elsewhere_is_refused():
@@ -67,7 +67,7 @@ def test_a_series_of_elsewhere_is_refused():
     elsewhere[:3, 3] += 500
     array = np.ones((20, 20, 6), np.float32)
     scans = scans_of(("t1.nii", nifti_bytes(array[1:], elsewhere)), ("flair.nii", nifti_bytes(array, AXIAL)))
-    with pytest.raises(IngestError, match="pre-contrast: covers only 0% of where FLAIR lies"):
+    with pytest.raises(IngestError, match="pre-contrast covers only 0% of the FLAIR volume"):
         build_volume(scans, (Channel(0, 0), Channel(1, 0), None))
 
 
@@ -122,9 +122,9 @@ def test_labels_of_a_mask_are_one_lesion():
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (slice_image(seed=3), "different values from .* which is no mask"),
+        (slice_image(seed=3), "41 different values from 0 to 139, so it is not a mask"),
         (np.full((64, 64), 7, np.uint8), "1 different values from 7 to 7"),
-        (np.zeros((32, 64), np.uint8), "1 × 32 × 64 voxels, FLAIR has 1 × 64 × 64"),
+        (np.zeros((32, 64), np.uint8), "its grid of 1 × 32 × 64 voxels differs from that of FLAIR, 1 × 64 × 64"),
     ],
 )
 def test_what_is_no_mask_of_flair_is_refused_in_words(mask, message):
@@ -143,15 +143,15 @@ def test_masks_alone_are_pictures():
     ("name", "reason"),
     [
         ("flair.png", ""),
-        ("t1.png", "The name or header of 1. t1.png says pre-contrast; it is used as FLAIR."),
-        ("t2w.png", "The name or header of 1. t2w.png says another picture; it is used as FLAIR."),
-        ("7.png", "Neither the name nor the header of 1. 7.png says FLAIR; it is used as FLAIR."),
+        ("t1.png", "The name or header of 1. t1.png says pre-contrast, but it is used as FLAIR."),
+        ("t2w.png", "The name or header of 1. t2w.png says another picture, but it is used as FLAIR."),
+        ("7.png", "Neither the name nor the header of 1. 7.png says FLAIR, but it is used as FLAIR."),
     ],
 )
 def test_what_is_not_stated_to_be_flair_is_said(name, reason):
     scans = scans_of((name, png_bytes(slice_image())))
     [mapping] = suggest(scans)
-    assert doubt(scans, mapping) == (reason and f"{reason} On another sequence the mask means nothing.")
+    assert doubt(scans, mapping) == (reason and f"{reason} The mask is meaningless on any other sequence.")
 
 
 def test_another_picture_is_no_choice_for_flair_where_one_may_be():

@@ -79,7 +79,7 @@ def png() -> bytes:
         (b"", "the file is empty"),
         (b"II*\x00", "cut off or damaged"),
         (png(), "expected a TIFF of one"),
-        (huge_header(), "which the file cannot hold"),
+        (huge_header(), "more than the file can hold"),
         (b"II*\x00" + bytes(patient_folders.MAX_FILE), "8 MB"),
         (tiff((1100, 16)), "16×1100 pixels, a slice has at most 1024×1024"),
         (zip_bytes([("A_3.tif", tiff()), ("B_4.tif", tiff())]), "B_4.tif: came out of an archive"),
@@ -94,7 +94,7 @@ def test_content_that_is_no_slice_is_left_out_and_said(tmp_path, content, said):
 
 
 def test_nothing_usable_is_an_error_with_a_remedy(tmp_path):
-    with pytest.raises(DataError, match="no slice among the files; expected a folder for each patient"):
+    with pytest.raises(DataError, match="hold no slice. Expected a folder for each patient"):
         store_patients([("A_1_mask.tif", tiff((16, 16)))], tmp_path)
 
 

@@ -364,7 +364,7 @@ def test_a_second_pass_that_is_incomplete_is_offered_too_and_said():
     scans, _ = read_files(series + second)
     np.testing.assert_array_equal(scans[0].voxels[..., 0], stack()[..., 1])
     np.testing.assert_array_equal(scans[1].voxels[..., 0], stack()[:3, ..., 0])
-    assert all(any("several passes may be mixed" in note for note in scan.notes) for scan in scans)
+    assert all(any("several acquisitions may be mixed" in note for note in scan.notes) for scan in scans)
 
 
 def test_padding_is_dark_whichever_way_grey_runs():
@@ -399,7 +399,7 @@ def test_grey_values_follow_the_header():
     np.testing.assert_array_equal(scaled.voxels[0, ..., 0], RAMP * 2.0 - 1000)
     zero = read_one(("a", dicom_bytes(dicom_slice(RAMP, RescaleSlope=0, RescaleIntercept=5))))
     np.testing.assert_array_equal(zero.voxels[0, ..., 0], RAMP)
-    assert any("slope is 0" in note for note in zero.notes)
+    assert any("slope in the header is 0" in note for note in zero.notes)
     inverted = read_one(("a", dicom_bytes(dicom_slice(RAMP, PhotometricInterpretation="MONOCHROME1"))))
     np.testing.assert_array_equal(inverted.voxels[0, ..., 0], RAMP.max() - RAMP)
     windowed = read_one(("a", dicom_bytes(dicom_slice(RAMP, WindowCenter=100, WindowWidth=50))))
@@ -569,7 +569,7 @@ def test_half_a_pair_says_what_is_wrong():
         "a.img: left out together with its .hdr file.",
     ]
     assert read_files([("a.hdr", header), ("a.img", image[:100])])[1] == [
-        "a.hdr: 4 × 5 × 3 values need 120 bytes, the file has 100. It is cut off, or its header is wrong. "
+        "a.hdr: 4 × 5 × 3 values need 120 bytes, but the file has 100. It is cut off, or its header is wrong. "
         "Copy it again.",
         "a.img: left out together with its .hdr file.",
     ]

@@ -97,7 +97,8 @@ def project(folder: Path, at_start: str = "", when_reading: str = "pass") -> Pat
     """A copy of the reader that runs a statement at its start, and one before each picture, `name` is its file's."""
     shutil.copytree(PROJECT / "unet" / "scans", folder / "unet" / "scans")
     shutil.copytree(PROJECT / "unet" / "data", folder / "unet" / "data")
-    shutil.copy(PROJECT / "unet" / "private_folders.py", folder / "unet")
+    for name in ("private_folders.py", "language.py"):
+        shutil.copy(PROJECT / "unet" / name, folder / "unet")
     (folder / "unet" / "__init__.py").write_text(at_start)
     for kind, reader in (("pictures", "read_picture"), ("dicom", "_open_pixels")):
         path = folder / "unet" / "scans" / "formats" / f"{kind}.py"
@@ -148,7 +149,7 @@ def test_a_reader_that_sleeps_is_stopped(reader_that, monkeypatch):
 
 def test_a_reader_that_ends_before_its_first_file_is_told_in_words(reader_that):
     reader_that(at_start="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(IngestError, match="The reader ended before it had opened a file"):
+    with pytest.raises(IngestError, match="The reader ended before it opened a file"):
         read_upload(hostile.good()["png"])
 
 

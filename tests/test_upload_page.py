@@ -114,7 +114,7 @@ def test_one_good_file_beside_a_bad_one(page, phantom):
     said = texts(app)
     assert "bad.dcm: unknown file type" in said
     assert "PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown · size in millimetres unknown" in said
-    assert "No pre-contrast and no post-contrast: FLAIR takes their place" in said
+    assert "Missing: pre-contrast, post-contrast. FLAIR is used instead" in said
     app.button(key="segment").click().run()
     assert not app.exception
     assert "Orientation unknown" in texts(app)
@@ -199,7 +199,7 @@ def test_a_mask_dropped_along_is_scored(page, phantom):
 
 def test_a_mask_of_another_size_is_said_and_left(page, phantom):
     app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(np.zeros((32, 32), np.uint8))))
-    assert r"a\_mask.png is named like a mask, but its slices are not those of FLAIR" in texts(app)
+    assert r"a\_mask.png is named like a mask, but its grid is not that of FLAIR" in texts(app)
     assert not app.error and not app.exception
 
 
@@ -214,7 +214,7 @@ def test_the_words_for_the_order_of_slices_follow_the_plane(page, phantom):
 
 def test_a_picture_that_is_not_stated_to_be_flair_is_a_question(page, phantom):
     app = drop(page, ("t1.png", png_bytes(phantom[3, ..., 0])))
-    [question] = [warning for warning in app.warning if warning.value.startswith("Name or header of 1")]
-    assert "state pre\\-contrast" in question.value or "state pre-contrast" in question.value
+    [question] = [warning for warning in app.warning if warning.value.startswith("The name or header of 1")]
+    assert "says pre-contrast, but it is used as FLAIR" in question.value
     app = drop(app, ("flair.png", png_bytes(phantom[3, ..., 1])))
     assert not [warning for warning in app.warning if "FLAIR" in warning.value]

@@ -63,7 +63,7 @@ def test_truncated_at_any_length_is_refused(saved):
     whole = saved.read_bytes()
     for length in range(0, len(whole), 7):
         saved.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match=r"weights\.npz holds no weights of this project, or is truncated"):
+        with pytest.raises(WeightsError, match=r"weights\.npz is truncated, or does not hold weights of this project"):
             load_arrays(saved)
 
 
@@ -124,13 +124,13 @@ def write_foreign_archive(path):
 def test_something_else_is_refused_and_not_run(tmp_path, monkeypatch, write):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "x.npz")
-    with pytest.raises(WeightsError, match=r"x\.npz holds no weights of this project"):
+    with pytest.raises(WeightsError, match=r"x\.npz is truncated, or does not hold weights of this project"):
         load_arrays(tmp_path / "x.npz")
     assert not (tmp_path / "boom").exists()
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(WeightsError, match=r"gone\.npz is not there"):
+    with pytest.raises(WeightsError, match=r"gone\.npz does not exist"):
         load_arrays(tmp_path / "gone.npz")
 
 
@@ -213,13 +213,13 @@ def test_wrong_hash_is_refused_by_name(folder):
 
 def test_missing_weights_are_named(folder):
     (folder / "weights.npz").unlink()
-    with pytest.raises(WeightsError, match=r"my-weights/weights\.npz is not there. Check the project out again"):
+    with pytest.raises(WeightsError, match=r"my-weights/weights\.npz does not exist. Check the project out again"):
         find_weights(folder)
 
 
 def test_missing_config_lists_what_is_shipped(folder, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS_FOLDER", folder.parent)
-    with pytest.raises(WeightsError, match=r"No weights in .*other: config.json is not there.*Shipped.*: my-weights\."):
+    with pytest.raises(WeightsError, match=r"No weights in .*other: config.json is missing.*Shipped.*: my-weights\."):
         find_weights("other")
 
 

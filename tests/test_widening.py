@@ -58,5 +58,5 @@ def test_refuses_a_width_that_is_no_multiple():
 
 def test_refuses_another_architecture():
     arrays = variable_arrays(trained("unet").variables)
-    with pytest.raises(WeightsError, match="attention_4_phi/kernel: nothing in the narrow weights"):
+    with pytest.raises(WeightsError, match="attention_4_phi/kernel is missing in the narrow weights"):
         widen(arrays, attention_unet(4, (None, None, 3)), seed=0)

@@ -36,7 +36,12 @@ UNPACKED_BYTES = 2_070_000_000  # the archive holds kaggle_3m twice: 3,929 × (1
 NEEDED_BYTES = 3_000_000_000  # both at once, as the archive goes only when it is unpacked, and some room
 STALL_SECONDS = 120  # without one more byte; kagglehub itself would wait for ever
 _POLL_SECONDS = 0.5
-_BY_HAND = f"Or download it by hand from {PAGE} and unpack it into {PROJECT_FOLDER / 'data'}."
+
+
+def _by_hand() -> str:
+    return t(
+        "Or download it by hand from {page} and unpack it into {folder}.", page=PAGE, folder=PROJECT_FOLDER / "data"
+    )
 
 
 def download_dataset(dest: Path | None = None, progress: Callable[[float, str], object] | None = None) -> Path:
@@ -119,31 +124,31 @@ def explain(error: Exception) -> str:
             "again. {by_hand}",
             status_code=response.status_code,
             page=PAGE,
-            by_hand=_BY_HAND,
+            by_hand=_by_hand(),
         )
     if response is not None and response.status_code >= 400:
         return t(
             "Kaggle answers with error {status_code}. Try again later. {by_hand}",
             status_code=response.status_code,
-            by_hand=_BY_HAND,
+            by_hand=_by_hand(),
         )
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return t(
-            "The connection was lost. Try again; the download continues where it stopped. {by_hand}", by_hand=_BY_HAND
+            "The connection was lost. Try again; the download continues where it stopped. {by_hand}", by_hand=_by_hand()
         )
     if isinstance(error, requests.exceptions.JSONDecodeError):
         return t(
             "The answer does not come from Kaggle, perhaps from the log-in page of your network. Log "
             "in there. {by_hand}",
-            by_hand=_BY_HAND,
+            by_hand=_by_hand(),
         )
     if isinstance(error, requests.RequestException):
         return t(
             "Kaggle cannot be reached: check the network connection and proxy, then try again. {by_hand}",
-            by_hand=_BY_HAND,
+            by_hand=_by_hand(),
         )
     if is_broken_archive(error):
-        return t("The downloaded archive is damaged and was deleted. Try again. {by_hand}", by_hand=_BY_HAND)
+        return t("The downloaded archive is damaged and was deleted. Try again. {by_hand}", by_hand=_by_hand())
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return t(
             "The disk is full. The data set needs {needed_bytes:.0f} GB. Free space and try again.",
@@ -152,14 +157,14 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError):
         return t(
             "{path} cannot be written: {strerror}. Choose another folder with --output DIR.",
-            path=error.filename or "The folder",
+            path=error.filename or t("The folder"),
             strerror=error.strerror,
         )
     return t(
         "The download failed: {kind}: {error}. Try again. {by_hand}",
         kind=type(error).__name__,
         error=error,
-        by_hand=_BY_HAND,
+        by_hand=_by_hand(),
     )
 
 
@@ -193,14 +198,18 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], object
         answer = json.loads(lines[-1])
     except json.JSONDecodeError:
         raise DataError(
-            t("The download failed: {lines}. Try again. {by_hand}", lines=" ".join(lines[-3:])[-300:], by_hand=_BY_HAND)
+            t(
+                "The download failed: {lines}. Try again. {by_hand}",
+                lines=" ".join(lines[-3:])[-300:],
+                by_hand=_by_hand(),
+            )
         ) from None
     if "error" in answer:
         raise DataError(answer["error"])
     root = _patients_below(Path(answer["folder"]))
     if root is None:
         raise DataError(
-            t("The download in {folder} holds no patients. {by_hand}", folder=answer["folder"], by_hand=_BY_HAND)
+            t("The download in {folder} holds no patients. {by_hand}", folder=answer["folder"], by_hand=_by_hand())
         )
     return root
 
@@ -218,7 +227,7 @@ def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, s
                     "Kaggle sent nothing for {stall_seconds} s. Try again; the download continues where it "
                     "stopped. {by_hand}",
                     stall_seconds=STALL_SECONDS,
-                    by_hand=_BY_HAND,
+                    by_hand=_by_hand(),
                 )
             )
         if unpacked:

@@ -8,12 +8,12 @@ import numpy as np
 
 from unet import metrics, overlay
 from unet.export.result import LABEL, PURPOSE, Result, lesion_size, overlay_pictures
-from unet.language import t
+from unet.language import spoken, t
 
 MAX_PICTURES = 6
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="{language}"><head><meta charset="utf-8"><title>{title}</title>
 <style>
  @page {{ size: A4; margin: 14mm }}
  body {{ font: 14px/1.45 system-ui, sans-serif; max-width: 186mm; margin: 8mm auto; color: #111 }}
@@ -27,7 +27,7 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1><p class="purpose">{purpose}</p>
 <div class="pictures">{pictures}</div>
 <table>{rows}</table>
-<p>The mask was drawn by a neural network and checked by nobody. The network was trained on {trained}.</p>
+<p>{ending}</p>
 </body></html>
 """
 
@@ -39,58 +39,69 @@ def to_html(result: Result, notes: tuple[str, ...] = ()) -> str:
         result: the finished mask.
         notes: plain sentences to add, such as what was guessed; the caller keeps patients out of them.
     """
-    scan, areas = result.scan, result.mask.sum(axis=(1, 2))
-    voxels, millilitres = lesion_size(result)
-    spacing = scan.spacing
     rows = {
-        "Lesion in all": f"{voxels:,} voxels" + (f", {millilitres:.2f} mL" if millilitres is not None else ""),
-        "Largest on a slice": f"{areas.max():,} pixels"
-        + (t(", {area:,.0f} mm²", area=areas.max() * spacing[1] * spacing[2]) if spacing else "")
-        + (t(", slice {number} of {count}", number=areas.argmax() + 1, count=len(areas)) if areas.any() else ""),
-        "Slices with lesion": f"{(areas > 0).sum()} of {len(areas)}"
-        + (
-            t(", the {max_pictures} largest shown", max_pictures=MAX_PICTURES)
-            if (areas > 0).sum() > MAX_PICTURES
-            else ""
-        ),
-        "Picture": t(
-            "{file_format}, {count} slices of {width} × {height}, ",
-            file_format=scan.file_format,
-            count=len(areas),
-            width=result.mask.shape[2],
-            height=result.mask.shape[1],
-        )
-        + (f"{scan.plane}, " if scan.plane else t("orientation unknown, "))
-        + (
-            t(
-                "{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart",
-                column=spacing[2],
-                row=spacing[1],
-                depth=spacing[0],
-            )
-            if spacing
-            else t("size in millimetres unknown")
-        ),
-        "Orientation": _orientation(scan.edges),
+        **_sizes(result),
+        t("Picture"): _picture(result),
+        t("Orientation"): _orientation(result.scan.edges),
         **_score(result),
-        "Threshold": t("probability of at least {threshold:.2f}", threshold=result.threshold),
-        "Model": t(
+        t("Threshold"): t("probability of at least {threshold:.2f}", threshold=result.threshold),
+        t("Model"): t(
             "{weights}, run by {engine}, <code>SHA-256 {sha256}</code>",
             weights=result.weights.name,
             engine=result.engine,
             sha256=result.weights.sha256,
         ),
-        "Made on": date.today().isoformat(),
+        t("Made on"): date.today().isoformat(),
     }
     if notes:
-        rows["Notes"] = "<br>".join(html.escape(note) for note in notes)
+        rows[t("Notes")] = "<br>".join(html.escape(note) for note in notes)
     return _PAGE.format(
+        language=spoken(),
         title=html.escape(t(LABEL)),
         purpose=html.escape(t(PURPOSE)),
-        pictures="".join(_figures(result, areas)),
+        pictures="".join(_figures(result)),
         rows="".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items()),
-        trained=t("axial MRI of low-grade glioma only (Buda et al. 2019)"),
+        ending=t(
+            "The mask was drawn by a neural network and has not been checked. The network was trained on axial MRI "
+            "of low-grade glioma only (Buda et al. 2019)."
+        ),
     )
+
+
+def _sizes(result: Result) -> dict[str, str]:
+    areas, spacing = result.mask.sum(axis=(1, 2)), result.scan.spacing
+    voxels, millilitres = lesion_size(result)
+    whole = [t("{count:,} voxels", count=voxels)]
+    if millilitres is not None:
+        whole += [t("{volume:.2f} mL", volume=millilitres)]
+    largest = [t("{count:,} pixels", count=areas.max())]
+    if spacing:
+        largest += [t("{area:,.0f} mm²", area=areas.max() * spacing[1] * spacing[2])]
+    if areas.any():
+        largest += [t("slice {number} of {count}", number=areas.argmax() + 1, count=len(areas))]
+    with_lesion = [t("{number} of {count}", number=(areas > 0).sum(), count=len(areas))]
+    if (areas > 0).sum() > MAX_PICTURES:
+        with_lesion += [t("the {max_pictures} largest shown", max_pictures=MAX_PICTURES)]
+    return {
+        t("Whole lesion"): ", ".join(whole),
+        t("Largest on a slice"): ", ".join(largest),
+        t("Slices with lesion"): ", ".join(with_lesion),
+    }
+
+
+def _picture(result: Result) -> str:
+    count, height, width = result.mask.shape
+    size = t("{count} slices of {width} × {height}", count=count, width=width, height=height)
+    distances = (
+        t(
+            "{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart",
+            **dict(zip(("depth", "row", "column"), result.scan.spacing, strict=True)),
+        )
+        if result.scan.spacing
+        else t("size in millimetres unknown")
+    )
+    plane = t(result.scan.plane) if result.scan.plane else t("orientation unknown")
+    return ", ".join((result.scan.file_format, size, plane, distances))
 
 
 def _score(result: Result) -> dict[str, str]:
@@ -100,13 +111,20 @@ def _score(result: Result) -> dict[str, str]:
         return {}
     dice = metrics.volume_dice(result.mask, expected, known)
     words = t("both masks are empty") if np.isnan(dice) else f"{dice:.3f}"
-    return {"Volume Dice": t("{score}, against the uploaded expected mask", score=words)}
+    return {t("Volume Dice"): t("{score}, against the uploaded expected mask", score=words)}
 
 
 def _orientation(edges: tuple[str, str, str, str] | None) -> str:
     if edges is None:
         return t("unknown: the header does not say which side is the patient's right")
-    words = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "top", "I": "bottom"}
+    words = {
+        "R": t("right"),
+        "L": t("left"),
+        "A": t("front"),
+        "P": t("back"),
+        "S": t("top"),
+        "I": t("bottom"),
+    }
     return t(
         "the patient's {left} is on the left of the pictures, the {top} at the top",
         left=words[edges[0]],
@@ -114,8 +132,9 @@ def _orientation(edges: tuple[str, str, str, str] | None) -> str:
     )
 
 
-def _figures(result: Result, areas: np.ndarray) -> list[str]:
+def _figures(result: Result) -> list[str]:
     """The slices with the largest lesion, in order, or the middle one where there is none."""
+    areas = result.mask.sum(axis=(1, 2))
     chosen = sorted(areas.argsort()[::-1][:MAX_PICTURES]) if areas.any() else [len(areas) // 2]
     chosen = [index for index in chosen if areas[index] or not areas.any()]
     pictures = overlay_pictures(result)
@@ -124,9 +143,10 @@ def _figures(result: Result, areas: np.ndarray) -> list[str]:
     figures = []
     for index in chosen:
         encoded = base64.b64encode(overlay.encode_png(pictures[index])).decode()
+        alt = t("Slice {number} with the mask", number=index + 1)
+        caption = t("Slice {number}: {area:,} pixels", number=index + 1, area=areas[index])
         figures.append(
-            f'<figure><img style="aspect-ratio:{shape[0]:.2f}/{shape[1]:.2f}" alt="Slice {index + 1} with the mask" '
-            f'src="data:image/png;base64,{encoded}"><figcaption>Slice {index + 1}: {areas[index]:,} pixels'
-            "</figcaption></figure>"
+            f'<figure><img style="aspect-ratio:{shape[0]:.2f}/{shape[1]:.2f}" alt="{html.escape(alt)}" '
+            f'src="data:image/png;base64,{encoded}"><figcaption>{html.escape(caption)}</figcaption></figure>'
         )
     return figures

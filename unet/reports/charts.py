@@ -100,7 +100,7 @@ def volumes(reports: list[dict]) -> Chart:
                 [r["predicted_voxels"] for r in part],
                 "points",
                 colour,
-                [f"{r['patient']}<br>volume Dice {r['volume_dice']:.3f}" for r in part],
+                [f"{r['patient']}<br>{t('volume Dice')} {r['volume_dice']:.3f}" for r in part],
             )
         )
     return Chart(

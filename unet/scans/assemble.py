@@ -149,8 +149,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
         notes.append(
             t(
                 "Missing: {missing}. FLAIR is used instead, as in the data set.",
-                missing=" and no ".join(missing),
-                words="its" if len(missing) == 1 else "their",
+                missing=", ".join(t(name) for name in missing),
             )
         )
     _check_resampling(flair, [scans[channel.scan] for channel in mapping if channel])

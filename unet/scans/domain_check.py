@@ -182,7 +182,9 @@ def _header_warnings(scan: Scan) -> list[str]:
             t("The header says {modality}, not MR. The network was trained on MRI only.", modality=scan.modality)
         )
     if scan.plane in ("coronal", "sagittal"):
-        warnings.append(t("These are {plane} slices. The network was trained on axial slices only.", plane=scan.plane))
+        warnings.append(
+            t("These are {plane} slices. The network was trained on axial slices only.", plane=t(scan.plane))
+        )
     return warnings
 
 

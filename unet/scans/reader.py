@@ -74,8 +74,11 @@ def read_files(
     used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
     for stem, image in images.items():
         if stem not in used:
-            missing = t("the .hdr file of the same name is missing. Upload both files.")
-            problems.append(f"{image.name}: {'left out together with its .hdr file.' if stem in headers else missing}")
+            problems.append(
+                t("{name}: left out together with its .hdr file.", name=image.name)
+                if stem in headers
+                else t("{name}: the .hdr file of the same name is missing. Upload both files.", name=image.name)
+            )
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
         problems.append(

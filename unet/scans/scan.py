@@ -23,7 +23,7 @@ from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES, 
 
 # which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
 # the front, z up); "the patient's right on the left" is a column that counts to the left
-DISPLAYS = {"axial": "SPL", "coronal": "PIL", "sagittal": "LIP"}
+DISPLAYS = {mark("axial"): "SPL", mark("coronal"): "PIL", mark("sagittal"): "LIP"}
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 BURNED_IN = mark(
     "The header says that text is burned into the picture. It may name the patient. Check it before you share it."

@@ -57,7 +57,7 @@ def describe_end(error: BaseException) -> tuple[str, str]:
     if isinstance(error, TrainingError | DataError | WeightsError | ValueError):
         return FAILED, str(error)
     lines = str(error).splitlines()
-    return FAILED, f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return FAILED, f"{type(error).__name__}: {lines[0] if lines else t('no message')}"
 
 
 def describe_result(dice: Sequence[float], by_heart: bool = False) -> str:

@@ -32,10 +32,10 @@ def widen(arrays: dict[str, np.ndarray], model: keras.Model, seed: int) -> dict[
         for variable in layer.variables:
             narrow = arrays.get(variable.path)
             if narrow is None or narrow.ndim != len(variable.shape) or np.any(np.mod(variable.shape, narrow.shape)):
-                found = "nothing" if narrow is None else f"shape {narrow.shape}"
+                found = t("missing") if narrow is None else t("of shape {shape}", shape=narrow.shape)
                 raise WeightsError(
                     t(
-                        "{path}: shape {found} in the narrow weights; expected a shape that divides {variable}. "
+                        "{path} is {found} in the narrow weights; expected a shape that divides {variable}. "
                         "Start from the same architecture with half or a third of the filters.",
                         path=variable.path,
                         found=found,

@@ -8,7 +8,7 @@ import streamlit as st
 from unet.data.clinical import clinical_record, institution
 from unet.data.patients import Patient
 from unet.data.splits import split_of
-from unet.language import t
+from unet.language import mark, t
 from views.shared import links, loaders, page
 from views.shared.browser_state import MAX_TEXT
 
@@ -54,7 +54,7 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         st.caption(t("Tick the box at the left of a row to open the patient."))
         shown = rows.loc[rows.apply(lambda row: _matches(row, search), axis=1)]
         st.dataframe(
-            shown,
+            shown.rename(columns=t),
             hide_index=True,
             height=min(320, 40 + 35 * max(1, len(shown))),
             placeholder=t("unknown"),
@@ -63,14 +63,14 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
             selection_mode="single-row",
             alt=t("Patients of the data set; select a row to open the patient"),
             column_config={
-                "Lesion share": st.column_config.ProgressColumn(
+                t("Lesion share"): st.column_config.ProgressColumn(
                     format="percent", min_value=0, max_value=1, help=t("Slices whose expected mask shows a lesion")
                 ),
-                "Grade": st.column_config.TextColumn(help=t("The code is read as 1 = G2, 2 = G3")),
-                "Histology": st.column_config.TextColumn(
+                t("Grade"): st.column_config.TextColumn(help=t("The code is read as 1 = G2, 2 = G3")),
+                t("Histology"): st.column_config.TextColumn(
                     help=t("The code is read in the alphabetical order of TCGA's terms")
                 ),
-                "Sex": st.column_config.TextColumn(help=t("The code is read as 1 = female, 2 = male")),
+                t("Sex"): st.column_config.TextColumn(help=t("The code is read as 1 = female, 2 = male")),
             },
         )
         if shown.empty:
@@ -86,16 +86,16 @@ def _table(root: Path, found: list[Patient]) -> pd.DataFrame:
         record, summary = clinical_record(records, patient.patient_id), summaries[patient.patient_id]
         rows.append(
             {
-                "Patient": patient.patient_id,
-                "Split": split_of(patient.patient_id),
-                "Institution": t(institution(patient.patient_id)),
-                "Grade": record.grade,
-                "Histology": record.histology,
-                "Age": record.age,
-                "Sex": record.sex,
-                "Slices": summary.slices,
-                "Lesion share": round(summary.lesion_slices / summary.slices, 2),
-                "Missing sequences": ", ".join(summary.missing_sequences),
+                mark("Patient"): patient.patient_id,
+                mark("Split"): t(split_of(patient.patient_id)),
+                mark("Institution"): t(institution(patient.patient_id)),
+                mark("Grade"): record.grade,
+                mark("Histology"): record.histology,
+                mark("Age"): record.age,
+                mark("Sex"): record.sex,
+                mark("Slices"): summary.slices,
+                mark("Lesion share"): round(summary.lesion_slices / summary.slices, 2),
+                mark("Missing sequences"): ", ".join(map(t, summary.missing_sequences)),
             }
         )
     return pd.DataFrame(rows).astype({"Age": "Int64"})

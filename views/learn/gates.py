@@ -116,7 +116,7 @@ def verdict(averages: dict[str, float]) -> str:
     """Say in words what a gate's averages say."""
     if "its edge" not in averages:
         return t("No lesion is predicted on this slice, so the gate has nothing to select.")
-    edge, rest = averages["its edge"], averages.get("rest of the head", 0.0)
+    edge, rest = averages["its edge"], averages.get("the rest of the head", 0.0)
     lesion = averages.get("lesion", edge)  # a lesion of a few pixels is all edge
     if rest - max(lesion, edge) > ALIKE:
         return t("Blocks the lesion more than the rest of the head.")

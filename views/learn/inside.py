@@ -115,7 +115,7 @@ def _show_down(lesson: Lesson, inside: Inside) -> None:
         cells = [position * block.side // lesson.weights.size for position in (row, column)]
         spans = [receptive_field(level, cell) for cell in cells]
         side = spans[0][1] - spans[0][0] + 1
-        name = "Bottleneck" if level == BOTTLENECK else f"Level {level}"
+        name = t("Bottleneck") if level == BOTTLENECK else t("Level {level}", level=level)
         st.markdown(
             t(
                 "**{name}**: {side} × {side} positions × {channels} channels. One value depends on the "

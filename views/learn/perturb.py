@@ -144,7 +144,12 @@ def _noise(lesson: Lesson, threshold: float) -> tuple[Change, str]:
     )
 
 
-_CONTROLS = {"Cover a patch": _cover, "Brightness and contrast": _light, "Turn or mirror": _move, "Noise": _noise}
+_CONTROLS = {
+    mark("Cover a patch"): _cover,
+    mark("Brightness and contrast"): _light,
+    mark("Turn or mirror"): _move,
+    mark("Noise"): _noise,
+}
 TRIALS = (SEQUENCES, *_CONTROLS)
 
 
@@ -194,7 +199,7 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
         before, without: Dice with all sequences, and without each; nan where there is nothing to compare.
 
     >>> answer("FLAIR", 0.9, {"FLAIR": 0.1, "pre-contrast": 0.8})
-    'You guessed **FLAIR**, and so it is: without it slice Dice falls most, from 0.900 to 0.100.'
+    'You guessed **FLAIR**, which is right. Without it slice Dice falls most, from 0.900 to 0.100.'
     """
     drops = {name: before - dice for name, dice in without.items()}
     if any(map(math.isnan, drops.values())):
@@ -204,16 +209,17 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
         return t(
             "You guessed **{guess}**. On this slice the network does not depend on any single sequence.", guess=guess
         )
-    said = (
-        t("**{guess}**, which is right: without it", guess=guess)
-        if most == guess
-        else t("**{guess}**, which is wrong: without **{most}**", guess=guess, most=most)
-    )
+    values = {"guess": guess, "most": most, "before": before, "without": without[most]}
+    if most == guess:
+        return t(
+            "You guessed **{guess}**, which is right. Without it slice Dice falls most, from {before:.3f} to "
+            "{without:.3f}.",
+            **values,
+        )
     return t(
-        "You guessed {said} slice Dice falls most, from {before:.3f} to {without:.3f}.",
-        said=said,
-        before=before,
-        without=without[most],
+        "You guessed **{guess}**, which is wrong. Without **{most}** slice Dice falls most, from {before:.3f} to "
+        "{without:.3f}.",
+        **values,
     )
 
 

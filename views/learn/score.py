@@ -172,13 +172,16 @@ def _curve(predicted: np.ndarray, expected: np.ndarray, spoil: Callable, pixels:
     return Chart(
         "spoiled_dice",
         t("Slice Dice against the change of the mask"),
-        "pixels",
+        t("pixels"),
         t("slice Dice"),
         [
             Series(t("this lesion"), steps, here, colour=EXPECTED_COLOUR),
             Series(t("the same, half as wide"), steps, half, colour=GREY, dashed=True),
-            Series("now", [pixels], [now], "points", PREDICTED_COLOUR),
+            Series(t("now"), [pixels], [now], "points", PREDICTED_COLOUR),
         ],
-        [{"pixels": step, "this lesion": a, "half as wide": b} for step, a, b in zip(steps, here, half, strict=True)],
+        [
+            {t("pixels"): step, t("this lesion"): a, t("half as wide"): b}
+            for step, a, b in zip(steps, here, half, strict=True)
+        ],
         y_range=(0, 1.02),
     )

@@ -186,7 +186,7 @@ def _watch() -> None:
     bar.progress(running.progress, text=running.words)
     if running.measurements:
         st.dataframe(
-            [{"patient": m.patient_id, "volume Dice": m.dice["published"]} for m in running.measurements],
+            [{t("Patient"): m.patient_id, t("Volume Dice"): m.dice["published"]} for m in running.measurements],
             hide_index=True,
             alt=t("Volume Dice of the finished patients"),
         )

@@ -342,7 +342,11 @@ def show_trained_on() -> None:
             )
         )
         st.dataframe(
-            [{"patient": patient_id, "split": split_of(patient_id)} for ids in splits.values() for patient_id in ids],
+            [
+                {t("Patient"): patient_id, t("Split"): t(split_of(patient_id))}
+                for ids in splits.values()
+                for patient_id in ids
+            ],
             hide_index=True,
             height=260,
             alt=t("Every patient of the published splits"),

@@ -109,8 +109,8 @@ def _trace(series: Series):
     hover = "%{text}<extra></extra>" if series.texts else "%{x}, %{y}<extra></extra>"
     common = {"x": series.x, "y": series.y, "name": series.name, "text": series.texts or None, "hovertemplate": hover}
     if series.kind == "bars":
-        return go.Bar(**{**common, "hovertemplate": "%{y}<br>volume Dice %{x:.3f}<extra></extra>"}, orientation="h",
-                      marker_color=colour, textposition="none")  # fmt: skip
+        common["hovertemplate"] = f"%{{y}}<br>{t('volume Dice')} %{{x:.3f}}<extra></extra>"
+        return go.Bar(**common, orientation="h", marker_color=colour, textposition="none")
     if series.kind == "points":
         gaps = None
         if series.low:

@@ -113,7 +113,11 @@ def _show_evaluation(result: dict) -> None:
     )
     st.dataframe(
         [
-            {"Patient": id_, "Volume Dice": score["raw"], "Largest component only": score["largest_component"]}
+            {
+                t("Patient"): id_,
+                t("Volume Dice"): score["raw"],
+                t("Largest component only"): score["largest_component"],
+            }
             for id_, score in result["patients"].items()
         ],
         hide_index=True,

@@ -9,7 +9,7 @@ from unet import overlay
 from unet.data.volume import FLAIR, POST_CONTRAST
 from unet.language import mark, t
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
-from views.shared import loaders, page
+from views.shared import legend, loaders, page
 from views.shared.badges import show_badges
 from views.training.presets import AUGMENTATION_LABELS
 
@@ -72,9 +72,7 @@ def show_augmentation() -> None:
         draw(image, mask, statistics, Augmentation(), 1000 * seed + number, FLAIR) for number in range(TOGETHER)
     ]
     _grid([("", "", picture) for picture in pictures])
-    st.html(
-        f'<span style="color:rgb{overlay.EXPECTED_COLOUR}" aria-hidden="true">■</span> outline of the expected mask'
-    )
+    legend.show_legend(((t("outline of the expected mask"), overlay.EXPECTED_COLOUR),))
 
 
 def only(name: str) -> Augmentation:
@@ -110,7 +108,7 @@ def _grid(tiles: list[tuple[str, str, np.ndarray]]) -> None:
                     picture,
                     width="stretch",
                     output_format="PNG",
-                    alt=t("Augmented slice: {name}", name=title or "at random"),
+                    alt=t("Augmented slice: {name}", name=title or t("at random")),
                 )
                 if title:
                     st.markdown(f"**{title}**")

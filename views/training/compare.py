@@ -79,12 +79,12 @@ def differences(settings: dict[str, dict[str, str]]) -> list[dict[str, str]]:
 def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
     results = [
         {
-            "Run": name,
-            "Best volume Dice": max(row["validation_dice"] for row in found),
-            "Last": found[-1]["validation_dice"],
-            "Epochs": len(found),
-            "Minutes": found[-1]["seconds"] / 60,
-            "State": picked[name].state,
+            t("Run"): name,
+            t("Best volume Dice"): max(row["validation_dice"] for row in found),
+            t("Last"): found[-1]["validation_dice"],
+            t("Epochs"): len(found),
+            t("Minutes"): found[-1]["seconds"] / 60,
+            t("State"): t(picked[name].state),
         }
         for name, found in rows.items()
     ]
@@ -93,10 +93,10 @@ def _differences(picked: dict[str, Run], rows: dict[str, list[dict]]) -> None:
         results,
         hide_index=True,
         column_config={
-            "Best volume Dice": number,
-            "Last": number,
-            "Minutes": st.column_config.NumberColumn(format="%.2f"),
-            "State": st.column_config.TextColumn(width=110),
+            t("Best volume Dice"): number,
+            t("Last"): number,
+            t("Minutes"): st.column_config.NumberColumn(format="%.2f"),
+            t("State"): st.column_config.TextColumn(width=110),
         },
         alt=t("Best and last validation volume Dice of each run"),
     )

@@ -181,7 +181,7 @@ def _pace(rows: list[dict]) -> None:
     ):
         figure.add_scatter(
             x=[row["epoch"] for row in rows], y=[row[column] for row in rows], name=name, yaxis=axis,
-            line={"color": colour, "width": 2}, hovertemplate=f"{name} %{{y:.3g}} in epoch %{{x}}<extra></extra>",
+            line={"color": colour, "width": 2}, hovertemplate=f"{name} %{{y:.3g}}, {t('epoch')} %{{x}}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         height=170,

@@ -40,12 +40,14 @@ def show_export(
     )
     chosen = Result(scan, volume, segmentation.mask(threshold), threshold, weights, segmentation.engine)
     voxels, millilitres = lesion_size(chosen)
+    size = [t("{count:,} voxels", count=voxels) if len(volume) > 1 else t("{count:,} pixels", count=voxels)]
+    if millilitres is not None:
+        size += [t("{volume:.2f} mL", volume=millilitres)]
     words.caption(
-        f"{voxels:,} {'voxels' if len(volume) > 1 else 'pixels'}"
-        + (t(", {millilitres:.2f} mL", millilitres=millilitres) if millilitres is not None else "")
-        + t(
-            ". Masks are on the grid of the upload. They contain no name, birth date or other text "
-            "of a header. A DICOM-SEG refers to its series by UID."
+        t(
+            "{size}. Masks are on the grid of the upload. They contain no name, birth date or other text of a "
+            "header. A DICOM-SEG refers to its series by UID.",
+            size=", ".join(size),
         )
     )
 

@@ -135,7 +135,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
             t(SEQUENCE_NAMES[number].capitalize()),
             [MISSING, *fitting],
             index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
-            format_func=lambda channel: labels.get(channel, "not there: use FLAIR"),
+            format_func=lambda channel: labels.get(channel, t("missing: use FLAIR")),
             key=f"map_{key}_{number}_{flair}",
         )
         chosen[number] = None if picked == MISSING else picked
@@ -162,7 +162,7 @@ def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -
         t("Expected mask"),
         [MISSING, *fitting],
         index=1 + fitting.index(suggested) if suggested in fitting else 0,
-        format_func=lambda channel: labels.get(channel, "none"),
+        format_func=lambda channel: labels.get(channel, t("none")),
         key=key,
         help=t(
             "Upload a mask together with its pictures, on the same grid as FLAIR: 0 outside the "

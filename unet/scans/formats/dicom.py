@@ -217,14 +217,14 @@ def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str])
     except MemoryError:
         raise
     except Exception as error:
-        compressed = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", "an unknown transfer syntax")
+        compressed = getattr(dataset.file_meta.get("TransferSyntaxUID"), "name", t("an unknown transfer syntax"))
         missing = isinstance(error, AttributeError) and "pixel data" in str(error).lower()
         raise IngestError(
             t(
                 "{name}: the pixels cannot be decoded ({kind}). They are cut off, damaged, or compressed "
                 "in a way that this app cannot read. Export the series uncompressed.",
                 name=name,
-                kind="there are none" if missing else compressed,
+                kind=t("there are none") if missing else compressed,
             )
         ) from None
     array = array.astype(np.float32)

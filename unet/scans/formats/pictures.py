@@ -84,7 +84,10 @@ def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:
     if picture.mode in ("LA", "RGB", "RGBA"):
         return np.asarray(picture)
     notes.append(
-        t("Colours stored as {kind}; read as RGB.", kind="a palette" if picture.mode in ("P", "PA") else picture.mode)
+        t(
+            "Colours stored as {kind}; read as RGB.",
+            kind=t("a palette") if picture.mode in ("P", "PA") else picture.mode,
+        )
     )
     return np.asarray(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
 
