@@ -427,7 +427,7 @@ def test_no_picture_of_the_patient_before_stands_under_a_new_name(page, app_addr
     assert probe(page, "viewer.panes[0].canvas.getContext('2d').getImageData(200, 200, 1, 1).data[3]") == 0
     assert page.locator(".numbers").inner_text() == ""
     assert page.locator(".where").inner_text() == ""
-    assert "on their way" in page.locator(".progress").inner_text()
+    assert "Loading the slices" in page.locator(".progress").inner_text()
     page.locator(".pane canvas").first.hover()
     page.mouse.wheel(0, 120)
 
@@ -507,7 +507,7 @@ def test_full_screen_and_help(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14")
     page.locator(".pane canvas").first.hover()
     page.keyboard.press("?")
-    page.get_by_role("dialog").get_by_text("one slice, up is the next one").wait_for()
+    page.get_by_role("dialog").get_by_text("one slice; up is the next one").wait_for()
     page.keyboard.press("Escape")
     before = canvas_box(page)["width"]
     page.keyboard.press("f")
