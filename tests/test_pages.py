@@ -231,7 +231,7 @@ def test_changed_weights_are_refused(start, monkeypatch, tmp_path):
 
 
 def test_opening_slice():
-    from views.viewer.simple_viewer import opening_slice
+    from views.viewer.slices import opening_slice
 
     predicted, expected = np.zeros((2, 5, 2, 2), np.uint8)
     volume = Volume("a", np.zeros((5, 2, 2, 3), np.uint8), expected, np.ones(5, bool), np.arange(5))

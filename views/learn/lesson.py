@@ -20,7 +20,7 @@ from unet.weights.network import Weights
 from views.shared import links, loaders, page, segmentations, weights_picker
 from views.shared.badges import show_badges
 from views.shared.charts import show_chart
-from views.viewer.simple_viewer import SLICE_ORDER, opening_slice, slice_number, slice_picture
+from views.viewer.slices import SLICE_ORDER, opening_slice, slice_number, slice_picture
 
 TILE = 160  # pixels; small maps are drawn at least this large, each value as a square
 GAP = 6

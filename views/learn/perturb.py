@@ -15,7 +15,7 @@ from unet.training.augmentation import Augmentation
 from views.learn.lesson import Lesson, begin_section
 from views.shared import legend
 from views.shared.browser_state import one_of
-from views.viewer.simple_viewer import window
+from views.viewer.slices import window
 
 MAX_RESULTS = 128  # kept for all visitors, 0.13 MB each
 SEQUENCES = mark("Take a sequence away")

@@ -18,7 +18,7 @@ from unet.overlay import EXPECTED_COLOUR, PREDICTED_COLOUR
 from views.learn.lesson import Lesson, begin_section
 from views.shared import legend, loaders, page
 from views.shared.badges import SPLIT_MEANINGS
-from views.viewer.simple_viewer import slice_picture
+from views.viewer.slices import slice_picture
 
 OTHERS = 9  # patients of the baseline, perhaps with the one on the page: read within a second or two
 

@@ -3,40 +3,33 @@
 It asks the server for every picture, and shows less. It reads and writes the same links.
 """
 
-import math
-import re
-
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
-from unet import metrics, overlay
-from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, Volume
+from unet import overlay
+from unet.data.volume import Volume
 from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.segmentation import Segmentation
 from unet.language import mark, t
 from views.shared import legend, links
 from views.shared.browser_state import one_of
+from views.viewer.lesion_strip import show_lesion_strip
+from views.viewer.numbers import show_numbers
+from views.viewer.slices import (
+    CHANNELS,
+    LEVEL_MEANINGS,
+    PROBABILITY_MEANING,
+    SLICE_ORDER,
+    linked_slice,
+    opening_slice,
+    slice_picture,
+)
 
-CHANNELS = {
-    mark("FLAIR"): FLAIR,
-    mark("Pre-contrast"): PRE_CONTRAST,
-    mark("Post-contrast"): POST_CONTRAST,
-    mark("RGB"): None,
-}
 PREDICTED, EXPECTED, ERRORS = mark("Predicted"), mark("Expected"), mark("Errors")
 PROBABILITY, NONE = mark("Probability"), mark("None")
 OVERLAYS = (PREDICTED, EXPECTED, ERRORS, PROBABILITY, *(f"Attention {level}" for level in ATTENTION_LEVELS), NONE)
 STYLES = (mark("Fill"), mark("Outline"))
-SLICE_ORDER = {
-    mark("axial"): mark("from the neck to the crown"),
-    mark("coronal"): mark("from the nose to the back of the head"),
-    mark("sagittal"): mark("from the patient's right to the left"),
-    None: mark("in the order of the file"),
-}
 MAP_OPACITY = 0.65
-VOLUME_DICE = (mark("Volume Dice"), mark("Overlap over all slices of the patient: the number to compare."))
-ALL_DICE = (mark("Dice, all slices"), mark("Overlap over all of these slices together."))
 
 
 def show_simple_viewer(
@@ -68,7 +61,7 @@ def show_simple_viewer(
         channel, shown, style, opacity, threshold = _pick_overlay(first, default_threshold)
         predicted = segmentation.mask(threshold)
         with strip:
-            _lesion_strip(volume, predicted, index)
+            show_lesion_strip(volume, predicted, index)
     picture = slice_picture(volume, index, channel)
     drawn = picture
     if not st.session_state.get("overlay_hidden"):
@@ -89,24 +82,9 @@ def show_simple_viewer(
         )
         _legend(shown)
     with right:
-        _numbers(volume, predicted, index, brain, whole=names is None)
+        show_numbers(volume, predicted, index, brain, whole=names is None)
         _downloads(volume, drawn, predicted[index], number)
     _attention(picture, segmentation, index)
-
-
-def slice_picture(volume: Volume, index: int, channel: str) -> np.ndarray:
-    """Return a slice as (height, width, 3) uint8; the window is the same for all slices of a patient."""
-    which = CHANNELS[channel]
-    if which is None:
-        return overlay.to_display(volume.images[index], window(volume, channel))
-    return overlay.grey_to_rgb(overlay.to_display(volume.images[index, ..., which], window(volume, channel)))
-
-
-def window(volume: Volume, channel: str) -> tuple[float, float]:
-    """Return the intensities shown as black and white, the same for all slices."""
-    which = CHANNELS[channel]
-    images = volume.images if which is None else volume.images[..., which]
-    return overlay.display_window(images[:, ::4, ::4])  # every fourth pixel says the same and keeps the slider quick
 
 
 def _begin(volume: Volume, start: dict) -> None:
@@ -127,28 +105,6 @@ def _set_slice(volume: Volume, segmentation: Segmentation, threshold: float) -> 
         linked = None if another_patient else linked_slice(len(volume))
         state.slice = linked or 1 + opening_slice(volume, segmentation.mask(threshold))
     links.keep_in_link("slice", str(state.slice))
-
-
-def linked_slice(count: int) -> int | None:
-    """The slice that the link names, from 1 to `count`."""
-    return slice_number(st.query_params.get("slice"), count)
-
-
-def slice_number(text: str | None, count: int) -> int | None:
-    """Return the number that a link names a slice by, from 1 to `count`, or None where it names none.
-
-    >>> slice_number("13", 24), slice_number("25", 24), slice_number("x", 24), slice_number(None, 24)
-    (13, None, None, None)
-    """
-    return int(text) if text and re.fullmatch("[0-9]{1,6}", text) and 1 <= int(text) <= count else None
-
-
-def opening_slice(volume: Volume, predicted: np.ndarray) -> int:
-    """Return the index with the largest predicted lesion, else the largest expected one, else the middle."""
-    for mask in (predicted, volume.expected_mask):
-        if mask.any():
-            return int(mask.sum(axis=(1, 2)).argmax())
-    return len(volume) // 2
 
 
 def _pick_slice(volume: Volume, names: list[str] | None) -> int:
@@ -267,125 +223,6 @@ def _legend(shown: str) -> None:
         legend.show_scale()
 
 
-def _lesion_strip(volume: Volume, predicted: np.ndarray, index: int) -> None:
-    """Lesion area per slice; a click goes to the slice."""
-    numbers = np.arange(1, len(volume) + 1)
-    areas = predicted.sum(axis=(1, 2))
-    expected = np.where(volume.has_mask, volume.expected_mask.sum(axis=(1, 2)), np.nan)
-    top = max(1.0, float(np.nanmax([areas.max(), np.nanmax(expected, initial=0)]))) * 1.08
-    figure = go.Figure()
-    figure.add_bar(
-        x=numbers,
-        y=np.full(len(volume), top),
-        marker={"color": np.where(numbers == index + 1, "rgba(128,128,128,0.35)", "rgba(128,128,128,0.02)")},
-        customdata=np.column_stack([areas, expected]),
-        hovertemplate="slice %{x}<br>predicted %{customdata[0]:,} px<br>expected %{customdata[1]:,} px<extra></extra>",
-        showlegend=False,
-    )
-    figure.add_bar(
-        x=numbers, y=areas, name="predicted", marker_color=f"rgb{overlay.PREDICTED_COLOUR}", hoverinfo="skip"
-    )
-    if volume.has_mask.any():
-        figure.add_scatter(
-            x=numbers,
-            y=expected,
-            name="expected",
-            mode="lines",
-            line={"shape": "hvh", "width": 2, "color": f"rgb{overlay.EXPECTED_COLOUR}"},
-            hoverinfo="skip",
-        )
-    figure.update_layout(
-        height=120,
-        margin={"l": 0, "r": 0, "t": 4, "b": 0},
-        barmode="overlay",
-        bargap=0.05,
-        clickmode="event+select",
-        dragmode=False,
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-        xaxis={"title": None, "range": [0.5, len(volume) + 0.5], "fixedrange": True},
-        yaxis={"title": t("lesion, px"), "range": [0, top], "fixedrange": True, "nticks": 4},
-    )
-    figure.update_traces(unselected={"marker": {"opacity": 1}}, selector={"type": "bar"})
-    st.plotly_chart(
-        figure,
-        key="strip",
-        on_select=_jump_to_clicked,
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=t("Lesion area in pixels for each slice, predicted and expected. Click to open a slice."),
-    )
-
-
-def _jump_to_clicked() -> None:
-    if points := st.session_state.strip.selection.points:
-        st.session_state.slice = int(points[0]["x"])
-
-
-def _numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray, whole: bool) -> None:
-    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
-
-    Args:
-        whole: whether the slices are one patient's volume.
-    """
-    scored = volume.has_mask
-    slice_scores = ("–",) * 4
-    if scored[index]:
-        pair = predicted[index], volume.expected_mask[index]
-        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
-        slice_scores = tuple(_score(function(*pair)) for function in functions)
-    all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
-    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
-    area, total = int(predicted[index].sum()), int(predicted.sum())
-    area_text, area_meaning = f"{area:,} px", t("On this slice. The header gives no millimetres.")
-    volume_text = ""
-    if spacing := volume.geometry.spacing:
-        area_text, area_meaning = (
-            f"{area * spacing[1] * spacing[2]:,.0f} mm²",
-            t("On this slice, with the pixel size of the header."),
-        )
-        volume_text = t("{total:.2f} mL in all. ", total=total * math.prod(spacing) / 1000)
-    with st.container(border=True):
-        columns = st.columns(3, gap="small")
-        for column, label, value, meaning in (
-            (columns[0], t("Slice Dice"), slice_scores[0], t("Overlap with the expected mask on this slice, 0 to 1.")),
-            (columns[1], t("Slice IoU"), slice_scores[1], t("Intersection over union on this slice.")),
-            (columns[2], all_name, all_dice, all_meaning),
-            (
-                columns[0],
-                t("Precision"),
-                slice_scores[2],
-                t("Share of the predicted pixels that are expected, on this slice."),
-            ),
-            (
-                columns[1],
-                t("Recall"),
-                slice_scores[3],
-                t("Share of the expected pixels that are predicted, on this slice."),
-            ),
-            (columns[2], t("Predicted area"), area_text, area_meaning),
-        ):
-            column.metric(label, value, help=meaning)
-        of_all = t(", {share} of the whole brain", share=_share(total, brain)) if whole else ""
-        st.caption(
-            t(
-                "{share} of the brain on this slice{of_all} (brain estimated from FLAIR). ",
-                share=_share(area, brain[index]),
-                of_all=of_all,
-            )
-            + volume_text
-            + ("" if scored[index] else t("This slice has no expected mask, so it cannot be scored."))
-        )
-
-
-def _score(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
-
-
-def _share(pixels: int, brain: np.ndarray) -> str:
-    size = int(brain.sum())
-    return f"{pixels / size:.1%}" if size else t("unknown share")
-
-
 def _downloads(volume: Volume, drawn: np.ndarray, mask: np.ndarray, number: int) -> None:
     name = f"{volume.patient_id}_{number}"
     with st.container(horizontal=True):
@@ -436,12 +273,3 @@ def _attention(picture: np.ndarray, segmentation: Segmentation, index: int) -> N
         )
         st.caption(t(PROBABILITY_MEANING))
     legend.show_scale()
-
-
-LEVEL_MEANINGS = {
-    4: mark("Coarsest gate. The deepest features control it. It weights the first skip into the decoder."),
-    3: mark("One level finer. It weights features of a few pixels in size."),
-    2: mark("Finer again. The decoder's features from the levels below control it."),
-    1: mark("Finest gate. It weights edges and texture just before the mask."),
-}
-PROBABILITY_MEANING = mark("The probability that a pixel is lesion. The threshold turns it into a mask.")

@@ -24,15 +24,8 @@ from views.shared.links import remember
 from views.shared.loaders import MAX_VOLUMES
 from views.shared.segmentations import MAX_SEGMENTATIONS, QueuePosition, show_progress
 from views.viewer.parcels import PARCEL_SLICES, parcel_order, prediction_parcel, volume_parcel, volume_parts
-from views.viewer.simple_viewer import (
-    CHANNELS,
-    LEVEL_MEANINGS,
-    PROBABILITY_MEANING,
-    SLICE_ORDER,
-    linked_slice,
-    show_simple_viewer,
-    window,
-)
+from views.viewer.simple_viewer import show_simple_viewer
+from views.viewer.slices import CHANNELS, LEVEL_MEANINGS, PROBABILITY_MEANING, SLICE_ORDER, linked_slice, window
 from views.viewer.words import viewer_words
 
 _FOLDER = Path(__file__).with_name("js")

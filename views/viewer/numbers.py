@@ -1,0 +1,78 @@
+"""The numbers of the simple viewer: the scores of a slice and of all slices, and their sizes."""
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from unet import metrics
+from unet.data.volume import Volume
+from unet.language import mark, t
+
+VOLUME_DICE = (mark("Volume Dice"), mark("Overlap over all slices of the patient: the number to compare."))
+ALL_DICE = (mark("Dice, all slices"), mark("Overlap over all of these slices together."))
+
+
+def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray, whole: bool) -> None:
+    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
+
+    Args:
+        whole: whether the slices are one patient's volume.
+    """
+    scored = volume.has_mask
+    slice_scores = ("–",) * 4
+    if scored[index]:
+        pair = predicted[index], volume.expected_mask[index]
+        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
+        slice_scores = tuple(_score(function(*pair)) for function in functions)
+    all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
+    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
+    area, total = int(predicted[index].sum()), int(predicted.sum())
+    area_text, area_meaning = f"{area:,} px", t("On this slice. The header gives no millimetres.")
+    volume_text = ""
+    if spacing := volume.geometry.spacing:
+        area_text, area_meaning = (
+            f"{area * spacing[1] * spacing[2]:,.0f} mm²",
+            t("On this slice, with the pixel size of the header."),
+        )
+        volume_text = t("{total:.2f} mL in all. ", total=total * math.prod(spacing) / 1000)
+    with st.container(border=True):
+        columns = st.columns(3, gap="small")
+        for column, label, value, meaning in (
+            (columns[0], t("Slice Dice"), slice_scores[0], t("Overlap with the expected mask on this slice, 0 to 1.")),
+            (columns[1], t("Slice IoU"), slice_scores[1], t("Intersection over union on this slice.")),
+            (columns[2], all_name, all_dice, all_meaning),
+            (
+                columns[0],
+                t("Precision"),
+                slice_scores[2],
+                t("Share of the predicted pixels that are expected, on this slice."),
+            ),
+            (
+                columns[1],
+                t("Recall"),
+                slice_scores[3],
+                t("Share of the expected pixels that are predicted, on this slice."),
+            ),
+            (columns[2], t("Predicted area"), area_text, area_meaning),
+        ):
+            column.metric(label, value, help=meaning)
+        of_all = t(", {share} of the whole brain", share=_share(total, brain)) if whole else ""
+        st.caption(
+            t(
+                "{share} of the brain on this slice{of_all} (brain estimated from FLAIR). ",
+                share=_share(area, brain[index]),
+                of_all=of_all,
+            )
+            + volume_text
+            + ("" if scored[index] else t("This slice has no expected mask, so it cannot be scored."))
+        )
+
+
+def _score(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _share(pixels: int, brain: np.ndarray) -> str:
+    size = int(brain.sum())
+    return f"{pixels / size:.1%}" if size else t("unknown share")
