@@ -7,6 +7,7 @@ from unet.evaluation.protocol import ROWS
 from unet.language import mark, t
 from unet.reports.results import headline_row, rows_of
 from views.results import report as results
+from views.results.failures import show_failures
 from views.results.own_patients import own_report, show_own_evaluation, show_own_problems
 from views.shared import links, loaders, page
 from views.shared.browser_state import one_of
@@ -72,7 +73,7 @@ else:
     results.show_protocol(report, row)
     results.show_comparison(shown, row)
     results.show_charts(shown, row)
-    results.show_failures(report, shipped[name])
+    show_failures(report, shipped[name])
 
 results.show_trained_on()
 show_own_evaluation(shipped[name])

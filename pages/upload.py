@@ -9,6 +9,8 @@ from views.shared import loaders, page, segmentations
 from views.upload import steps
 from views.upload.export import show_export
 from views.upload.found import show_found
+from views.upload.mirrored import Mirrored, mirrored
+from views.upload.sequences import pick_mapping
 from views.viewer.slice_viewer import show_viewer
 
 page.start_page(mark("Your own MRI"))
@@ -35,7 +37,7 @@ with st.expander(
     t("Series and pictures found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking
 ):
     scans = show_found(reading.scans)
-mapping, expected = steps.pick_mapping(scans)
+mapping, expected = pick_mapping(scans)
 flair = scans[mapping[FLAIR].scan]
 
 try:
@@ -77,10 +79,10 @@ elif "R" in volume.geometry.edges[:2]:
     )
     if neurological:
         shown = (
-            steps.mirrored(volume),
+            mirrored(volume),
             f"{content_hash} mirrored",
             brain[..., ::-1],
-            (weights, steps.Mirrored(running)),
+            (weights, Mirrored(running)),
         )
 show_viewer(*shown, private=True)
 

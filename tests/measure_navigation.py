@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlparse
 
 from tests.browser.viewer import probe, wait_for_view
 from unet.data.patients import DEMO_FOLDER, list_patients
-from views.benchmark import running_browser, running_server, wait_until_healthy
+from views.app_process import running_browser, running_server, wait_until_healthy
 
 PATIENTS = [patient.patient_id for patient in list_patients(DEMO_FOLDER)[0]]
 WAYS = {  # what is clicked, and what then shows that the page is there

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 
 from tests.server_client import Visit, png, request
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 
 MB = 1 << 20
 PIECE = png(49 * MB)

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from unet.data.patients import DEMO_FOLDER
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 
 PAGES = ("explore", "learn", "upload", "results", "training")
 DEEP = "[" * 20_000

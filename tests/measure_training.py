@@ -272,7 +272,7 @@ def memory(args) -> None:
 
 def restart(args) -> None:
     """Kill the server during a run and see how soon the page of a new one shows it."""
-    from views.benchmark import running_browser, running_server, wait_until_healthy
+    from views.app_process import running_browser, running_server, wait_until_healthy
 
     run_id = queue.start(Request("restart", TrainingConfig(minutes=30, epoch_slices=64, **SMALL), **PHANTOMS))
     pid = index.find_run(run_id).folder.read_process()["pid"]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from unet.data import download
+from unet.data import download, download_errors
 from unet.data.patients import find_data_root, list_patients, load_volume
 from unet.data.slice_files import DataError
 
@@ -206,7 +206,7 @@ def test_too_little_disk_is_said_before_anything_is_sent(kaggle, monkeypatch):
 
 
 def test_disk_that_fills_up_meanwhile():
-    message = download.explain(OSError(28, "No space left on device"))
+    message = download_errors.explain(OSError(28, "No space left on device"))
     assert message == "The disk is full. The data set needs 3 GB. Free space and try again."
 
 

@@ -32,7 +32,8 @@ from unet.export.result import (
 )
 from unet.inference.segmenter import Segmenter
 from unet.metrics import dice_score
-from unet.scans.assemble import build_volume, suggest
+from unet.scans.assemble import build_volume
+from unet.scans.mapping import suggest
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 from unet.weights.network import find_weights

@@ -149,7 +149,7 @@ def test_the_catalogue_is_the_newest(tmp_path):
     command = [sys.executable, "-m", "babel.messages.frontend", *options, str(tmp_path / "unet.pot"), "."]
     subprocess.run(command, check=True, cwd=PROJECT)
     committed, found = (
-        {message.id for message in read_po(io.BytesIO(path.read_bytes()))}
+        {str(message.id) for message in read_po(io.BytesIO(path.read_bytes()))}
         for path in (PROJECT / "unet" / "locale" / "unet.pot", tmp_path / "unet.pot")
     )
     assert found - committed == set()

@@ -16,7 +16,7 @@ from tests.test_sandbox import project
 from unet.private_folders import PrivateFolder
 from unet.scans import sandbox
 from unet.scans.scan import IngestError
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 from views.server.lifespan import server_lifespan
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.listening_proxy import listening_proxy
 from tests.server_client import PNG, Visit, png, request
 from unet.data.patients import DEMO_FOLDER
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import pytest
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
-from unet.scans.assemble import Channel, build_volume, doubt, fits, suggest, suggest_mask
+from unet.scans.assemble import build_volume
+from unet.scans.mapping import Channel, doubt, fits, suggest, suggest_mask
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 

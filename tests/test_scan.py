@@ -6,7 +6,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from unet.scans.scan import IngestError, Placement, Room, Scan, finished, nearest_axes, orient, place, usable_affine
+from unet.scans.placement import Placement, nearest_axes, place, usable_affine
+from unet.scans.scan import IngestError, Room, Scan, finished, orient
 
 pytestmark = pytest.mark.quick
 

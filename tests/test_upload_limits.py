@@ -11,8 +11,9 @@ from tests import hostile
 from tests.upload_files import AXIAL, dicom_bytes, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
 from unet.preprocessing import brain_mask, intensity_statistics, thinned
 from unet.scans import budget, domain_check
-from unet.scans.assemble import Channel, build_volume
+from unet.scans.assemble import build_volume
 from unet.scans.budget import Budget
+from unet.scans.mapping import Channel
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 from views.upload import steps

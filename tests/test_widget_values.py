@@ -5,7 +5,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.measure_states import PAGES, Tab, attack, widget_state
 from unet.data.patients import DEMO_FOLDER
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 from views.server.widget_values import MAX_CHARACTERS, MAX_ITEMS, fits
 
 

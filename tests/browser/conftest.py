@@ -6,7 +6,7 @@ import pytest
 
 from tests.listening_proxy import listening_proxy
 from unet.data.patients import DEMO_FOLDER
-from views.benchmark import running_browser, running_server, wait_until_healthy
+from views.app_process import running_browser, running_server, wait_until_healthy
 
 
 @pytest.fixture(scope="session")

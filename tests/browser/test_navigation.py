@@ -4,7 +4,7 @@ import pytest
 
 from tests.browser.viewer import probe, wait_for_view
 from unet.data.patients import DEMO_FOLDER
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 
 SECOND = "PHANTOM_ICBM_0002_20260102"
 

@@ -11,7 +11,7 @@ from unet import overlay
 from unet.data.patients import DEMO_FOLDER
 from unet.data.volume import FLAIR
 from unet.training.run_folder import RunFolder
-from views.benchmark import running_server, wait_until_healthy
+from views.app_process import running_server, wait_until_healthy
 
 SHORT = os.environ.get("TRAINING_PRESET", "short") == "short"
 

@@ -13,8 +13,9 @@ from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter, quick_precision
 from unet.language import t
-from unet.scans.assemble import build_volume, doubt, suggest
+from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
+from unet.scans.mapping import doubt, suggest
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import find_weights

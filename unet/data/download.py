@@ -8,7 +8,6 @@ Source: Buda, Saha, Mazurowski (2019), doi:10.1016/j.compbiomed.2019.05.002.
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -17,31 +16,22 @@ import sys
 import tempfile
 import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from unet.data.download_errors import NEEDED_BYTES, by_hand, explain, is_broken_archive
 from unet.data.patients import find_data_root, list_patients
 from unet.data.slice_files import DataError
 from unet.language import t
-from unet.paths import CODE_FOLDER, PROJECT_FOLDER
+from unet.paths import CODE_FOLDER
 
 HANDLE = "mateuszbuda/lgg-mri-segmentation"
-PAGE = f"https://www.kaggle.com/datasets/{HANDLE}"
 ARCHIVE_BYTES = 714_000_000
 UNPACKED_BYTES = 2_070_000_000  # the archive holds kaggle_3m twice: 3,929 × (197 kB slice + 66 kB mask), doubled
-NEEDED_BYTES = 3_000_000_000  # both at once, as the archive goes only when it is unpacked, and some room
 STALL_SECONDS = 120  # without one more byte; kagglehub itself would wait for ever
 _POLL_SECONDS = 0.5
-
-
-def _by_hand() -> str:
-    return t(
-        "Or download it by hand from {page} and unpack it into {folder}.", page=PAGE, folder=PROJECT_FOLDER / "data"
-    )
 
 
 def download_dataset(dest: Path | None = None, progress: Callable[[float, str], object] | None = None) -> Path:
@@ -112,70 +102,6 @@ def check_disk(folder: Path) -> None:
         )
 
 
-def explain(error: Exception) -> str:
-    """Return what went wrong in a download, and the remedy, as a sentence or two for people."""
-    import requests
-
-    response = getattr(error, "response", None)
-    if response is not None and response.status_code in (401, 403):
-        return t(
-            "Kaggle refuses the download (error {status_code}). Log in and accept the terms at "
-            "{page}. Put an access token into ~/.kaggle/access_token or KAGGLE_API_TOKEN and try "
-            "again. {by_hand}",
-            status_code=response.status_code,
-            page=PAGE,
-            by_hand=_by_hand(),
-        )
-    if response is not None and response.status_code >= 400:
-        return t(
-            "Kaggle answers with error {status_code}. Try again later. {by_hand}",
-            status_code=response.status_code,
-            by_hand=_by_hand(),
-        )
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return t(
-            "The connection was lost. Try again; the download continues where it stopped. {by_hand}", by_hand=_by_hand()
-        )
-    if isinstance(error, requests.exceptions.JSONDecodeError):
-        return t(
-            "The answer does not come from Kaggle, perhaps from the log-in page of your network. Log "
-            "in there. {by_hand}",
-            by_hand=_by_hand(),
-        )
-    if isinstance(error, requests.RequestException):
-        return t(
-            "Kaggle cannot be reached: check the network connection and proxy, then try again. {by_hand}",
-            by_hand=_by_hand(),
-        )
-    if is_broken_archive(error):
-        return t("The downloaded archive is damaged and was deleted. Try again. {by_hand}", by_hand=_by_hand())
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return t(
-            "The disk is full. The data set needs {needed_bytes:.0f} GB. Free space and try again.",
-            needed_bytes=NEEDED_BYTES / 1000000000.0,
-        )
-    if isinstance(error, OSError):
-        return t(
-            "{path} cannot be written: {strerror}. Choose another folder with --output DIR.",
-            path=error.filename or t("The folder"),
-            strerror=error.strerror,
-        )
-    return t(
-        "The download failed: {kind}: {error}. Try again. {by_hand}",
-        kind=type(error).__name__,
-        error=error,
-        by_hand=_by_hand(),
-    )
-
-
-def is_broken_archive(error: Exception) -> bool:
-    """Tell whether the file came through but is not what was sent, or no archive at all."""
-    from kagglehub.exceptions import DataCorruptionError  # the MD5 differs
-
-    broken = (DataCorruptionError, zipfile.BadZipFile, zlib.error, EOFError)
-    return isinstance(error, broken) or str(error) == "Unsupported archive type."
-
-
 def _download(cache: Path, folder: Path, progress: Callable[[float, str], object]) -> Path:
     """Run `_fetch` in its own process, report how its files grow, and return the folder of patients."""
     environment = {**os.environ, "KAGGLEHUB_CACHE": str(cache), "PYTHONPATH": str(CODE_FOLDER)}
@@ -201,7 +127,7 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], object
             t(
                 "The download failed: {lines}. Try again. {by_hand}",
                 lines=" ".join(lines[-3:])[-300:],
-                by_hand=_by_hand(),
+                by_hand=by_hand(),
             )
         ) from None
     if "error" in answer:
@@ -209,7 +135,7 @@ def _download(cache: Path, folder: Path, progress: Callable[[float, str], object
     root = _patients_below(Path(answer["folder"]))
     if root is None:
         raise DataError(
-            t("The download in {folder} holds no patients. {by_hand}", folder=answer["folder"], by_hand=_by_hand())
+            t("The download in {folder} holds no patients. {by_hand}", folder=answer["folder"], by_hand=by_hand())
         )
     return root
 
@@ -227,7 +153,7 @@ def _watch(process: subprocess.Popen, folder: Path, progress: Callable[[float, s
                     "Kaggle sent nothing for {stall_seconds} s. Try again; the download continues where it "
                     "stopped. {by_hand}",
                     stall_seconds=STALL_SECONDS,
-                    by_hand=_by_hand(),
+                    by_hand=by_hand(),
                 )
             )
         if unpacked:

@@ -5,7 +5,6 @@ import io
 import numpy as np
 from matplotlib.figure import Figure
 
-from unet.language import t
 from unet.reports.charts import Chart
 
 
@@ -42,7 +41,7 @@ def chart_png(chart: Chart) -> bytes:
         axes.set_ylim(chart.y_range)
     axes.set(title=chart.title, xlabel=chart.x_title, ylabel=chart.y_title)
     if len(chart.series) + len(chart.verticals) > 1:
-        figure.legend(loc=t("outside lower center"), ncols=3, frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     return buffer.getvalue()

@@ -1,11 +1,10 @@
 """Train the network: one readable loop that the command line and the pages share."""
 
 import math
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from unet.training.devices import gpus, make_learner, mixed_precision_policy, us
 from unet.training.endings import TrainingError, TrainingStopped
 from unet.training.events import event_file
 from unet.training.previews import predict_slices, preview_slices
+from unet.training.progress import Progress, draw_bar
 from unet.training.run_folder import RunFolder
 from unet.training.sampling import Example, SliceSampler, patient_ids
 from unet.training.validation import check_examples, check_same_patients, norm_batches, predict_volume
@@ -29,17 +29,6 @@ from unet.weights.arrays import half_precision, load_arrays, save_arrays
 
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
 HEARTBEAT_SECONDS = 1.0
-
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it is in the checkpoint."""
-
-    step: int = 0
-    epoch: int = 0
-    seconds: float = 0.0
-    best: float = -1.0
-    moving_average: float = math.nan
 
 
 def train(
@@ -160,15 +149,7 @@ class _Run:
         return loss
 
     def _share_done(self) -> float:
-        """Share of the run that is behind us, in [0, 1], by slices, epochs or time, whichever is further."""
-        shares = [0.0]
-        if self.config.slices:
-            shares.append(self.progress.step * self.config.batch_size / self.config.slices)
-        if self.config.epochs:
-            shares.append(self.progress.step / (self.config.epochs * self.steps))
-        if self.config.minutes:
-            shares.append(self.progress.seconds / (60 * self.config.minutes))
-        return min(1.0, max(shares))
+        return self.progress.share_done(self.config, self.steps)
 
     def _size(self) -> int:
         return self.config.sizes[min(len(self.config.sizes) - 1, int(self._share_done() * len(self.config.sizes)))]
@@ -283,30 +264,8 @@ class _Run:
             return
         self._last_heartbeat = now
         share = self._share_done()
-        seconds = self.progress.seconds
-        self.folder.write_status(
-            {
-                "state": state,
-                "progress": round(share, 4),
-                "seconds": round(seconds, 1),
-                "seconds_left": round(seconds * (1 - share) / share, 1) if share else None,
-                "epoch": self.progress.epoch,
-                "step": self.progress.step,
-                "best_validation_dice": max(0.0, self.progress.best),
-            }
-        )
-        if sys.stderr.isatty():
-            done = int(30 * share)
-            sys.stderr.write(
-                t(
-                    "\r[{done}{done_2}] {share:4.0%}  step {step} ",
-                    done="█" * done,
-                    done_2="·" * (30 - done),
-                    share=share,
-                    step=self.progress.step,
-                )
-            )
-            sys.stderr.flush()
+        self.folder.write_status(self.progress.status(state, share))
+        draw_bar(share, self.progress.step)
 
     def _log(self, line: str) -> None:
         self._say(line)

@@ -218,6 +218,6 @@ def _log(run: Run) -> str:
         lines = ""
     printed = index.tail(run.folder.path) if run.state in ("failed", "interrupted", "out of memory") else ""
     # what TensorFlow prints at its start helps nobody here
-    noise = re.compile(t(r"^(WARNING: All log|[IWE]0000 ).*\n?"), re.MULTILINE)
+    noise = re.compile(r"^(WARNING: All log|[IWE]0000 ).*\n?", re.MULTILINE)
     printed = without_folders(noise.sub("", printed))
     return (lines + ("\n" + printed if printed else "")) or t("The log is empty.")

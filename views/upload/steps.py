@@ -3,8 +3,7 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,22 +11,19 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unet import overlay
-from unet.data.sequences import EXPECTED_MASK
-from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
-from unet.inference.running import RunningSegmentation
+from unet.data.volume import SEQUENCE_NAMES, Volume
 from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import brain_mask, intensity_statistics, normalise
-from unet.scans.assemble import Channel, Mapping, build_volume, channels, doubt, fits, same_grid, suggest, suggest_mask
+from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
+from unet.scans.mapping import Channel, Mapping
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from views.shared import page
 from views.upload.once import MADE, once
 from views.viewer.slice_viewer import forget_private
-
-MISSING = Channel(-1, -1)  # stands for no channel, as Streamlit reads None as no choice made
 
 
 @dataclass(frozen=True)
@@ -103,82 +99,6 @@ def show_problems(reading: Reading) -> None:
                 st.text(problem)
             if len(reading.problems) > 50:
                 st.caption(t("and {count} more", count=len(reading.problems) - 50))
-
-
-def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
-    """Let the visitor say which sequence is what, and which is the expected mask, starting from the likeliest guess."""
-    labels = channels(scans)
-    suggested = suggest(scans)
-    first = suggested[0]
-    if len(suggested) > 1:
-        number = st.selectbox(
-            t("Picture to look at"),
-            range(len(suggested)),
-            format_func=lambda number: labels[suggested[number][FLAIR]],
-            help=t("The upload holds more than one. You can change the sequences below."),
-        )
-        first = suggested[number]
-    columns = st.columns(4)
-    key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
-    flair = columns[FLAIR].selectbox(
-        t("FLAIR"),
-        list(labels),
-        index=list(labels).index(first[FLAIR]),
-        format_func=labels.__getitem__,
-        key=f"map_{key}_1",
-    )
-    chosen: list[Channel | None] = [None, flair, None]
-    fitting = [channel for channel in labels if channel != flair and fits(scans[flair.scan], scans[channel.scan])]
-    for number in (PRE_CONTRAST, POST_CONTRAST):
-        likeliest = first[number]
-        picked = columns[number].selectbox(
-            t(SEQUENCE_NAMES[number].capitalize()),
-            [MISSING, *fitting],
-            index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
-            format_func=lambda channel: labels.get(channel, t("missing: use FLAIR")),
-            key=f"map_{key}_{number}_{flair}",
-        )
-        chosen[number] = None if picked == MISSING else picked
-    mapping = chosen[PRE_CONTRAST], flair, chosen[POST_CONTRAST]
-    expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
-    if reason := doubt(scans, mapping):
-        st.warning(
-            t(
-                "{reason} Look at the picture. Choose another one above if it is not FLAIR.",
-                reason=page.plain(reason),
-            ),
-            title=t("Is this FLAIR?"),
-            icon=":material/help:",
-        )
-    return mapping, expected
-
-
-def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
-    """Let the visitor choose a mask on FLAIR's grid; say of one that is named so but lies elsewhere why it is not."""
-    labels, flair = channels(scans), mapping[FLAIR]
-    fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]
-    suggested = suggest_mask(scans, flair)
-    picked = column.selectbox(
-        t("Expected mask"),
-        [MISSING, *fitting],
-        index=1 + fitting.index(suggested) if suggested in fitting else 0,
-        format_func=lambda channel: labels.get(channel, t("none")),
-        key=key,
-        help=t(
-            "Upload a mask together with its pictures, on the same grid as FLAIR: 0 outside the "
-            "lesion, one value inside. It is shown beside the predicted mask, which is scored "
-            "against it."
-        ),
-    )
-    for scan in scans:
-        if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
-            st.caption(
-                t(
-                    "{scan} is named like a mask, but its grid is not that of FLAIR. It is not used for scoring.",
-                    scan=page.plain(scan.name),
-                )
-            )
-    return None if picked == MISSING else picked
 
 
 def volume_of(
@@ -299,44 +219,3 @@ def show_input(volume: Volume, size: int) -> None:
 def _statistics(volume: Volume):
     """The statistics of the volume on the page, measured once."""
     return once("input_statistics", volume.patient_id, lambda: intensity_statistics(volume.images))
-
-
-class Mirrored(RunningSegmentation):
-    """A finished segmentation left for right, as one that ran to its end; it neither runs nor keeps a network."""
-
-    def __init__(self, running: RunningSegmentation):
-        seen = running.result()
-        maps = tuple(level[..., ::-1] for level in seen.attention)
-        self._slices, self._result = {}, replace(seen, probability=seen.probability[..., ::-1], attention=maps)
-        self._place = running.slices, running.letterbox, running.engine_name
-
-    @property
-    def slices(self) -> int:
-        return self._place[0]
-
-    @property
-    def letterbox(self) -> Letterbox:
-        return self._place[1]
-
-    @property
-    def engine_name(self) -> str:
-        return self._place[2]
-
-    def advance(self, near: int = 0, on_wait: Callable[[int], object] | None = None) -> bool:
-        return True
-
-
-def mirrored(volume: Volume) -> Volume:
-    """Return a volume left for right, for those who look at heads from behind (neurological convention)."""
-    if volume.geometry.edges is None:
-        raise ValueError(
-            t(
-                "{patient_id}: the left edge is unknown; expected `geometry.edges` to be set",
-                patient_id=volume.patient_id,
-            )
-        )
-    left, right, top, bottom = volume.geometry.edges
-    geometry = replace(volume.geometry, edges=(right, left, top, bottom))
-    images, expected = volume.images[:, :, ::-1], volume.expected_mask[:, :, ::-1]
-    name = f"{volume.patient_id}_mirrored"  # pictures saved from the viewer are left for right, and say so
-    return replace(volume, patient_id=name, images=images, expected_mask=expected, geometry=geometry)

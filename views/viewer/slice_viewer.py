@@ -17,7 +17,8 @@ from unet.inference.engines import ATTENTION_LEVELS
 from unet.inference.running import RunningSegmentation
 from unet.language import mark, t
 from unet.letterbox import Letterbox
-from unet.scans.scan import DISPLAYS, OPPOSITE
+from unet.scans.placement import DISPLAYS
+from unet.scans.scan import OPPOSITE
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
 from views.shared.links import remember

@@ -35,7 +35,8 @@ from unet.scans.formats.dicom_frames import (
 )
 from unet.scans.formats.signatures import JPEG_SCAN
 from unet.scans.limits import MAX_JPEG_SCANS
-from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient, usable_affine, usable_spacing
+from unet.scans.placement import usable_affine, usable_spacing
+from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
 
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
 MIXED = mark(

@@ -15,17 +15,8 @@ from unet.data.sequences import guess_from_file
 from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
-from unet.scans.scan import (
-    IngestError,
-    Placement,
-    Room,
-    Scan,
-    check_shape,
-    finished,
-    orient,
-    usable_affine,
-    usable_spacing,
-)
+from unet.scans.placement import Placement, usable_affine, usable_spacing
+from unet.scans.scan import IngestError, Room, Scan, check_shape, finished, orient
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (

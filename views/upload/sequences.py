@@ -1,0 +1,88 @@
+"""The visitor says which sequence is which, and which picture is the expected mask."""
+
+import streamlit as st
+
+from unet.data.sequences import EXPECTED_MASK
+from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
+from unet.language import t
+from unet.scans.mapping import Channel, Mapping, channels, doubt, fits, same_grid, suggest, suggest_mask
+from unet.scans.scan import Scan
+from views.shared import page
+
+MISSING = Channel(-1, -1)  # stands for no channel, as Streamlit reads None as no choice made
+
+
+def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
+    """Let the visitor say which sequence is what, and which is the expected mask, starting from the likeliest guess."""
+    labels = channels(scans)
+    suggested = suggest(scans)
+    first = suggested[0]
+    if len(suggested) > 1:
+        number = st.selectbox(
+            t("Picture to look at"),
+            range(len(suggested)),
+            format_func=lambda number: labels[suggested[number][FLAIR]],
+            help=t("The upload holds more than one. You can change the sequences below."),
+        )
+        first = suggested[number]
+    columns = st.columns(4)
+    key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
+    flair = columns[FLAIR].selectbox(
+        t("FLAIR"),
+        list(labels),
+        index=list(labels).index(first[FLAIR]),
+        format_func=labels.__getitem__,
+        key=f"map_{key}_1",
+    )
+    chosen: list[Channel | None] = [None, flair, None]
+    fitting = [channel for channel in labels if channel != flair and fits(scans[flair.scan], scans[channel.scan])]
+    for number in (PRE_CONTRAST, POST_CONTRAST):
+        likeliest = first[number]
+        picked = columns[number].selectbox(
+            t(SEQUENCE_NAMES[number].capitalize()),
+            [MISSING, *fitting],
+            index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
+            format_func=lambda channel: labels.get(channel, t("missing: use FLAIR")),
+            key=f"map_{key}_{number}_{flair}",
+        )
+        chosen[number] = None if picked == MISSING else picked
+    mapping = chosen[PRE_CONTRAST], flair, chosen[POST_CONTRAST]
+    expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
+    if reason := doubt(scans, mapping):
+        st.warning(
+            t(
+                "{reason} Look at the picture. Choose another one above if it is not FLAIR.",
+                reason=page.plain(reason),
+            ),
+            title=t("Is this FLAIR?"),
+            icon=":material/help:",
+        )
+    return mapping, expected
+
+
+def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
+    """Let the visitor choose a mask on FLAIR's grid; say of one that is named so but lies elsewhere why it is not."""
+    labels, flair = channels(scans), mapping[FLAIR]
+    fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]
+    suggested = suggest_mask(scans, flair)
+    picked = column.selectbox(
+        t("Expected mask"),
+        [MISSING, *fitting],
+        index=1 + fitting.index(suggested) if suggested in fitting else 0,
+        format_func=lambda channel: labels.get(channel, t("none")),
+        key=key,
+        help=t(
+            "Upload a mask together with its pictures, on the same grid as FLAIR: 0 outside the "
+            "lesion, one value inside. It is shown beside the predicted mask, which is scored "
+            "against it."
+        ),
+    )
+    for scan in scans:
+        if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
+            st.caption(
+                t(
+                    "{scan} is named like a mask, but its grid is not that of FLAIR. It is not used for scoring.",
+                    scan=page.plain(scan.name),
+                )
+            )
+    return None if picked == MISSING else picked
