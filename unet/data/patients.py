@@ -207,17 +207,7 @@ def load_volume(patient: Patient) -> Volume:
         images.append(image)
         has_mask.append(mask is not None)
         masks.append(np.zeros(image.shape[:2], np.uint8) if mask is None else mask)
-    listed = patient.slice_numbers
-    if gaps := sorted(set(range(listed[0], listed[-1])) - set(listed)):
-        problems.append(
-            t(
-                "{patient_id}: slice numbers {gaps}{more} are missing. Their neighbours are shown next "
-                "to each other. Download the folder again if it should be complete.",
-                patient_id=patient.patient_id,
-                gaps=", ".join(map(str, gaps[:8])),
-                more=" …" if len(gaps) > 8 else "",
-            )
-        )
+    problems += _gaps(patient)
     return Volume(
         patient.patient_id,
         np.stack(images),
@@ -226,6 +216,23 @@ def load_volume(patient: Patient) -> Volume:
         np.array(numbers),
         tuple(problems),
     )
+
+
+def _gaps(patient: Patient) -> list[str]:
+    """Return a sentence about slice numbers that are missing in the middle, or none."""
+    listed = patient.slice_numbers
+    missing = sorted(set(range(listed[0], listed[-1])) - set(listed))
+    if not missing:
+        return []
+    return [
+        t(
+            "{patient_id}: slice numbers {gaps}{more} are missing. Their neighbours are shown next "
+            "to each other. Download the folder again if it should be complete.",
+            patient_id=patient.patient_id,
+            gaps=", ".join(map(str, missing[:8])),
+            more=" …" if len(missing) > 8 else "",
+        )
+    ]
 
 
 def _read_mask(patient: Patient, number: int, image: np.ndarray) -> tuple[np.ndarray | None, str | None]:

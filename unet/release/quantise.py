@@ -89,14 +89,7 @@ def quantise(
         )
     path = weights.path.with_name(f"{INT8_NAME}.xml")
     openvino.save_model(smaller, path)
-    entry = {
-        "validation_dice_before": round(before, 5),
-        "validation_dice": round(after, 5),
-        "calibration_patients": len(calibration),
-        "sha256": {suffix: file_sha256(path.with_suffix(f".{suffix}")) for suffix in ("xml", "bin")},
-    }
-    _enter(weights.path.with_name("config.json"), entry)
-    return entry
+    return _enter(path, before, after, len(calibration))
 
 
 def _calibration_slices(patients: list[Patient], size: int) -> Iterator[np.ndarray]:
@@ -128,6 +121,14 @@ def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
     return float(np.nanmean(scores))
 
 
-def _enter(config_path: Path, entry: dict) -> None:
-    config = json.loads(config_path.read_text())
-    write_text(config_path, json.dumps({**config, "int8": entry}, indent=1) + "\n")
+def _enter(network: Path, before: float, after: float, calibration_patients: int) -> dict:
+    """Write into `config.json` what the 8-bit network is worth, and return it."""
+    entry = {
+        "validation_dice_before": round(before, 5),
+        "validation_dice": round(after, 5),
+        "calibration_patients": calibration_patients,
+        "sha256": {suffix: file_sha256(network.with_suffix(f".{suffix}")) for suffix in ("xml", "bin")},
+    }
+    path = network.with_name("config.json")
+    write_text(path, json.dumps({**json.loads(path.read_text()), "int8": entry}, indent=1) + "\n")
+    return entry

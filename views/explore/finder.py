@@ -44,7 +44,13 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     links.keep_in_link("patient", patient_id)
     if links.remembered("patient") != patient_id:
         links.remember(patient=patient_id, slice=None)
-    with st.expander(t("Find among {count} patients", count=len(found)), icon=":material/table_view:"):
+    _search(rows)
+    return by_id[patient_id]
+
+
+def _search(rows: pd.DataFrame) -> None:
+    """Show the patients as a table that can be searched; a tick opens one."""
+    with st.expander(t("Find among {count} patients", count=len(rows)), icon=":material/table_view:"):
         search = st.text_input(
             t("Search"),
             placeholder=t("part of an id, institution, histology, split …"),
@@ -75,7 +81,6 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
         )
         if shown.empty:
             st.caption(t("No patient matches; shorten the search."))
-    return by_id[patient_id]
 
 
 def _table(root: Path, found: list[Patient]) -> pd.DataFrame:

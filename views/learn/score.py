@@ -76,6 +76,22 @@ def show_mask(lesson: Lesson, inside: Inside | None) -> float:
     return threshold
 
 
+def _say_no_lesion(found: int) -> None:
+    """Say what Dice is on a slice without an expected lesion, where the network marks so many pixels."""
+    st.info(
+        t(
+            "The expert marked no lesion on this slice. The network marks {found:,} pixels. Each is a false positive, "
+            "so Dice is 0. Choose a slice with a lesion to see how Dice is computed.",
+            found=found,
+        )
+        if found
+        else t(
+            "The expert marked no lesion on this slice. The network marks none either. Dice would be 0 / 0, so such "
+            "slices are left out of averages. Choose a slice with a lesion to see how Dice is computed."
+        )
+    )
+
+
 def show_score(lesson: Lesson, threshold: float) -> None:
     """Show how Dice comes about, and what becomes of it when the mask is moved, grown or shrunk."""
     begin_section("dice")
@@ -84,19 +100,7 @@ def show_score(lesson: Lesson, threshold: float) -> None:
         st.info(t("This slice has no expected mask, so it cannot be scored. Try another slice."))
         return
     if not expected.any():
-        found = int(predicted.sum())
-        st.info(
-            t("The expert marked no lesion on this slice. ")
-            + (
-                t(
-                    "The network marks {found:,} pixels. Each is a false positive, so Dice is 0.",
-                    found=found,
-                )
-                if found
-                else t("The network marks none either. Dice would be 0 / 0, so such slices are left out of averages.")
-            )
-            + t(" Choose a slice with a lesion to see how Dice is computed.")
-        )
+        _say_no_lesion(int(predicted.sum()))
         return
     left, right = st.columns([2, 3], gap="medium")
     with right:

@@ -73,8 +73,13 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
         _show_recalled(lesson, own, others, by_id)
         st.metric(t("Mean slice Dice, split by patient"), _mean(own, others))
     legend.show_legend(((t("copied mask"), PREDICTED_COLOUR), (t("outline: expected on this slice"), EXPECTED_COLOUR)))
-    split = split_of(lesson.volume.patient_id)
-    lesions = int(lesson.volume.expected_mask.any(axis=(1, 2)).sum())
+    _explain_leakage(lesson.volume)
+
+
+def _explain_leakage(volume: Volume) -> None:
+    """Say what the two scores show, and which part of the split this patient is in."""
+    split = split_of(volume.patient_id)
+    lesions = int(volume.expected_mask.any(axis=(1, 2)).sum())
     st.markdown(
         t(
             "The means are over the {lesions} slices of this patient that show a lesion. Neighbouring slices of one "
@@ -82,8 +87,8 @@ def show_split(lesson: Lesson, found: list[Patient]) -> None:
             "score does not tell how well a method works on a new patient. This error is called data leakage. In this "
             "app every split is by patient. This patient's part, **{split}**: {split_meanings}",
             lesions=lesions,
-            split=split,
-            split_meanings=SPLIT_MEANINGS[split],
+            split=t(split),
+            split_meanings=t(SPLIT_MEANINGS[split]),
         )
     )
 

@@ -112,25 +112,8 @@ def _read_stack(
     bits = int(stated(first, "BitsAllocated"))
     room.take(files[frames[0].file][0], (len(frames), rows, columns), samples, (bits + 7) // 8)
     notes: list[str] = []
-    stack = np.empty((len(frames), rows, columns, samples), np.float32)
-    outside = np.zeros(stack.shape, bool)
-    opened: tuple[int, pydicom.Dataset] | None = None
-    damaged: dict[int, str] = {}
-    for number, frame in enumerate(frames):
-        try:
-            if opened is None or opened[0] != frame.file:
-                starting(frame.file)
-                opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
-            array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
-            stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
-        except IngestError as error:
-            damaged[number] = str(error)
-            if frame.reference["frame"] is not None or len(damaged) == len(frames):
-                raise
-    if damaged:
-        problems += damaged.values()
-        stack, outside = np.delete(stack, list(damaged), axis=0), np.delete(outside, list(damaged), axis=0)
-        frames = [frame for number, frame in enumerate(frames) if number not in damaged]
+    empty = np.empty((len(frames), rows, columns, samples), np.float32)
+    frames, stack, outside = _decode_all(empty, frames, headers, files, notes, problems, starting)
     inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
     if outside.any() and not outside.all():
         notes.append(t("Padding pixels are shown as dark as the darkest pixel of the picture."))
@@ -202,6 +185,37 @@ def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[s
             )
         )
     return dataset
+
+
+def _decode_all(
+    stack: np.ndarray,
+    frames: list[Frame],
+    headers: dict,
+    files: list[tuple[str, bytes]],
+    notes: list[str],
+    problems: list[str],
+    starting: Callable[[int], None],
+) -> tuple[list[Frame], np.ndarray, np.ndarray]:
+    """Fill a stack with the pixels of its frames; return the undamaged frames, their pixels, and what is padding."""
+    outside = np.zeros(stack.shape, bool)
+    opened: tuple[int, pydicom.Dataset] | None = None
+    damaged: dict[int, str] = {}
+    for number, frame in enumerate(frames):
+        try:
+            if opened is None or opened[0] != frame.file:
+                starting(frame.file)
+                opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
+            array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
+            stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
+        except IngestError as error:
+            damaged[number] = str(error)
+            if frame.reference["frame"] is not None or len(damaged) == len(frames):
+                raise
+    if damaged:
+        problems += damaged.values()
+        stack, outside = np.delete(stack, list(damaged), axis=0), np.delete(outside, list(damaged), axis=0)
+        frames = [frame for number, frame in enumerate(frames) if number not in damaged]
+    return frames, stack, outside
 
 
 def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
