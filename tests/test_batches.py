@@ -99,13 +99,13 @@ def test_a_worker_that_dies_or_fails_ends_the_run_in_words(monkeypatch):
         with pytest.raises(TrainingError, match="a process that makes batches failed: ValueError: "):
             list(made.of([1, 2], -1))
         made._workers[1].process.kill()
-        with pytest.raises(TrainingError, match="has ended, maybe for lack of memory; use fewer --batch-workers"):
+        with pytest.raises(TrainingError, match="has ended, perhaps for lack of memory. Use fewer --batch-workers"):
             list(made.of(range(50), 32))
 
 
 def test_too_little_shared_memory_is_said_before_it_kills(monkeypatch, tmp_path):
     monkeypatch.setattr(batches.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000}))
-    with pytest.raises(TrainingError, match="shared memory are needed, .* has 0 MB free. Give the container more"):
+    with pytest.raises(TrainingError, match="shared memory are needed; .* has 0 MB free. Give the container more"):
         make_batches(LEARN, sampler_of(), 2, 32)
     monkeypatch.setattr(loop, "usual_batch_workers", lambda: 2)
     with pytest.raises(TrainingError, match="use --batch-workers 1"):

@@ -75,7 +75,7 @@ def test_folds_of_another_recipe_are_refused(tmp_path, capsys):
     assert command_line.main(["cross-validate", f"--run-dir={tmp_path}", "--slices=16"]) == 1
     assert "holds folds trained with --slices=8. Give the same arguments or none" in capsys.readouterr().err
     assert command_line.main(["cross-validate", f"--run-dir={tmp_path / 'new'}"]) == 1
-    assert "new has no recipe yet; give the arguments of train.py" in capsys.readouterr().err
+    assert "new has no recipe yet. Give the arguments of train.py" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

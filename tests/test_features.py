@@ -99,7 +99,7 @@ def test_a_plain_unet_has_no_gates_and_is_read_all_the_same(monkeypatch, tmp_pat
 def test_a_network_that_is_built_differently_is_refused(monkeypatch, tmp_path):
     inputs = keras.Input((32, 32, 3))
     outputs = {name: keras.layers.Conv2D(1, 1, name=name)(inputs) for name in features.output_names()}
-    with pytest.raises(InferenceError, match="tiny has 0 poolings down and 0 steps up; a network with 4 of each"):
+    with pytest.raises(InferenceError, match="tiny has 0 pooling steps and 0 upsampling steps; expected 4 of each"):
         tiny(keras.Model(inputs, outputs), monkeypatch, tmp_path, "other")
 
 

@@ -76,10 +76,10 @@ OWN, OTHER, TEST = published_folds()[2][0], published_folds()[0][0], published_s
 @pytest.mark.parametrize(
     "learn, judge, message",
     [
-        ([OTHER, OWN], [OWN], f"1 patients do not belong to fold 2: {OWN} is in fold 2 and would be trained on"),
-        ([OTHER], [OWN, OTHER], f"1 patients do not belong to fold 2: {OTHER} is in fold 0 and would be validated on"),
-        ([OTHER, TEST], [OWN], f"1 patients do not belong to fold 2: {TEST} is in no fold and would be trained on"),
-        ([OTHER], [TEST], f"1 patients do not belong to fold 2: {TEST} is in no fold and would be validated on"),
+        ([OTHER, OWN], [OWN], f"1 patient does not belong to fold 2: {OWN} is in fold 2 and would be trained on"),
+        ([OTHER], [OWN, OTHER], f"1 patient does not belong to fold 2: {OTHER} is in fold 0 and would be validated on"),
+        ([OTHER, TEST], [OWN], f"1 patient does not belong to fold 2: {TEST} is in no fold and would be trained on"),
+        ([OTHER], [TEST], f"1 patient does not belong to fold 2: {TEST} is in no fold and would be validated on"),
     ],
 )
 def test_leaks_are_refused(tmp_path, learn, judge, message):
@@ -88,7 +88,7 @@ def test_leaks_are_refused(tmp_path, learn, judge, message):
     config = TrainingConfig(filters=1, sizes=(16,), slices=8, fold=2)
     training = [example(patient_id) for patient_id in learn]
     validation = [example(patient_id) for patient_id in [*judge, *{OWN} - set(judge)]]
-    with pytest.raises((DataError, TrainingError), match="do not belong to fold 2|in training and validation"):
+    with pytest.raises((DataError, TrainingError), match="does not belong to fold 2|in training and in validation"):
         train(config, training, validation, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

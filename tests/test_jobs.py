@@ -179,9 +179,9 @@ def test_all_the_waiting_for_a_stop_is_under_ten_seconds():
     ("error", "state", "words"),
     [
         ("OSError(errno.ENOSPC, 'No space left on device')", "disk full", "The disk is full"),
-        ("OSError(errno.EFBIG, 'File too large')", "disk full", "best weights from before are intact"),
-        ("MemoryError()", "out of memory", "choose fewer filters"),
-        ("type('ResourceExhaustedError', (Exception,), {})('OOM')", "out of memory", "choose fewer filters"),
+        ("OSError(errno.EFBIG, 'File too large')", "disk full", "best weights are intact"),
+        ("MemoryError()", "out of memory", "Choose fewer filters"),
+        ("type('ResourceExhaustedError', (Exception,), {})('OOM')", "out of memory", "Choose fewer filters"),
         ("ValueError('filters -1')", "failed", "filters -1"),
         ("KeyError('x')", "failed", "KeyError"),
         ("KeyboardInterrupt()", "stopped", "can be resumed"),
@@ -246,7 +246,7 @@ def test_a_stepped_clock_ends_no_run(root, monkeypatch):
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 7200)
     monkeypatch.setattr(psutil, "boot_time", lambda: 7200.0)
     assert state_of(folder.path.name) == "training"
-    with pytest.raises(JobError, match="stop it first"):
+    with pytest.raises(JobError, match="Stop it first"):
         jobs.delete(index.find_run(folder.path.name))
     other.kill()
     other.wait()
@@ -309,7 +309,7 @@ def test_resume_of_a_killed_run_and_nothing_else(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
     wait_for(lambda: running(run_id))
-    with pytest.raises(JobError, match="only a run that was cut off"):
+    with pytest.raises(JobError, match="Only an interrupted run can be resumed"):
         jobs.resume(index.find_run(run_id))
     os.kill(index.find_run(run_id).folder.read_process()["pid"], signal.SIGKILL)
     wait_for(lambda: ended(run_id))
@@ -338,7 +338,7 @@ def test_delete(root, monkeypatch):
     assert index.list_runs() == []
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     run_id = jobs.start(REQUEST)
-    with pytest.raises(JobError, match="stop it first"):
+    with pytest.raises(JobError, match="Stop it first"):
         jobs.delete(index.find_run(run_id))
 
 
@@ -389,7 +389,7 @@ def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     seen = index.find_run(dead_run(root).path.name)  # as a page showed it a moment ago
     jobs.resume(seen)
-    with pytest.raises(JobError, match="stop it first"):
+    with pytest.raises(JobError, match="Stop it first"):
         jobs.delete(seen)
     assert index.find_run(seen.id).active
 
@@ -397,7 +397,7 @@ def test_a_run_that_somebody_else_resumed_is_not_deleted(root, monkeypatch):
 def test_a_run_that_somebody_else_deleted_is_not_resumed(root):
     seen = index.find_run(dead_run(root).path.name)
     jobs.delete(seen)
-    with pytest.raises(JobError, match="t was deleted meanwhile"):
+    with pytest.raises(JobError, match="t was deleted in the meantime"):
         jobs.resume(seen)
     assert index.list_runs() == []
 
@@ -423,7 +423,7 @@ def test_the_thread_of_a_stop_is_always_started(root):
 def test_a_deleted_run_is_not_stopped(root):
     run = index.find_run(dead_run(root).path.name)
     jobs.delete(run)
-    with pytest.raises(JobError, match="t cannot be stopped .No such file or directory.; it may have been deleted"):
+    with pytest.raises(JobError, match="t cannot be stopped .No such file or directory.. Perhaps it was deleted"):
         jobs.stop(run)
 
 
@@ -450,7 +450,7 @@ def test_several_who_find_the_same_dead_run_write_one_verdict(root):
 def test_a_path_is_no_run(root):
     dead_run(root)
     for name in ("..", "../runs", "/etc", "", ".", "20260101-000000-abcd/best"):
-        with pytest.raises(JobError, match="There is no run"):
+        with pytest.raises(JobError, match="does not exist any more"):
             index.find_run(name)
 
 
@@ -516,9 +516,9 @@ def test_limits_of_the_host(root, monkeypatch):
     for request, words in (
         (replace(limited, config=replace(limited.config, filters=16)), "16 filters are more than this server allows"),
         (replace(limited, config=replace(limited.config, minutes=6)), "6 minutes are more than this server allows"),
-        (replace(limited, config=CONFIG), "set the minutes"),
+        (replace(limited, config=CONFIG), "Set the minutes"),
         (replace(limited, training_patients=5), "7 patients are more than this server allows"),
-        (replace(limited, training_patients=None, validation_patients=None), "set how many"),
+        (replace(limited, training_patients=None, validation_patients=None), "Set their number"),
     ):
         with pytest.raises(JobError, match=words):
             jobs.start(request)
@@ -528,10 +528,10 @@ def test_limits_of_the_host(root, monkeypatch):
 @pytest.mark.parametrize(
     "variable, value, words",
     [
-        ("UNET_TRAINING_QUEUE", "0", "1 runs compute or wait already"),
+        ("UNET_TRAINING_QUEUE", "0", "1 run is training or waiting already"),
         ("UNET_TRAINING_FILTERS", "2", "4 filters are more than this server allows"),
-        ("UNET_TRAINING_MINUTES", "5", "set the minutes"),
-        ("UNET_TRAINING_PATIENTS", "6", "set how many"),
+        ("UNET_TRAINING_MINUTES", "5", "Set the minutes"),
+        ("UNET_TRAINING_PATIENTS", "6", "Set their number"),
     ],
 )
 def test_limits_hold_for_a_resumed_run_too(root, monkeypatch, variable, value, words):
@@ -548,7 +548,7 @@ def test_limits_hold_for_a_resumed_run_too(root, monkeypatch, variable, value, w
 def test_full_disk_refuses_a_resumed_run(root, monkeypatch):
     run = index.find_run(dead_run(root).path.name)
     monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
-    with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
+    with pytest.raises(JobError, match="The disk has 100 MB free; this run needs"):
         jobs.resume(run)
     assert not index.find_run(run.id).active
 
@@ -586,7 +586,7 @@ def test_no_part_of_the_augmentation_is_lost_on_the_way_to_the_process(tmp_path,
     file = tmp_path / "request.json"
     file.write_text(json.dumps(request.to_json()))
     assert train.read_request(train.parse_arguments([f"--config={file}", "--run-dir=r"])) == request
-    with pytest.raises(ValueError, match="cannot be said in flags; write the settings into a file for --config"):
+    with pytest.raises(ValueError, match="cannot be given as flags. Write the settings into a file for --config"):
         request.arguments()
 
 
@@ -696,7 +696,7 @@ def test_a_resumed_run_keeps_its_settings_and_says_so(tmp_path, capsys):
 )
 def test_what_takes_more_memory_than_the_host_gives_is_refused_before_it_starts(root, changes, gigabytes):
     request = replace(REQUEST, config=replace(CONFIG, **changes))
-    with pytest.raises(JobError, match=f"needs about {gigabytes} GB of memory, this server allows 3.0 GB."):
+    with pytest.raises(JobError, match=f"needs about {gigabytes} GB of memory; this server allows 3.0 GB."):
         jobs.start(request)
     assert index.list_runs() == [] and list(root.glob("2*")) == []
 
@@ -723,7 +723,7 @@ def test_a_limit_of_zero_is_one(root, monkeypatch):
 
 def test_both_counts_are_needed_where_the_host_limits_patients(root, monkeypatch):
     monkeypatch.setenv("UNET_TRAINING_PATIENTS", "6")
-    with pytest.raises(JobError, match="at most 6 patients; set how many"):
+    with pytest.raises(JobError, match="at most 6 patients. Set their number"):
         jobs.start(replace(REQUEST, training_patients=2))
 
 
@@ -811,11 +811,11 @@ def test_full_queue_and_full_disk_are_refused(root, monkeypatch):
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     monkeypatch.setenv("UNET_TRAINING_QUEUE", "0")
     jobs.start(REQUEST)
-    with pytest.raises(JobError, match="1 runs compute or wait already"):
+    with pytest.raises(JobError, match="1 run is training or waiting already"):
         jobs.start(REQUEST)
     monkeypatch.setenv("UNET_TRAINING_QUEUE", "5")
     monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100_000_000}))
-    with pytest.raises(JobError, match="The disk has 100 MB free, this run needs"):
+    with pytest.raises(JobError, match="The disk has 100 MB free; this run needs"):
         jobs.start(REQUEST)
 
 

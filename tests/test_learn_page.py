@@ -61,7 +61,10 @@ def test_opens_on_the_largest_lesion_and_walks_through_all_seven_steps(start):
     assert [one.value[0] for one in app.subheader][1:] == ["1", "2", "3", "4", "5", "6", "7"]
     text = words(app)
     assert "**Level 1**: 160 × 160 positions × 32 channels. One value depends on the 5 × 5 pixels in the box." in text
-    assert "**Bottleneck**: 10 × 10 places × 512 channels. One value sees the 140 × 140 pixels in the box." in text
+    assert (
+        "**Bottleneck**: 10 × 10 positions × 512 channels. One value depends on the 140 × 140 pixels in the box."
+        in text
+    )
     assert "Gate of 40 × 40" in text
     assert "synthetic" in text
 
@@ -124,7 +127,7 @@ def test_guess_first_then_each_sequence_is_taken_away(start, monkeypatch):
     assert "You guessed" not in words(app)
     guess.set_value("pre-contrast").run()
     assert looked_at == [1, 1, 1]
-    assert "You guessed **pre-contrast**, which is wrong: without **FLAIR** slice Dice falls most" in words(app)
+    assert "You guessed **pre-contrast**, which is wrong. Without **FLAIR** slice Dice falls most" in words(app)
     app.run()
     assert looked_at == [1, 1, 1]  # remembered
 
@@ -236,7 +239,7 @@ def test_a_plain_unet_is_said_to_have_no_gates(start, tmp_path, monkeypatch):
     assert not app.exception
     assert not app.error
     assert "plain U-Net without gates" in words(app)
-    assert "**Level 1**: 32 × 32 places × 2 channels" in words(app)
+    assert "**Level 1**: 32 × 32 positions × 2 channels" in words(app)
 
 
 def test_a_network_that_cannot_be_looked_into_leaves_the_rest(start, monkeypatch):

@@ -35,7 +35,7 @@ def test_a_missing_sequence_is_replaced_by_flair_and_that_is_said():
     scans = scans_of(("flair.png", png_bytes(slice_image())))
     volume, notes = build_volume(scans, suggest(scans)[0])
     assert volume.missing_sequences == ("pre-contrast", "post-contrast")
-    assert notes == ["Missing: pre-contrast and no post-contrast. FLAIR is used instead, as in the data set."]
+    assert notes == ["Missing: pre-contrast, post-contrast. FLAIR is used instead, as in the data set."]
 
 
 def test_three_unnamed_pictures_are_taken_in_the_data_sets_order():
@@ -92,7 +92,7 @@ def test_negative_and_tiny_values_become_grey_values():
     volume, notes = build_volume(scans, suggest(scans)[0])
     assert volume.images.min() == 0
     assert volume.images[..., POST_CONTRAST].max() == pytest.approx(1000)
-    assert any("shifted up" in note for note in notes)
+    assert any("shifted to start at 0" in note for note in notes)
 
 
 def with_mask(mask, name="flair_mask.png"):

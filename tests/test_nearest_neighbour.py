@@ -58,7 +58,7 @@ def test_slices_without_a_known_mask_are_not_learned_and_sizes_may_differ():
 
 def test_nothing_to_recall_is_said():
     alone = volume("A", [10], [10])
-    with pytest.raises(ValueError, match="learn a volume of two slices or more"):
+    with pytest.raises(ValueError, match="add a volume of two or more slices"):
         scores(learn([alone]), learn([alone]))
     with pytest.raises(ValueError, match="nothing to recall"):
         scores(learn([alone]), learn([]))

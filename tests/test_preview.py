@@ -78,7 +78,7 @@ def test_predictions_come_back_on_the_grid_of_the_slices(tmp_path):
 
 def test_a_missing_or_damaged_epoch_is_said(tmp_path):
     previews = Previews(tmp_path)
-    with pytest.raises(WeightsError, match="epoch_001.npz is not there"):
+    with pytest.raises(WeightsError, match="epoch_001.npz does not exist"):
         previews.read_epoch(1, side=32)
     previews.epoch(1).write_bytes(b"PK")
     with pytest.raises(WeightsError, match="truncated"):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.quick
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("", "status.json is no JSON"),
+        ("", "status.json is not valid JSON"),
         ("[1, 2]", "status.json holds a list; expected an object"),
         ('{"progress": 1.5}', "status.json: the field progress is not valid"),
         ('{"progress": true}', "status.json: the field progress is not valid"),

@@ -48,7 +48,7 @@ def test_compare_is_paired_by_patient():
     c = results.compare(SHORT, better, "raw")
     assert (c["patients"], c["difference"], c["better"], c["worse"]) == (2, 0.125, 2, 0)
     assert c["ci95"] == [0.05, 0.2]
-    with pytest.raises(DataError, match="no patient in common"):
+    with pytest.raises(DataError, match="were not scored on the same patients"):
         results.compare(SHORT, {**better, "patients": {"A": {"raw": 1.0}}}, "raw")
     with pytest.raises(DataError, match="short has no scoring 'peer'; expected one of raw, largest_component"):
         results.compare(SHORT, better, "peer")

@@ -111,7 +111,7 @@ def test_a_result_is_said_in_words(dice, by_heart, words):
 
 
 def test_advice_follows_the_curve():
-    assert "longer run may become better" in describe_result([0.1, 0.2, 0.3])
+    assert "longer run may be better" in describe_result([0.1, 0.2, 0.3])
     assert "Later epochs were worse" in describe_result([0.1, 0.5, 0.3])
     assert describe_result([0.1, 0.5, 0.48]).endswith("the masks cover part of the lesions.")
 

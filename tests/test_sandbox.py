@@ -160,7 +160,7 @@ def test_a_decoder_that_aborts_costs_its_file_alone(reader_that, kind):
     scans, problems = read_upload([("bad.png", png), *hostile.good()[kind]])
     assert len(scans) == 1
     assert problems == [
-        "bad.png: it is damaged in a way that ends its decoder (code -6), or needs more than 1536 MB to unpack; left "
+        "bad.png: it is damaged so that its decoder crashed (code -6), or it needs more than 1536 MB to unpack; left "
         "out."
     ]
 
@@ -257,7 +257,9 @@ def test_the_child_imports_neither_tensorflow_nor_streamlit():
 
 def test_a_reader_ends_where_its_server_has_ended(tmp_path):
     (tmp_path / "0").write_bytes(hostile.good()["png"][0][1])
-    (tmp_path / "task.json").write_text(json.dumps({"names": ["a.png"], "stacked": True, "nice": 0, "left_out": []}))
+    (tmp_path / "task.json").write_text(
+        json.dumps({"names": ["a.png"], "stacked": True, "nice": 0, "left_out": [], "language": "en"})
+    )
     command = [sys.executable, "-m", "unet.scans.child", str(tmp_path), "9"]
     for parent, code, result in ((1 << 22, 1, False), (os.getpid(), 0, True)):
         assert subprocess.run([*command, str(parent)], cwd=PROJECT).returncode == code

@@ -131,7 +131,7 @@ def rows_of(folder: Path) -> list[dict]:
         ({"epochs": 1, "filters": 10**9}, "filters 1000000000; expected a whole number from 1 to 1024"),
         ({"epochs": 1, "seed": -1}, "seed -1; expected a whole number from 0"),
         ({"epochs": 1, "fold": 5}, "fold 5; expected a fold from 0 to 4"),
-        ({"epochs": 1, "fold": 0, "all_patients": True}, "leave one out"),
+        ({"epochs": 1, "fold": 0, "all_patients": True}, "Use one of them"),
         ({"epochs": 1, "all_patients": 1}, "all_patients 1; expected true or false"),
         ({"epochs": 1, "from_weights": ""}, "from_weights ''; expected a name"),
         ({"epochs": 1, "augmentation": None}, "augmentation None; expected an Augmentation"),
@@ -332,7 +332,7 @@ def test_slices_without_an_experts_mask_are_not_learnt_from():
     sampler = sampler_of([Example(unmarked, PLAIN)], replace(TINY, augmentation=NO_AUGMENTATION))
     assert len(sampler) == 3
     assert {float(value) for step in range(30) for value in sampler.batch(step, 16)[0][:, 0, 0, 0]} == {1.0}
-    with pytest.raises(DataError, match=r"no training slice has an expected mask; add the \*_mask.tif files"):
+    with pytest.raises(DataError, match=r"no training slice has an expected mask. Add the \*_mask.tif files"):
         sampler_of([Example(replace(unmarked, has_mask=np.zeros(4, bool)), PLAIN)], TINY)
 
 
@@ -516,7 +516,7 @@ def test_folder_with_a_run_is_not_overwritten(whole_run):
 
 
 def test_resuming_nothing_raises(tmp_path):
-    with pytest.raises(TrainingError, match=r"checkpoint\.npz is not there; nothing to resume"):
+    with pytest.raises(TrainingError, match=r"checkpoint\.npz does not exist, so there is nothing to resume"):
         train(TINY, LEARN, JUDGE, tmp_path, resume=True, say=quiet)
     with pytest.raises(TrainingError, match="holds no run to resume"):
         read_config(tmp_path)
@@ -556,7 +556,7 @@ def test_masks_that_stay_empty_end_the_run_and_precision_is_put_back(tmp_path, e
     monkeypatch.setattr(Learner, "reestimate_norms", lambda self, batches: None)
     monkeypatch.setattr(training, "EMPTY_STEPS", 10)
     config = replace(TINY, sizes=(16, 32, 48), epochs=12, epoch_slices=2)
-    with pytest.raises(TrainingError, match="every predicted mask is empty after 10 epochs"):
+    with pytest.raises(TrainingError, match="all predicted masks are empty after 10 epochs"):
         train(config, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert keras.config.dtype_policy().name == policy
     assert [row["size"] for row in rows_of(tmp_path / "run")] == ["16"] * 4 + ["32"] * 4 + ["48"] * 2
@@ -614,7 +614,7 @@ def status_of(folder: Path) -> dict:
 
 
 def test_patient_in_both_lists_is_refused_unless_it_is_the_overfit_check(tmp_path, monkeypatch):
-    with pytest.raises(TrainingError, match="1 patients are in training and validation, the first is A"):
+    with pytest.raises(TrainingError, match="1 patient is in training and in validation: A"):
         train(TINY, LEARN, [*JUDGE, LEARN[0]], tmp_path / "run", say=quiet)
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(Learner, "step", lambda self, slices, masks, learning_rate: math.nan)
@@ -627,7 +627,7 @@ def test_failure_is_in_the_status_and_in_the_log(tmp_path, monkeypatch):
     with pytest.raises(TrainingError):
         train(TINY, LEARN, JUDGE, tmp_path / "run", say=quiet)
     assert status_of(tmp_path / "run")["state"] == "failed"
-    assert "lower the learning rate" in status_of(tmp_path / "run")["reason"]
+    assert "Lower the learning rate" in status_of(tmp_path / "run")["reason"]
     assert "failed: the loss became nan" in (tmp_path / "run" / "log.txt").read_text()
 
 

@@ -236,7 +236,7 @@ def test_a_run_of_an_older_version_opens_and_says_what_it_lacks(start):
     (folder.previews.path / "epoch_001.png").touch()
     app = start(run="20260101-000000-abcd")
     assert not app.exception
-    assert "mine keeps no predicted slices" in " ".join(one.value for one in app.caption)
+    assert "mine has no predicted slices to show" in " ".join(one.value for one in app.caption)
     assert next(m.value for m in app.metric if m.label == "Mean volume Dice") == "0.500"
 
 
@@ -387,7 +387,7 @@ def run_folders() -> list:
 def test_slices_that_take_too_much_are_refused_and_leave_nothing(start, monkeypatch):
     monkeypatch.setenv("UNET_TRAINING_UPLOAD", "0.01")  # 12,288 bytes are two pictures and two masks of 32 × 32 × 3
     app = take_slices(start(), two_patients())
-    assert app.error[0].value.startswith("These slices and those of your other runs take 0 MB once they are decoded;")
+    assert app.error[0].value.startswith("These slices and those of your other runs decode to 0 MB;")
     assert run_folders() == []
 
 
@@ -398,7 +398,7 @@ def test_what_a_visit_keeps_counts_for_all_its_runs(start, monkeypatch):
     (run,) = index.list_runs()
     wait_for(lambda: not index.find_run(run.id).active)
     button(app.run(), "Start").click().run()
-    assert "Upload fewer, or delete a run of yours." in app.error[0].value
+    assert "Upload fewer, or delete one of your runs." in app.error[0].value
     queue.delete(index.find_run(run.id))
     button(app.run(), "Start").click().run()
     assert not app.error
@@ -450,7 +450,7 @@ def test_what_a_visitor_cannot_do_any_more_is_said(start):
     (folder.best / "weights.npz").write_bytes(b"cut off")
     button(app, "Evaluate").click().run()
     assert not app.exception
-    assert "holds no weights of this project, or is truncated" in app.toast[0].value
+    assert "is truncated, or does not hold weights of this project" in app.toast[0].value
 
 
 def test_upload_becomes_patients_by_name():
@@ -487,4 +487,4 @@ def test_explore_takes_no_other_name(start, linked):
     app.query_params["weights"] = linked
     app.run()
     assert not app.exception
-    assert "which are not here any more" in app.warning[0].value
+    assert "which no longer exist" in app.warning[0].value

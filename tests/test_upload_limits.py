@@ -35,8 +35,8 @@ def test_more_slices_than_a_head_has_are_refused_in_every_format():
         assert reading((name, content)) == (
             [],
             [
-                f"{name}: 601 slices; at most 600, as a head in slices of 1 mm has some 200. Upload the slices of the "
-                "head alone."
+                f"{name}: 601 slices; at most 600 are allowed. A head in slices of 1 mm has about 200. Upload "
+                "the slices of the head alone."
             ],
         )
 
@@ -78,7 +78,7 @@ def test_the_server_counts_arrays_for_as_long_as_they_live():
     server = Budget(1000)
     first = server.hold(np.zeros(600, np.uint8))
     part = first[:10]
-    with pytest.raises(IngestError, match=r"The server has 0 MB left for uploads of all visitors; this one needs 0 MB"):
+    with pytest.raises(IngestError, match=r"has 0 MB left for the uploads of all visitors; this one needs 0 MB"):
         server.hold(np.zeros(401, np.uint8))
     del first
     gc.collect()
@@ -111,7 +111,7 @@ def test_resampling_is_bounded(monkeypatch):
     assert len(build_volume(scans, (pre, flair, pre))[0]) == 6
     monkeypatch.setattr("unet.scans.assemble.MAX_RESAMPLED", 40_000)
     assert len(build_volume(scans, (pre, flair, None))[0]) == 6  # 24,576 voxels
-    with pytest.raises(IngestError, match="2 of the sequences would have to be resampled onto FLAIR's 6 × 64 × 64"):
+    with pytest.raises(IngestError, match="2 of the sequences need resampling onto the 6 × 64 × 64 voxels of FLAIR"):
         build_volume(scans, (pre, flair, pre))
 
 

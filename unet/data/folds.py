@@ -20,7 +20,7 @@ from unet.data.clinical import institution
 from unet.data.patients import Patient, find_data_root, list_patients, load_volume
 from unet.data.slice_files import DataError
 from unet.data.splits import published_splits, split_of
-from unet.language import t
+from unet.language import t, tn
 
 FOLDS = 5
 SEED = 2026
@@ -108,10 +108,12 @@ def check_fold(fold: int, training: list[str], validation: list[str]) -> None:
             of = fold_of(wrong[0])
             place = t("is in no fold") if of is None else t("is in fold {of}", of=of)
             raise DataError(
-                t(
-                    "{count} patients do not belong to fold {fold}: {wrong} {place} and would be {use}. "
+                tn(
+                    "{n} patient does not belong to fold {fold}: {wrong} {place} and would be {use}. "
                     "Train on the other four folds and validate on this one.",
-                    count=len(wrong),
+                    "{n} patients do not belong to fold {fold}: {wrong} {place} and would be {use}. "
+                    "Train on the other four folds and validate on this one.",
+                    len(wrong),
                     fold=fold,
                     wrong=wrong[0],
                     place=place,

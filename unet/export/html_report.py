@@ -90,14 +90,16 @@ def _sizes(result: Result) -> dict[str, str]:
 
 
 def _picture(result: Result) -> str:
-    count, height, width = result.mask.shape
+    (count, height, width), spacing = result.mask.shape, result.scan.spacing
     size = t("{count} slices of {width} × {height}", count=count, width=width, height=height)
     distances = (
         t(
             "{column:.2f} × {row:.2f} mm, slices {depth:.2f} mm apart",
-            **dict(zip(("depth", "row", "column"), result.scan.spacing, strict=True)),
+            depth=spacing[0],
+            row=spacing[1],
+            column=spacing[2],
         )
-        if result.scan.spacing
+        if spacing
         else t("size in millimetres unknown")
     )
     plane = t(result.scan.plane) if result.scan.plane else t("orientation unknown")

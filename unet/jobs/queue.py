@@ -19,7 +19,7 @@ from unet.jobs.index import DAMAGED, STARTING, Run, list_runs, read_run
 from unet.jobs.limits import Limits, check_training_allowed
 from unet.jobs.request import JobError, Request
 from unet.jobs.runners import LocalRunner, RunnerError, runner_of
-from unet.language import t
+from unet.language import t, tn
 from unet.training.config import TrainingConfig
 from unet.training.endings import FINISHED
 from unet.training.footprint import disk_need
@@ -103,7 +103,11 @@ def _place_for(request: Request, root: Path) -> Iterator[Limits]:
         waiting = sum(run.active for run in list_runs(root))
         if waiting > limits.waiting:
             raise JobError(
-                t("{waiting} runs are training or waiting already. Stop one, or try again later.", waiting=waiting)
+                tn(
+                    "{n} run is training or waiting already. Stop it, or try again later.",
+                    "{n} runs are training or waiting already. Stop one, or try again later.",
+                    waiting,
+                )
             )
         yield limits
 

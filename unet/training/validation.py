@@ -6,7 +6,7 @@ import numpy as np
 
 from unet.context import with_neighbours
 from unet.data.folds import check_fold
-from unet.language import t
+from unet.language import t, tn
 from unet.letterbox import Letterbox
 from unet.preprocessing import normalise
 from unet.training.endings import TrainingError
@@ -39,11 +39,13 @@ def check_examples(training: list[Example], validation: list[Example], allow_ove
     both = set(patient_ids(training)) & set(patient_ids(validation))
     if both and not allow_overlap:
         raise TrainingError(
-            t(
-                "{count} patients are in training and in validation; the first is {both}. The score "
-                "would measure memorisation. Remove them from one group.",
-                count=len(both),
-                both=min(both),
+            tn(
+                "{n} patient is in training and in validation: {first}. The score would measure memorisation. Remove "
+                "the patient from one group.",
+                "{n} patients are in training and in validation; the first is {first}. The score would measure "
+                "memorisation. Remove them from one group.",
+                len(both),
+                first=min(both),
             )
         )
     if fold is not None:

@@ -209,17 +209,21 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
         return t(
             "You guessed **{guess}**. On this slice the network does not depend on any single sequence.", guess=guess
         )
-    values = {"guess": guess, "most": most, "before": before, "without": without[most]}
     if most == guess:
         return t(
             "You guessed **{guess}**, which is right. Without it slice Dice falls most, from {before:.3f} to "
             "{without:.3f}.",
-            **values,
+            guess=guess,
+            before=before,
+            without=without[most],
         )
     return t(
         "You guessed **{guess}**, which is wrong. Without **{most}** slice Dice falls most, from {before:.3f} to "
         "{without:.3f}.",
-        **values,
+        guess=guess,
+        most=most,
+        before=before,
+        without=without[most],
     )
 
 

@@ -27,7 +27,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             raise IngestError(
                 t(
                     "{name}: an interlaced PNG of {width:,.0f} megapixels; at most "
-                    "{max_pixels_interlaced:.0f} are allowed. Save it without interlacing. ",
+                    "{max_pixels_interlaced:.0f} are allowed. Save it without interlacing.",
                     name=name,
                     width=width * height / 1000000.0,
                     max_pixels_interlaced=MAX_PIXELS_INTERLACED / 1000000.0,
