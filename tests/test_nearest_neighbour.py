@@ -60,5 +60,5 @@ def test_nothing_to_recall_is_said():
     alone = volume("A", [10], [10])
     with pytest.raises(ValueError, match="add a volume of two or more slices"):
         scores(learn([alone]), learn([alone]))
-    with pytest.raises(ValueError, match="nothing to recall"):
+    with pytest.raises(ValueError, match="no other training slice"):
         scores(learn([alone]), learn([]))
