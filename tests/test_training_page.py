@@ -113,7 +113,7 @@ def test_a_pair_with_place_for_one_says_that_one_was_started(start, monkeypatch)
     app.get_by_key("preset").set_value("Augmentation, with and without").run()
     button(app, "Start").click().run()
     assert app.error[0].proto.title == "Only the first of the two runs started"
-    assert app.error[0].value == "1 runs are training or waiting already. Stop one, or try again later."
+    assert app.error[0].value == "1 run is training or waiting already. Stop it, or try again later."
     (run,) = index.list_runs()
     queue.stop(run).join()
 
