@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         flush(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

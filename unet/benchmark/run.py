@@ -258,9 +258,11 @@ def table(result: dict) -> str:
             f"difference of a probability {figures['max_probability_difference']:.1e}, of attention "
             f"{figures['attention_max_difference']:.1e}"
         )
-        for name in ("float32", "int8"):
-            if (agreement := figures.get(f"{name}_mask_agreement")) is not None:
-                lines.append(f"{'':7}  the same in {name}: {agreement:.3%}")
+        lines.extend(
+            f"{'':7}  the same in {name}: {agreement:.3%}"
+            for name in ("float32", "int8")
+            if (agreement := figures.get(f"{name}_mask_agreement")) is not None
+        )
     verdict = "met" if bar["met"] else "not met"
     lines.append(
         f"bar: ratio ≤ {bar['ratio']}, masks equal on ≥ {bar['mask_agreement']:.1%} of lesion pixels: {verdict}"

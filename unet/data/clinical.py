@@ -83,7 +83,7 @@ def institution(patient_id: str) -> str:
     >>> institution("TCGA_DU_5849_19950405"), institution("TCGA_XX_1_2")
     ('Henry Ford Hospital', 'XX')
     """
-    code = (patient_id.split("_") + [""])[1]
+    code = [*patient_id.split("_"), ""][1]
     return _INSTITUTIONS.get(code, code)
 
 

@@ -179,7 +179,7 @@ def _sizes(folder: Path) -> tuple[int, int]:
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                size = os.path.getsize(os.path.join(parent, name))
+                size = Path(parent, name).stat().st_size
                 if name.endswith(".archive"):
                     archive += size
                 else:

@@ -125,8 +125,10 @@ def table(result: dict) -> str:
     lines = [f"{'volume Dice at 0.5':32} {'raw':>6}  {'largest component':>17}"]
     for patient_id, score in sorted(result["patients"].items(), key=lambda item: item[1]["raw"] or 0):
         lines.append(f"{patient_id:32} {cell(score['raw'])}  {cell(score['largest_component']):>17}")
-    for name in ("mean", "median"):
-        lines.append(f"{name:32} {cell(result['raw'][name])}  {cell(result['largest_component'][name]):>17}")
+    lines.extend(
+        f"{name:32} {cell(result['raw'][name])}  {cell(result['largest_component'][name]):>17}"
+        for name in ("mean", "median")
+    )
     for name in ("raw", "largest_component"):
         low, high = result[name]["ci95"]
         lines.append(

@@ -131,9 +131,7 @@ def measure(passes: Passes, weights: Weights, record: ClinicalRecord) -> Measure
             name: rounded(hausdorff_95(masks[name][scored], expected[scored])) for name in ("raw", "published")
         },
         "disagreement": rounded(_disagreement(passes, scored)),
-        "dice_by_threshold": [
-            rounded(volume_dice(rule.mask(probability, t), expected, scored)) for t in THRESHOLDS
-        ],  # fmt: skip
+        "dice_by_threshold": [rounded(volume_dice(rule.mask(probability, t), expected, scored)) for t in THRESHOLDS],
         "slices": _slices(passes, raw, published, probability),
     }
     return Measurement(volume.patient_id, dice, numbers, reliability, detection, volume.problems)

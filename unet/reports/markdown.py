@@ -136,8 +136,10 @@ def _disagreement(report: dict) -> str:
 def _groups(report: dict) -> str:
     lines = []
     for by in ("institution", "grade", "size"):
-        for r in results.breakdown(report, by):
-            lines.append([by, r[by], str(r["patients"]), _number(r["mean"]), _number(r["median"])])
+        lines.extend(
+            [by, r[by], str(r["patients"]), _number(r["mean"]), _number(r["median"])]
+            for r in results.breakdown(report, by)
+        )
     return table(["by", "group", "patients", "mean", "median"], lines) if lines else ""
 
 

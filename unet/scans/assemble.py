@@ -132,7 +132,8 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
                 flair_size=_size(flair),
             )
         )
-    assert flair.affine is not None and other.affine is not None  # else `fits` has said no
+    assert flair.affine is not None  # else `fits` has said no
+    assert other.affine is not None
     to_other = np.linalg.solve(other.affine, flair.affine)
     covered = _covered(to_other, values.shape, source.shape)
     if covered < MIN_OVERLAP:

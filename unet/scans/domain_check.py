@@ -138,7 +138,7 @@ def measure(images: np.ndarray) -> dict[str, float]:
 def _symmetry(flair: np.ndarray, centre: float) -> float:
     """Correlation of the picture with its mirror image about the head's middle column."""
     reach = int(min(centre, flair.shape[2] - 1 - centre))
-    middle = int(round(centre))
+    middle = round(centre)
     half = flair[:, :, max(0, middle - reach) : middle + reach + 1]
     values, mirrored = half.ravel(), half[..., ::-1].ravel()
     return float(np.corrcoef(values, mirrored)[0, 1]) if values.std() > 0 else float("nan")

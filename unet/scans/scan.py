@@ -12,7 +12,7 @@ mask back to the very voxels it was drawn on.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,11 @@ class IngestError(ValueError):
 
 
 def plain_name(name: str) -> str:
-    """Return a file's name fit for a sentence: printable and short, alike for the files of one folder.
+    r"""Return a file's name fit for a sentence: printable and short, alike for the files of one folder.
 
     Of a long part the end matters most, where the number is.
 
-    >>> plain_name("z/a/b/c/d/e/scan" + 80 * "0" + "7.dcm")[:12], plain_name("a\\n.png")
+    >>> plain_name("z/a/b/c/d/e/scan" + 80 * "0" + "7.dcm")[:12], plain_name("a\n.png")
     ('a/b/c/d/e/…0', 'a�.png')
     """
     parts = "".join(letter if letter.isprintable() else "�" for letter in name).split("/")[-6:]
@@ -46,7 +46,7 @@ def plain_name(name: str) -> str:
 class Room:
     """Memory that an upload may still decode to; asked before anything is decoded."""
 
-    def __init__(self, size: int = MAX_DECODED):
+    def __init__(self, size: int = MAX_DECODED) -> None:
         self.left = size
 
     def take(
@@ -149,7 +149,7 @@ class Scan:
     channel_names: tuple[str, ...]
     bit_depth: int
     guesses: tuple[str | None, ...] = ()
-    placement: Placement = Placement()
+    placement: Placement = field(default_factory=Placement)
     plane: str | None = None
     spacing: tuple[float, float, float] | None = None
     affine: np.ndarray | None = None

@@ -20,9 +20,9 @@ REMEMBERED_SECONDS = 60.0  # in which half of what a visitor has used is forgott
 
 
 def looks_cheap(files: list[tuple[str, bytes]]) -> bool:
-    """Tell whether reading an upload should take well under a second: small, few, and nothing in it is packed densely.
+    r"""Tell whether reading an upload should take well under a second: small, few, and nothing in it is packed densely.
 
-    >>> looks_cheap([("a.png", bytes.fromhex("89504e470d0a1a0a"))]), looks_cheap([("a.gz", b"\\x1f\\x8b")])
+    >>> looks_cheap([("a.png", bytes.fromhex("89504e470d0a1a0a"))]), looks_cheap([("a.gz", b"\x1f\x8b")])
     (True, False)
     """
     if len(files) > MAX_CHEAP_FILES or sum(len(content) for _, content in files) > MAX_CHEAP:

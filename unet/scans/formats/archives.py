@@ -27,9 +27,9 @@ _JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
 
 
 def is_junk(name: str) -> bool:
-    """Tell the files that operating systems and CD burners leave beside pictures.
+    r"""Tell the files that operating systems and CD burners leave beside pictures.
 
-    >>> is_junk("__MACOSX/._a.dcm"), is_junk("scan\\\\Thumbs.db"), is_junk("scan/a.dcm")
+    >>> is_junk("__MACOSX/._a.dcm"), is_junk("scan\\Thumbs.db"), is_junk("scan/a.dcm")
     (True, True, False)
     """
     parts = name.lower().replace("\\", "/").split("/")

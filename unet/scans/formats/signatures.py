@@ -23,9 +23,9 @@ _MAGICS = {
 
 
 def sniff(start: bytes) -> str | None:
-    """Return `png`, `jpeg`, `tiff`, `nifti`, `dicom`, `zip`, `gzip`, or None, from a file's first 348 bytes.
+    r"""Return `png`, `jpeg`, `tiff`, `nifti`, `dicom`, `zip`, `gzip`, or None, from a file's first 348 bytes.
 
-    >>> sniff(b"PK\\3\\4"), sniff(b"II*\\0"), sniff(b"hello")
+    >>> sniff(b"PK\3\4"), sniff(b"II*\0"), sniff(b"hello")
     ('zip', 'tiff', None)
     """
     if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
