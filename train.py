@@ -31,7 +31,7 @@ from unet.training.kernels import choose_kernels
 from unet.training.run_folder import RunFolder, read_config
 from unet.training.sampling import load_examples, overfit_subset, split_patients
 from unet.weights.arrays import WeightsError, load_arrays
-from unet.weights.network import find_weights
+from unet.weights.network import Weights, find_weights
 
 WHO = ("data", "training_patients", "validation_patients", "overfit", "overfit_patient")  # of a `Request`
 
@@ -113,7 +113,7 @@ def make_config(settings: dict, runs: Path, overfit: bool = False) -> TrainingCo
     return TrainingConfig(**(usual | settings))
 
 
-def find_start(name: str, runs: Path):
+def find_start(name: str, runs: Path) -> Weights:
     """Return the weights to fine-tune: of a run beside this one, else shipped ones or a folder."""
     beside = runs / name / "best"
     return find_weights(beside if Path(name).name == name and beside.exists() else name)
@@ -222,7 +222,7 @@ def submit(args: argparse.Namespace, argv: list[str]) -> None:
 def end_when_told(run_dir: Path) -> None:
     """Let SIGTERM end the run as a request to stop does."""
 
-    def stop(*_) -> None:
+    def stop(*_: object) -> None:
         (run_dir / "stop").touch()  # a library may swallow the error; the next batch finds this
         raise TrainingStopped("told to end")
 

@@ -15,12 +15,12 @@ ops: Any = keras.ops
 SMOOTHING = 1.0  # in numerator and denominator: an empty batch gives a finite gradient and loss 0 when right
 
 
-def one_device(counts):
+def one_device(counts: Tensor) -> Tensor:
     """Return counts as they are: all of the batch is here."""
     return counts
 
 
-def _overlap(expected_mask: Tensor, logits: Tensor, total: Callable):
+def _overlap(expected_mask: Tensor, logits: Tensor, total: Callable) -> tuple[Tensor, Tensor, Tensor]:
     """Return true positives, false positives and false negatives of the whole batch, as soft counts."""
     probability = ops.sigmoid(logits)
     counts = total(ops.stack([ops.sum(probability * expected_mask), ops.sum(probability), ops.sum(expected_mask)]))
@@ -28,7 +28,7 @@ def _overlap(expected_mask: Tensor, logits: Tensor, total: Callable):
     return true_positive, predicted - true_positive, expected - true_positive
 
 
-def dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
+def dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device) -> Tensor:
     """1 − soft Dice over the whole batch: slices without lesion count through their false positives.
 
     Source: Milletari et al. (2016), arXiv:1606.04797.
@@ -38,16 +38,16 @@ def dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_devic
     return 1 - doubled / (doubled + false_positive + false_negative)
 
 
-def _cross_entropy(expected_mask: Tensor, logits: Tensor):
+def _cross_entropy(expected_mask: Tensor, logits: Tensor) -> Tensor:
     return ops.mean(ops.maximum(logits, 0) - logits * expected_mask + ops.log1p(ops.exp(-ops.abs(logits))))
 
 
-def bce_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
+def bce_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device) -> Tensor:
     """Binary cross-entropy, steady from the first step, plus `dice_loss`, blind to how rare lesions are."""
     return _cross_entropy(expected_mask, logits) + dice_loss(expected_mask, logits, total)
 
 
-def slice_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
+def slice_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device) -> Tensor:
     """1 − the mean soft Dice of the slices that show a lesion, each counting the same however small its lesion is.
 
     The batch's Dice hardly notices a lesion of 50 pixels beside one of 2,000. Slices without a lesion are left out:
@@ -63,13 +63,13 @@ def slice_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one
     return sums[0] / ops.maximum(sums[1], 1.0)
 
 
-def bce_both_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
+def bce_both_dice_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device) -> Tensor:
     """As `bce_dice_loss`, half of its Dice being that of the single slices with lesion."""
     dice = dice_loss(expected_mask, logits, total) + slice_dice_loss(expected_mask, logits, total)
     return _cross_entropy(expected_mask, logits) + 0.5 * dice
 
 
-def focal_tversky_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device):
+def focal_tversky_loss(expected_mask: Tensor, logits: Tensor, total: Callable = one_device) -> Tensor:
     """(1 − Tversky index)^0.75 with misses at 0.7 and false positives at 0.3, over the whole batch.
 
     Source: Abraham and Khan (2018), arXiv:1810.07842.

@@ -9,6 +9,7 @@ Built from Keras' own layers only, so a saved model loads with `safe_mode` on an
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras import layers
@@ -16,10 +17,11 @@ from keras import layers
 from unet import context
 from unet.language import t
 
+Tensor = Any  # a `keras.KerasTensor`, which Keras' layers take and return without types
 LEVELS = 4  # encoder levels above the bottleneck; the picture's sides must divide by 2**LEVELS
 
 
-def conv_block(x, filters: int, name: str):
+def conv_block(x: Tensor, filters: int, name: str) -> Tensor:
     """Conv 3×3 + ReLU → Conv 3×3 → batch normalisation → ReLU; (B, H, W, C) to (B, H, W, filters)."""
     x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"{name}_conv_1")(x)
     x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv_2")(x)
@@ -27,13 +29,13 @@ def conv_block(x, filters: int, name: str):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
-def encoder_block(x, filters: int, name: str):
+def encoder_block(x: Tensor, filters: int, name: str) -> tuple[Tensor, Tensor]:
     """Return the skip, (B, H, W, filters), and what goes on down, (B, H/2, W/2, filters)."""
     skip = conv_block(x, filters, name)
     return skip, layers.MaxPooling2D(2, name=f"{name}_pool")(skip)
 
 
-def attention_block(gating_signal, skip, level: int):
+def attention_block(gating_signal: Tensor, skip: Tensor, level: int) -> tuple[Tensor, Tensor]:
     """Weigh a skip connection by where the deeper level says the answer lies.
 
     Args:
@@ -55,7 +57,7 @@ def attention_block(gating_signal, skip, level: int):
     return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(gated), attention_map
 
 
-def decoder_block(x, filters: int, skip, name: str):
+def decoder_block(x: Tensor, filters: int, skip: Tensor, name: str) -> Tensor:
     """Double the picture, join the gated skip, convolve; (B, H/2, W/2, C) to (B, H, W, filters)."""
     x = layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_up")(x)
     x = layers.Concatenate(name=f"{name}_join")([x, skip])

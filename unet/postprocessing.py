@@ -28,7 +28,7 @@ class PostProcessing:
     min_voxels: int = 0
     flip_averaging: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.min_share <= 1:
             raise ValueError(t("min_share {min_share}; expected a number from 0 to 1", min_share=self.min_share))
         if self.min_voxels < 0:

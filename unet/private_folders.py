@@ -27,7 +27,7 @@ class PrivateFolder:
         path: of the folder.
     """
 
-    def __init__(self, purpose: str):
+    def __init__(self, purpose: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-", ignore_cleanup_errors=True)
         self.path = Path(self._folder.name)
         self._lock = FileLock(self.path / LOCK)
@@ -43,7 +43,7 @@ class PrivateFolder:
     def __enter__(self) -> Path:
         return self.path
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cleanup()
 
 

@@ -13,7 +13,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
@@ -22,13 +25,17 @@ from unet.inference.conversion import export_openvino
 from unet.inference.engines import OpenVinoEngine, load_openvino, output_names
 from unet.paths import CODE_FOLDER
 
+if TYPE_CHECKING:
+    import keras
+    import torch  # pyright: ignore[reportMissingImports]
+
 KERAS_FILE, OPENVINO_FILE, INT8_FILE = "model.keras", "model.xml", "int8.xml"
 PYTORCH_FILE, ONNX_FILE = "model.pt", "model.onnx"
 SLICES_FILE = "slices.npy"
 Run = Callable[[np.ndarray], list[np.ndarray]]  # (B, H, W, 3) to probability and the four attention maps, (B, h, w, 1)
 
 
-def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
+def write_networks(model: "keras.Model", slices: np.ndarray, folder: Path) -> dict[str, str]:
     """Write a Keras `attention_unet` into a folder in the format of each engine, and the slices.
 
     Args:
@@ -57,8 +64,7 @@ def write_networks(model, slices: np.ndarray, folder: Path) -> dict[str, str]:
     except ImportError as error:
         return left_out | {engine: str(error) for engine in ("pytorch", "pytorch_bfloat16", "onnxruntime")}
     try:
-        import onnxruntime  # noqa: F401  # pyright: ignore[reportMissingImports]  what cannot run is not written
-
+        import_module("onnxruntime")  # what cannot run is not written
         names = {"input_names": ["slices"], "output_names": output_names()}
         torch.onnx.export(port, batch, str(folder / ONNX_FILE), dynamo=False, **names)
     except ImportError as error:
@@ -75,7 +81,7 @@ def _write_int8(slices: np.ndarray, folder: Path) -> None:
     openvino.save_model(quantised, folder / INT8_FILE)
 
 
-def _keras_model(folder: Path):
+def _keras_model(folder: Path) -> "keras.Model":
     import keras
 
     model = keras.saving.load_model(folder / KERAS_FILE)
@@ -159,7 +165,7 @@ LOADERS = {
 }
 
 
-def in_own_process(figures: str, folder: Path, *arguments):
+def in_own_process(figures: str, folder: Path, *arguments: str | int) -> Any:
     """Return what a function of `OWN_PROCESS` returns in a new process.
 
     Raises:
@@ -199,7 +205,7 @@ def median_milliseconds(calls: dict[str, Callable], rounds: int) -> dict[str, fl
     return {name: float(np.median(values)) for name, values in times.items()}
 
 
-def seconds(call: Callable, *arguments) -> float:
+def seconds(call: Callable, *arguments: object) -> float:
     """Return how long a call takes."""
     started = time.perf_counter()
     call(*arguments)
@@ -210,7 +216,7 @@ def _in_order(outputs: dict) -> list[np.ndarray]:
     return [outputs[name] for name in output_names()]
 
 
-def torch_network(model):
+def torch_network(model: "keras.Model") -> "torch.nn.Module":
     """Return the port of a Keras `attention_unet` as a `torch.nn.Module`, (B, 3, H, W) to its five outputs.
 
     Raises:
@@ -223,18 +229,18 @@ def torch_network(model):
     from unet.model import LEVELS  # here, as it brings TensorFlow, whose memory only its own engines should show
 
     class Port(nn.Module):
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__()
             self.layers = nn.ModuleDict()
             for layer in model.layers:
                 if ported := _ported(layer, nn, torch):
                     self.layers[layer.name] = ported
 
-        def conv_block(self, x, name):
+        def conv_block(self, x: "torch.Tensor", name: str) -> "torch.Tensor":
             x = functional.relu(self.layers[f"{name}_conv_1"](x))
             return functional.relu(self.layers[f"{name}_norm"](self.layers[f"{name}_conv_2"](x)))
 
-        def forward(self, x):
+        def forward(self, x: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
             skips, attention = {}, {}
             for level in range(1, LEVELS + 1):
                 skips[level] = self.conv_block(x, f"encoder_{level}")
@@ -253,7 +259,7 @@ def torch_network(model):
     return Port().eval()
 
 
-def _ported(layer, nn, torch):
+def _ported(layer: "keras.Layer", nn: ModuleType, torch: ModuleType) -> "torch.nn.Module | None":
     """Return a Keras layer with weights as a PyTorch one, else None."""
     kind = type(layer).__name__
     weights = [np.asarray(weight) for weight in layer.get_weights()]

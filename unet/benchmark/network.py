@@ -3,8 +3,14 @@
 Speed does not depend on the weights' values, so a network that nobody trained serves for any width.
 """
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import openvino
 
 SEED = 0
 LESION_SHARE = 0.05  # of the slice's area
@@ -26,7 +32,7 @@ def synthetic_slice(size: int) -> tuple[np.ndarray, np.ndarray]:
     return (noise + 4 * lesion[..., np.newaxis]).astype(np.float32)[np.newaxis], lesion
 
 
-def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
+def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray) -> "keras.Model":
     """Return an `attention_unet` that marks the disc of `synthetic_slice`, without training.
 
     Random kernels alone leave logits that are all but 0, or after scaling a bell curve around the threshold, so that
@@ -69,7 +75,7 @@ def synthetic_network(filters: int, slices: np.ndarray, lesion: np.ndarray):
     return model
 
 
-def convolution_flop(model) -> int:
+def convolution_flop(model: "openvino.Model") -> int:
     """Return the floating point operations of one slice, 2 for each multiply-add of the convolutions.
 
     Everything else (normalisation, pooling, activations) is left out, as is customary: below 1 % from 32 filters.

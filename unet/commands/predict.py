@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def predict(
     return lines, problems
 
 
-def _uploads(paths: list[Path], problems: list[str]):
+def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """Yield (name, files) for the files given by name together, and for each folder."""
     loose = []
     for path in paths:

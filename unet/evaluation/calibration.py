@@ -72,7 +72,15 @@ class ErrorDetection:
     closeness: np.ndarray = field(default_factory=lambda: np.zeros((2, LEVELS), np.int64))
     wrong_elsewhere: int = 0
 
-    def add(self, direct, mirrored, used, mask, expected, threshold: float) -> None:
+    def add(
+        self,
+        direct: np.ndarray,
+        mirrored: np.ndarray,
+        used: np.ndarray,
+        mask: np.ndarray,
+        expected: np.ndarray,
+        threshold: float,
+    ) -> None:
         """Count pixels; all arrays of one shape.
 
         Args:

@@ -10,6 +10,7 @@ import gzip
 import io
 import zipfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ from unet.data.volume import FLAIR, Volume
 from unet.language import mark, t
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import Weights
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 PURPOSE = mark("Research and teaching, not for diagnosis.")
 LABEL = mark("FLAIR abnormality, predicted")
@@ -248,7 +252,7 @@ def _source_images(scan: Scan, planes: np.ndarray) -> tuple[list, np.ndarray]:
     return [header], whole
 
 
-def _header(source: dict, reference: dict):
+def _header(source: dict, reference: dict) -> "Dataset":
     """Return a data set of UIDs and geometry; what the standard wants of the patient is there and empty."""
     from pydicom import Dataset
 

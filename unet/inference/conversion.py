@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -22,6 +24,10 @@ from unet.language import t
 from unet.paths import CODE_FOLDER
 from unet.weights.arrays import file_sha256
 from unet.weights.network import Weights
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 _FILES = ("model.xml", "model.bin")
 
@@ -87,12 +93,12 @@ def _convert(weights: Weights, folder: Path) -> None:
         shutil.rmtree(workplace, ignore_errors=True)
 
 
-def export_openvino(model, path: Path) -> None:
+def export_openvino(model: "keras.Model", path: Path) -> None:
     """Write a Keras model of `attention_unet` as OpenVINO IR for any number of slices, outputs named as in Keras."""
     openvino = load_openvino()
 
     @_tensorflow_function(model)
-    def forward(slices):
+    def forward(slices: "tf.Tensor") -> "list[tf.Tensor]":
         outputs = model(slices, training=False)
         return [outputs[name] for name in output_names()]
 
@@ -102,7 +108,7 @@ def export_openvino(model, path: Path) -> None:
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-def _tensorflow_function(model):
+def _tensorflow_function(model: "keras.Model") -> Callable[[Callable], Callable]:
     """Return a decorator that makes a concrete function of slices of one fixed size."""
     import tensorflow as tf
 

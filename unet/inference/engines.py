@@ -10,6 +10,7 @@ import tempfile
 import types
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from unet.inference.folding import fold_steps_up
 from unet.language import mark, t
 from unet.weights.arrays import assign_arrays, load_arrays
 from unet.weights.network import Weights
+
+if TYPE_CHECKING:
+    import keras
 
 ATTENTION_LEVELS = (1, 2, 3, 4)  # finest to coarsest
 
@@ -45,7 +49,7 @@ class KerasEngine:
 
     name = mark("Keras float32")
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights) -> None:
         self._model = load_keras_model(weights)
 
     def run(self, slices: np.ndarray) -> list[np.ndarray]:
@@ -62,7 +66,7 @@ class OpenVinoEngine:
         slice_shape: (height, width, channels).
     """
 
-    def __init__(self, model_path: Path, precision: str | None = None):
+    def __init__(self, model_path: Path, precision: str | None = None) -> None:
         openvino = load_openvino()
 
         core = openvino.Core()
@@ -95,7 +99,7 @@ def output_names() -> list[str]:
     return ["probability", *(f"attention_{level}" for level in ATTENTION_LEVELS)]
 
 
-def load_keras_model(weights: Weights):
+def load_keras_model(weights: Weights) -> "keras.Model":
     """Return the Keras model with its trained weights, in float32; imports TensorFlow.
 
     Raises:

@@ -17,7 +17,7 @@ class FairLock:
     0
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._queue: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 

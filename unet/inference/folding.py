@@ -9,10 +9,15 @@ It is done where a converted network is loaded to be run. Files and training kee
 weights mean something.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from openvino import Model, Node, Output
 
-def fold_steps_up(model) -> int:
+
+def fold_steps_up(model: "Model") -> int:
     """Rewrite an OpenVINO model of `attention_unet` or `unet` in place, with answers equal up to rounding.
 
     Returns:
@@ -29,7 +34,7 @@ def fold_steps_up(model) -> int:
     return folded
 
 
-def _step_up(convolution) -> tuple | None:
+def _step_up(convolution: "Node") -> tuple | None:
     """Return what a decoder's first convolution works with, or None for any other node.
 
     Returns:
@@ -49,15 +54,17 @@ def _step_up(convolution) -> tuple | None:
     return up.input_value(0), up_kernel, bias, skip, kernel
 
 
-def _is(node, kind: str) -> bool:
+def _is(node: "Node", kind: str) -> bool:
     return node.get_type_name() == kind
 
 
-def _constant(port) -> np.ndarray | None:
+def _constant(port: "Output") -> np.ndarray | None:
     return port.get_node().data if _is(port.get_node(), "Constant") else None
 
 
-def _folded(features, up_kernel, bias, skip, kernel):
+def _folded(
+    features: "Output", up_kernel: np.ndarray, bias: np.ndarray | np.float32, skip: "Output", kernel: np.ndarray
+) -> "Node":
     """Return the node that gives what the convolution gave; arguments as `_step_up` returns them."""
     from openvino import opset13 as ops
 

@@ -21,7 +21,7 @@ class RunningSegmentation:
     share the work, both see it progress, and one who leaves half-way loses nothing.
     """
 
-    def __init__(self, segmenter: Segmenter, images: np.ndarray):
+    def __init__(self, segmenter: Segmenter, images: np.ndarray) -> None:
         self._segmenter, self._shape = segmenter, images.shape
         self._images: np.ndarray | None = images  # let go when all are done: results outlive volumes in the app
         self._statistics: IntensityStatistics | None = None  # from the first pass on

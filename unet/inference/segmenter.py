@@ -25,7 +25,7 @@ def quick_precision(weights: Weights) -> str | None:
 class Segmenter:
     """Trained weights, ready to run; safe to share between threads, which take turns pass by pass."""
 
-    def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None):
+    def __init__(self, weights: Weights, engine: str = "auto", precision: str | None = None) -> None:
         """Load the network.
 
         Args:

@@ -11,6 +11,7 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,10 +132,10 @@ def _fold_arguments(folder: RunFolder, recipe: list[str], fold: int) -> list[str
 
 
 @contextmanager
-def _ended_together(process: subprocess.Popen):
+def _ended_together(process: subprocess.Popen) -> Iterator[None]:
     """End the process when this one is told to end in the block; otherwise it would go on alone."""
 
-    def end(*_) -> None:
+    def end(*_: object) -> None:
         raise TrainingStopped(t("stopped by a signal; the same command resumes"))
 
     before = signal.signal(signal.SIGTERM, end)

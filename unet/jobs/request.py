@@ -44,7 +44,7 @@ class Request:
     overfit_patient: str | None = None
     overfit: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("training_patients", "validation_patients", "overfit"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):

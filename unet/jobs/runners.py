@@ -88,7 +88,7 @@ class RayRunner:
     The project's code travels with the job; data and run folder are paths on the cluster.
     """
 
-    def __init__(self, address: str):
+    def __init__(self, address: str) -> None:
         """Connect.
 
         Args:

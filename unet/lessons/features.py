@@ -5,6 +5,7 @@ encoder level is what a pooling takes in, the bottleneck and the decoder levels 
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, normalise
 from unet.weights.network import Weights
+
+if TYPE_CHECKING:
+    import openvino
 
 BOTTLENECK = len(ATTENTION_LEVELS) + 1  # counted as the level below the coarsest one
 CONVOLUTIONS = 2  # of 3 × 3 in each block
@@ -50,7 +54,7 @@ class FeatureReader:
         gated: whether its skips pass through attention gates.
     """
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights) -> None:
         """Load the network a second time, with more outputs.
 
         Raises:
@@ -85,9 +89,9 @@ class FeatureReader:
         return Features(tuple(blocks[:BOTTLENECK]), tuple(blocks[: BOTTLENECK - 1 : -1]), tuple(attention), probability)
 
 
-def _blocks(model, name: str) -> list:
+def _blocks(model: "openvino.Model", name: str) -> "list[openvino.Output]":
     """Return the outputs of the encoder levels 1 to 4, the bottleneck, and the decoder levels 4 to 1."""
-    by_type: dict[str, list] = {}
+    by_type: dict[str, list[openvino.Node]] = {}
     for operation in model.get_ordered_ops():
         by_type.setdefault(operation.get_type_name(), []).append(operation)
     pooled = [operation.input_value(0) for operation in by_type.get("MaxPool", [])]

@@ -68,7 +68,7 @@ class Change:
         """Return a mask, (height, width) in {0, 1}, moved along with the slice, as uint8."""
         return self._moved(mask.astype(np.uint8), cv2.INTER_NEAREST, 0)
 
-    def _moved(self, picture: np.ndarray, interpolation: int, border) -> np.ndarray:
+    def _moved(self, picture: np.ndarray, interpolation: int, border: float | tuple[float, ...]) -> np.ndarray:
         if self.mirrored:
             picture = np.ascontiguousarray(picture[:, ::-1])
         if self.angle:

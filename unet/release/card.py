@@ -12,7 +12,7 @@ from unet.reports import markdown, results
 from unet.reports.markdown import table
 from unet.training.run_folder import RunFolder
 from unet.weights.arrays import load_arrays
-from unet.weights.network import INT8_NAME, find_weights
+from unet.weights.network import INT8_NAME, Weights, find_weights
 
 NORMALISATION = (
     f"per volume and channel, clipped to percentiles {CLIP_PERCENTILES[0]:g} and {CLIP_PERCENTILES[1]:g}, z-score, "
@@ -117,7 +117,7 @@ def _openings(times: int) -> str:
     return f"opened {'once' if times == 1 else f'{times} times'} under this name, at releases" if times else ""
 
 
-def _facts(weights, config: dict) -> list[list[str]]:
+def _facts(weights: Weights, config: dict) -> list[list[str]]:
     """What the card's first table says; what is not known has no line."""
     origin, tuning, int8 = config.get("origin", {}), config.get("tuning"), config.get("int8", {})
     low, high = tuning["difference_ci95"] if tuning else (None, None)

@@ -8,8 +8,9 @@ allowed NNCF takes layers back to float, worst first; what still loses too much 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from unet.metrics import volume_dice
 from unet.preprocessing import normalise
 from unet.weights.arrays import WeightsError, file_sha256
 from unet.weights.network import INT8_NAME, Weights
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel
 
 MAX_DROP = 0.005  # of the validation patients' mean volume Dice at 0.5
 SLICES_PER_PATIENT = 4  # half of them with lesion
@@ -63,7 +67,7 @@ def quantise(
         number, index = item
         return _square(normalised[number][index], weights.size)
 
-    def score(compiled) -> float:
+    def score(compiled: "CompiledModel") -> float:
         return _mean_dice(compiled, map(model_input, slices), volumes, weights.size)
 
     before = score(openvino.compile_model(model, "CPU"))
@@ -108,7 +112,7 @@ def _square(slice_: np.ndarray, size: int) -> np.ndarray:
     return Letterbox.of(slice_.shape, size).forward(slice_)[np.newaxis]
 
 
-def _mean_dice(compiled, inputs, volumes: list[Volume], size: int) -> float:
+def _mean_dice(compiled: "CompiledModel", inputs: Iterable[np.ndarray], volumes: list[Volume], size: int) -> float:
     """Return the mean volume Dice at 0.5 of a compiled network over all slices of the volumes, in order."""
     request = compiled.create_infer_request()
     port = compiled.output("probability")

@@ -8,9 +8,10 @@ runs all of it; `tune`, `evaluate` and `card` are its parts.
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from unet.data.clinical import read_clinical_table
 from unet.data.patients import Patient, find_data_root, list_patients
@@ -26,6 +27,8 @@ from unet.reports import markdown, results
 from unet.training.run_folder import write_json
 from unet.weights.arrays import WeightsError
 from unet.weights.network import INT8_NAME, find_weights, weights_folder
+
+Made = TypeVar("Made")
 
 
 def evaluate_full(
@@ -234,7 +237,7 @@ def _copy_run(run_folder: Path, weights_name: str) -> None:
         )
 
 
-def _with_progress(steps, patients: list[Patient]):
+def _with_progress(steps: Iterable[Made | None], patients: list[Patient]) -> Iterator[Made]:
     """Pass on what is made of each patient, and show on the terminal how far it is."""
     slices, done = sum(len(patient.images) for patient in patients), 0
     for made in steps:

@@ -118,7 +118,7 @@ class _Patient:
 class Tuning:
     """The network runs once over the patients; every setting is then tried on what it said."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.patients: list[_Patient] = []
         self.trials: dict[Setting, Trial] = {}
 

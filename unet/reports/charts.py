@@ -4,6 +4,7 @@ Every function takes one or more reports, so that two models stand side by side,
 its CSV; a chart without rows has nothing to show, as a short report holds only Dice per patient.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from unet.language import t
@@ -256,12 +257,12 @@ def _group(row: Row, by: str) -> str:
     return f"{row[by]} ({row['patients']})"
 
 
-def _tagged(reports: list[dict], rows_of) -> list[Row]:
+def _tagged(reports: list[dict], rows_of: Callable[[dict], list[Row]]) -> list[Row]:
     """The rows of every report that has them, each with the name of its weights."""
     return [{"weights": report["weights"], **row} for report in reports for row in rows_of(report)]
 
 
-def _by_model(reports: list[dict], rows: list[Row]):
+def _by_model(reports: list[dict], rows: list[Row]) -> Iterator[tuple[str, list[Row], tuple[int, int, int]]]:
     """Name, rows and colour of each model that has rows."""
     for report, colour in zip(reports, MODEL_COLOURS, strict=False):
         if part := [row for row in rows if row["weights"] == report["weights"]]:

@@ -17,7 +17,7 @@ class Budget:
         size: bytes in all.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int) -> None:
         self.left = size
         self._lock = threading.Lock()
 

@@ -80,7 +80,7 @@ def limit_resources(seconds: int) -> list[str]:
     return held
 
 
-def _system_call(name: str, *arguments) -> int:
+def _system_call(name: str, *arguments: int | bytes | ctypes.c_size_t | None) -> int:
     """Call a function of the C library.
 
     Raises:

@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from unet.language import mark, t
+from unet.training.augmentation import Augmentation
 from unet.training.config import ARCHITECTURES, LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 
 # group → field → what `--help` says
@@ -105,7 +106,7 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(t("{text!r}; expected numbers such as 128,160", text=text)) from None
 
 
-def _augmentation(text: str):
+def _augmentation(text: str) -> Augmentation:
     try:
         return augmentation_without([name for name in text.split(",") if name])
     except ValueError as error:

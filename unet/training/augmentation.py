@@ -50,7 +50,7 @@ class Augmentation:
     missing: float = 0.1
     own_statistics: float = 0.2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name in _FACTORS:
                 fits = isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))

@@ -39,13 +39,13 @@ SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; containers often allow
 class OwnBatches:
     """Batches made by the calling thread."""
 
-    def __init__(self, sampler: SliceSampler):
+    def __init__(self, sampler: SliceSampler) -> None:
         self._sampler = sampler
 
     def __enter__(self) -> "OwnBatches":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing to put away."""
 
     def of(self, steps: Sequence[int], size: int) -> Generator[MakeRows]:
@@ -60,7 +60,7 @@ class WorkerBatches:
     With several machines each makes whole batches and uses its own rows.
     """
 
-    def __init__(self, examples: list[Example], sampler: SliceSampler, workers: int, largest: int):
+    def __init__(self, examples: list[Example], sampler: SliceSampler, workers: int, largest: int) -> None:
         """Share the volumes and start the workers.
 
         Args:
@@ -89,7 +89,7 @@ class WorkerBatches:
     def __enter__(self) -> "WorkerBatches":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the workers and give the shared memory back."""
         for worker in self._workers:
             worker.pipe.close()

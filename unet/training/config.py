@@ -106,7 +106,7 @@ class TrainingConfig:
     fold: int | None = None
     all_patients: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, (fits, expected) in _RULES.items():
             if not fits(value := getattr(self, name)):
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import cv2
 import keras
@@ -10,6 +11,12 @@ import numpy as np
 from unet.language import t
 from unet.training.config import TrainingConfig
 from unet.training.kernels import multiplies_bfloat16
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from unet.training.jax_learner import JaxLearner
+    from unet.training.learner import Learner
 
 STRATEGIES = ("one", "mirrored", "multi-worker")
 
@@ -58,7 +65,7 @@ def usual_batch_workers() -> int:
     return max(1, min(8, (os.cpu_count() or 2) - 1)) if gpus() else 1
 
 
-def make_strategy(name: str):
+def make_strategy(name: str) -> "tf.distribute.Strategy | None":
     """Return how a batch is shared; must come before the first operation.
 
     Args:
@@ -95,7 +102,9 @@ def worker_index() -> int:
     return 0 if task.get("type") == "chief" else int(task.get("index", 0))
 
 
-def make_learner(config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy=None):
+def make_learner(
+    config: TrainingConfig, start: dict[str, np.ndarray] | None, strategy: "tf.distribute.Strategy | None" = None
+) -> "Learner | JaxLearner":
     """Return the learner of Keras' back-end; arguments and errors as theirs."""
     if keras.backend.backend() == "jax":
         from unet.training.jax_learner import JaxLearner

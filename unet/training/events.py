@@ -2,13 +2,17 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 SCALARS = ("loss", "validation_dice", "validation_dice_median", "moving_average", "learning_rate", "epoch_seconds")
 
 
-def event_file(folder: Path, first_epoch: int):
+def event_file(folder: Path, first_epoch: int) -> "EventFile | None":
     """Return an `EventFile`, or None where TensorFlow, which writes it, is not the back-end."""
     return EventFile(folder, first_epoch) if keras.backend.backend() == "tensorflow" else None
 
@@ -16,7 +20,7 @@ def event_file(folder: Path, first_epoch: int):
 class EventFile:
     """One file of events; a resumed run starts another, and TensorBoard joins them."""
 
-    def __init__(self, folder: Path, first_epoch: int):
+    def __init__(self, folder: Path, first_epoch: int) -> None:
         """Open a file; what earlier files hold from `first_epoch` on was cut off and is to be forgotten."""
         import tensorflow as tf
 
@@ -35,7 +39,7 @@ class EventFile:
     def close(self) -> None:
         self._file.close()
 
-    def _write(self, event) -> None:
+    def _write(self, event: "tf.compat.v1.Event") -> None:
         event.wall_time = time.time()
         self._file.write(event.SerializeToString())
         self._file.flush()

@@ -18,13 +18,15 @@ from unet.weights.arrays import assign_arrays, variable_arrays
 
 ROWS = 16  # slices predicted at once, always: another number of rows would be compiled anew
 
+Arrays = list  # of `jax.Array` on the device, in the order of Keras' variables
+
 
 class JaxLearner:
     """The network on its way, at the precision of the policy that is set."""
 
     replicas = 1
 
-    def __init__(self, config: TrainingConfig, start: dict[str, np.ndarray] | None):
+    def __init__(self, config: TrainingConfig, start: dict[str, np.ndarray] | None) -> None:
         """Build both networks.
 
         Args:
@@ -47,8 +49,14 @@ class JaxLearner:
         self._rate = next(i for i, v in enumerate(self.optimizer.variables) if v is self.optimizer._learning_rate)
         loss = LOSSES[config.loss]
 
-        def step(trainable, fixed, optimizer, slices, masks):
-            def batch_loss(trainable):
+        def step(
+            trainable: Arrays,
+            fixed: Arrays,
+            optimizer: Arrays,
+            slices: jax.Array,
+            masks: jax.Array,
+        ) -> tuple[jax.Array, Arrays, Arrays, Arrays]:
+            def batch_loss(trainable: Arrays) -> tuple[jax.Array, Arrays]:
                 logits, moved = self.network.stateless_call(trainable, fixed, slices, training=True)[:2]
                 return loss(masks, logits), moved
 
@@ -56,7 +64,9 @@ class JaxLearner:
             trainable, optimizer = self.optimizer.stateless_apply(optimizer, gradients, trainable)
             return value, trainable, fixed, optimizer
 
-        def update(average, current, decay):
+        def update(
+            average: tuple[Arrays, Arrays], current: tuple[Arrays, Arrays], decay: jax.Array
+        ) -> tuple[Arrays, Arrays]:
             return jax.tree.map(lambda a, c: (decay * a + (1 - decay) * c).astype(a.dtype), average, current)
 
         self._step = jax.jit(step, donate_argnums=(0, 1, 2))
@@ -64,11 +74,11 @@ class JaxLearner:
         self._call = jax.jit(self.average.stateless_call, static_argnames="training")
         self._take()
 
-    def share(self, make_rows: Callable[[range], tuple[np.ndarray, np.ndarray]]):
+    def share(self, make_rows: Callable[[range], tuple[np.ndarray, np.ndarray]]) -> tuple[jax.Array, jax.Array]:
         """Return a batch on the device."""
         return jax.device_put(make_rows(range(self._rows)))
 
-    def step(self, slices, masks, learning_rate: float) -> float:
+    def step(self, slices: jax.Array, masks: jax.Array, learning_rate: float) -> float:
         """Train on one batch and return its loss."""
         self._optimizer[self._rate] = np.float32(learning_rate)
         loss, self._trainable, self._fixed, self._optimizer = self._step(
@@ -132,7 +142,7 @@ class JaxLearner:
     def _take(self) -> None:
         """Copy Keras' variables to the device, so that a donated buffer is never one of Keras' own."""
 
-        def copies(variables) -> list:
+        def copies(variables: list[keras.Variable]) -> Arrays:
             return [jax.numpy.array(variable.value, copy=True) for variable in variables]
 
         self._trainable = copies(self.network.trainable_variables)

@@ -4,14 +4,14 @@ One copy is trained, the other holds an exponential moving average (EMA) of its 
 is validated and shipped. Every step goes through `strategy.run`; one device is simply the default strategy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from unet.language import t
-from unet.losses import LOSSES
+from unet.losses import LOSSES, Tensor
 from unet.model import ARCHITECTURES, input_channels
 from unet.training.config import TrainingConfig
 from unet.training.state import average_decay, make_optimizer, pack, unpack
@@ -21,7 +21,9 @@ from unet.weights.arrays import assign_arrays, variable_arrays
 class Learner:
     """The network on its way, at the precision of the policy that is set."""
 
-    def __init__(self, config: TrainingConfig, strategy: tf.distribute.Strategy, start: dict[str, np.ndarray] | None):
+    def __init__(
+        self, config: TrainingConfig, strategy: tf.distribute.Strategy, start: dict[str, np.ndarray] | None
+    ) -> None:
         """Build both networks.
 
         Args:
@@ -61,24 +63,24 @@ class Learner:
                     layer.synchronized = True  # statistics over the whole batch, as one device would take them
         self._loss = LOSSES[config.loss]
 
-    def share(self, make_rows: Callable[[range], tuple[np.ndarray, np.ndarray]]):
+    def share(self, make_rows: Callable[[range], tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
         """Return a batch with each replica's rows on its device; rows of other machines are not made."""
 
-        def own_rows(context):
+        def own_rows(context: tf.distribute.experimental.ValueContext) -> tuple[tf.Tensor, tf.Tensor]:
             first = context.replica_id_in_sync_group * self._rows
             slices, masks = make_rows(range(first, first + self._rows))
             return tf.constant(slices), tf.constant(masks)
 
         return self.strategy.experimental_distribute_values_from_function(own_rows)
 
-    def step(self, slices, masks, learning_rate: float) -> float:
+    def step(self, slices: Tensor, masks: Tensor, learning_rate: float) -> float:
         """Learn from one batch and return its loss."""
         self.optimizer.learning_rate = learning_rate
         return float(self._step(slices, masks))
 
     @tf.function(reduce_retracing=True)
-    def _step(self, slices, masks):
-        def replica_step(slices, masks):
+    def _step(self, slices: Tensor, masks: Tensor) -> Tensor:
+        def replica_step(slices: Tensor, masks: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 loss = self._loss(masks, self.network(slices, training=True), _sum_over_replicas)
                 scaled = self.optimizer.scale_loss(loss)  # the loss itself, but for float16
@@ -99,16 +101,16 @@ class Learner:
         self._update_average(tf.constant(average_decay(steps_done), tf.float32))
 
     @tf.function
-    def _update_average(self, decay):
+    def _update_average(self, decay: tf.Tensor) -> None:
         for average, variable in zip(self.average.variables, self.network.variables, strict=True):
             average.assign(decay * average + (1 - decay) * variable)
 
     @tf.function(reduce_retracing=True)
-    def predict(self, slices, training=False):
+    def predict(self, slices: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return the averaged network's outputs for normalised slices; `training` moves its batch-norm statistics."""
         return self.average(slices, training=training)
 
-    def reestimate_norms(self, batches) -> None:
+    def reestimate_norms(self, batches: Iterable[np.ndarray]) -> None:
         """Measure batch-norm statistics anew for the averaged weights, which no batch has ever passed through.
 
         Args:
@@ -136,7 +138,7 @@ class Learner:
         return variable_arrays(self.average.variables)
 
 
-def _sum_over_replicas(counts):
+def _sum_over_replicas(counts: Tensor) -> Tensor:
     """Return `counts` of the whole batch, whichever part of it is here."""
     replica = tf.distribute.get_replica_context()
     if replica and replica.num_replicas_in_sync > 1:

@@ -7,12 +7,14 @@ from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from unet.context import context_slices
 from unet.language import t
+from unet.losses import Tensor
 from unet.metrics import volume_dice
 from unet.model import built_in
 from unet.training.batches import OwnBatches, WorkerBatches, ahead, make_batches
@@ -26,6 +28,12 @@ from unet.training.run_folder import RunFolder
 from unet.training.sampling import Example, SliceSampler, patient_ids
 from unet.training.validation import check_examples, check_same_patients, norm_batches, predict_volume
 from unet.weights.arrays import half_precision, load_arrays, save_arrays
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from unet.training.jax_learner import JaxLearner
+    from unet.training.learner import Learner
 
 EMPTY_STEPS = 400  # and ten epochs without one predicted pixel end a run; short epochs alone say little
 HEARTBEAT_SECONDS = 1.0
@@ -41,7 +49,7 @@ def train(
     *,
     allow_overlap: bool = False,
     start: dict[str, np.ndarray] | None = None,
-    strategy=None,
+    strategy: "tf.distribute.Strategy | None" = None,
     precision: str | None = None,
     batch_workers: int | None = None,
 ) -> Path:
@@ -82,7 +90,16 @@ def train(
 class _Run:
     """A learner, its examples and where it stands."""
 
-    def __init__(self, config, training, validation, folder, learner, say, batch_workers):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        training: list[Example],
+        validation: list[Example],
+        folder: RunFolder,
+        learner: "Learner | JaxLearner",
+        say: Callable[[str], None],
+        batch_workers: int | None,
+    ) -> None:
         self.config, self.validation, self.folder, self.learner = config, validation, folder, learner
         self.training_patients = patient_ids(training)
         self.context = context_slices(config.architecture)
@@ -137,7 +154,7 @@ class _Run:
         if self._events:
             self._events.close()
 
-    def _step(self, slices, masks, learning_rate: float) -> float:
+    def _step(self, slices: Tensor, masks: Tensor, learning_rate: float) -> float:
         """Learn from one batch and return its loss."""
         loss = self.learner.step(slices, masks, learning_rate)
         if not math.isfinite(loss):

@@ -97,7 +97,7 @@ def predict_slices(validation: list[Example], predict: Callable, size: int, cont
 class Previews:
     """The folder of a run with its predicted slices; made when it is first written to."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.slices = path / "slices.npz"
 

@@ -43,7 +43,7 @@ CURVE_SECONDS = 20  # the curve's picture is not drawn more often
 class RunFolder:
     """Paths and files of one run; the folder is made when it is first written to."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.npz"
         self.metrics = path / "metrics.csv"

@@ -37,7 +37,7 @@ class SliceSampler:
 
     def __init__(
         self, examples: list[Example], batch_size: int, seed: int, augmentation: Augmentation, context: int = 0
-    ):
+    ) -> None:
         """Index the slices that have an expected mask.
 
         Args:

@@ -24,7 +24,7 @@ def average_decay(steps_done: int) -> float:
     return min(EMA_DECAY, (1 + steps_done) / (10 + steps_done))
 
 
-def pack(network, average, optimizer) -> dict[str, np.ndarray]:
+def pack(network: keras.Model, average: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, np.ndarray]:
     """Return everything that a resumed run needs."""
     return {
         **{f"network/{key}": value for key, value in variable_arrays(network.variables).items()},
@@ -33,7 +33,9 @@ def pack(network, average, optimizer) -> dict[str, np.ndarray]:
     }
 
 
-def unpack(arrays: dict[str, np.ndarray], network, average, optimizer) -> None:
+def unpack(
+    arrays: dict[str, np.ndarray], network: keras.Model, average: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> None:
     """Put back what `pack` returned."""
     for prefix, model in (("network/", network), ("average/", average)):
         own = {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}

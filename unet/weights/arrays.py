@@ -7,19 +7,35 @@ Shipped kernels are stored as float16: half the download, and inference runs at 
 import hashlib
 import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from unet.files import replacing
 from unet.language import t
 
+if TYPE_CHECKING:
+    import keras
+
 _META = "meta"
 
 
 class WeightsError(ValueError):
     """Weights that cannot be used; the message names the file and the remedy."""
+
+
+class _Variable(Protocol):
+    """What `assign_arrays` needs of a Keras variable."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def assign(self, value: np.ndarray) -> object: ...
 
 
 def file_sha256(path: Path) -> str:
@@ -67,12 +83,12 @@ def half_precision(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: value.astype(np.float16) if value.ndim > 1 else value for key, value in arrays.items()}
 
 
-def variable_arrays(variables) -> dict[str, np.ndarray]:
+def variable_arrays(variables: "Iterable[keras.Variable]") -> dict[str, np.ndarray]:
     """Return Keras variables as arrays by their path, such as `encoder_1_conv_1/kernel`."""
     return {variable.path: np.asarray(variable.numpy()) for variable in variables}
 
 
-def assign_arrays(variables, arrays: dict[str, np.ndarray]) -> None:
+def assign_arrays(variables: Iterable[_Variable], arrays: dict[str, np.ndarray]) -> None:
     """Put arrays into Keras variables by path.
 
     Raises:

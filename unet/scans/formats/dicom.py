@@ -291,14 +291,14 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     return orient(stack, file_affine, 0, millimetres=known)
 
 
-def _guess(header, name: str) -> str | None:
+def _guess(header: pydicom.Dataset, name: str) -> str | None:
     agent = bool(text_of(header, "ContrastBolusAgent").strip())
     words = f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}"
     repetition, echo, inversion = (number_of(header, f"{kind}Time") for kind in ("Repetition", "Echo", "Inversion"))
     return guess_from_header(words, repetition, echo, inversion, agent)
 
 
-def _window(header) -> tuple[float, float] | None:
+def _window(header: pydicom.Dataset) -> tuple[float, float] | None:
     """Return the grey values that the header asks to be shown as black and white."""
     centre, width = number_of(header, "WindowCenter"), number_of(header, "WindowWidth")
     return (centre - width / 2, centre + width / 2) if centre is not None and width and width > 0 else None

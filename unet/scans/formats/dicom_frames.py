@@ -9,6 +9,7 @@ import io
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -115,7 +116,7 @@ def _is_compressed(header: pydicom.Dataset) -> bool:
         return False
 
 
-def value_of(dataset, keyword: str):
+def value_of(dataset: pydicom.Dataset, keyword: str) -> Any:
     """Return an element's value, or None; a damaged one counts as absent."""
     try:
         return dataset.get(keyword)
@@ -123,19 +124,19 @@ def value_of(dataset, keyword: str):
         return None
 
 
-def number_of(dataset, keyword: str) -> float | None:
+def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
     numbers = numbers_of(dataset, keyword)
     return numbers[0] if numbers else None
 
 
-def stated(header, keyword: str) -> float:
+def stated(header: pydicom.Dataset, keyword: str) -> float:
     """Return a number of a header that `read_header` has let pass because it is there."""
     number = number_of(header, keyword)
     assert number is not None, keyword
     return number
 
 
-def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | None:
+def numbers_of(dataset: pydicom.Dataset, keyword: str, count: int = 1) -> tuple[float, ...] | None:
     """Return the first `count` values as finite floats, or None."""
     value = value_of(dataset, keyword)
     try:
@@ -146,24 +147,24 @@ def numbers_of(dataset, keyword: str, count: int = 1) -> tuple[float, ...] | Non
     return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
 
 
-def text_of(dataset, keyword: str) -> str:
+def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
     value = value_of(dataset, keyword)
     return "" if value is None else "".join(one if one.isprintable() else " " for one in str(value)[:64])
 
 
-def uid_of(dataset, keyword: str) -> str:
+def uid_of(dataset: pydicom.Dataset, keyword: str) -> str:
     """Return a UID, or an empty word for what is none: UIDs go into exports, other words must not."""
     text = text_of(dataset, keyword)
     return text if re.fullmatch(r"[0-9.]{1,64}", text) else ""
 
 
-def modality_of(dataset) -> str | None:
+def modality_of(dataset: pydicom.Dataset) -> str | None:
     """Return the code, or None for what is none: it is shown, and a header may hold anything."""
     code = text_of(dataset, "Modality")
     return code if re.fullmatch(r"[A-Z0-9_ ]{1,16}", code) else None
 
 
-def first_item(dataset, keyword: str):
+def first_item(dataset: pydicom.Dataset, keyword: str) -> pydicom.Dataset:
     """Return the first item of a sequence, or an empty data set."""
     try:
         return dataset.get(keyword)[0]
@@ -189,8 +190,10 @@ def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
     return [_frame(header, shared, group, file, index, count) for index, group in enumerate(groups)]
 
 
-def _frame(header, shared, group, file: int, index: int, count: int) -> Frame:
-    def macro(keyword: str):
+def _frame(
+    header: pydicom.Dataset, shared: pydicom.Dataset, group: pydicom.Dataset, file: int, index: int, count: int
+) -> Frame:
+    def macro(keyword: str) -> pydicom.Dataset:
         """The functional group of this frame, else the one of all frames, else the header itself."""
         for place in (group, shared):
             if len(found := first_item(place, keyword)):

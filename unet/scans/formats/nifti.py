@@ -91,7 +91,7 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     return finished(_scan(array, header, name))
 
 
-def _read_header(start: bytes, name: str):
+def _read_header(start: bytes, name: str) -> tuple[Nifti1Header, tuple[int, ...], np.dtype]:
     version_2 = start[4:8] in (b"n+2\0", b"ni2\0")
     paired = start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0"
     kinds = (Nifti2Header, Nifti2PairHeader) if version_2 else (Nifti1Header, Nifti1PairHeader)
@@ -121,7 +121,7 @@ def _read_header(start: bytes, name: str):
     return header, shape if len(shape) > 2 else (*shape, 1), dtype
 
 
-def _offset(header, name: str) -> int:
+def _offset(header: Nifti1Header, name: str) -> int:
     offset = float(header["vox_offset"])
     if not 0 <= offset < 2**40:
         raise IngestError(
@@ -135,7 +135,7 @@ def _offset(header, name: str) -> int:
     return max(int(offset), 352 if single else 0)
 
 
-def _scan(array: np.ndarray, header, name: str) -> Scan:
+def _scan(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
     notes = []
     bits = 8 * array.dtype.itemsize
     shape = array.shape[:3]
@@ -182,7 +182,7 @@ def _scan(array: np.ndarray, header, name: str) -> Scan:
     )
 
 
-def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
+def _scaled(array: np.ndarray, header: Nifti1Header, notes: list[str]) -> np.ndarray:
     """Apply slope and intercept, which a header may set to nonsense."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0 or not np.isfinite(slope) or not np.isfinite(intercept):
@@ -193,7 +193,7 @@ def _scaled(array: np.ndarray, header, notes: list[str]) -> np.ndarray:
     return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
 
 
-def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
+def _affine(header: Nifti1Header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
     """Return indices to millimetres, or None where the header is silent; voxel sizes in mm, and whether they hold."""
     unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
     sensible = usable_spacing(zooms * (unit or 1.0))
@@ -202,7 +202,7 @@ def _affine(header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | N
     affine = None
     if oriented:
         with suppress(ValueError):  # a quaternion longer than 1
-            affine = header.get_best_affine().astype(np.float64)
+            affine = np.array(header.get_best_affine(), np.float64)
         if affine is None or not usable_affine(affine):
             notes.append(t("The orientation in the header is impossible. It was ignored."))
             return None, zooms, False

@@ -83,7 +83,7 @@ def read_tiff(data: bytes, name: str, room: Room) -> Scan:
     return picture_scan(name, "TIFF", stack, int(bits), notes)
 
 
-def _sizes(series) -> tuple[tuple[int, int, int], int]:
+def _sizes(series: tifffile.TiffPageSeries) -> tuple[tuple[int, int, int], int]:
     """Return (slices, height, width) and channels, as `_stack` will arrange them, from the tags alone."""
     sizes = list(zip(series.axes, series.shape, strict=True))
     slices = [size for letter, size in sizes if letter not in f"YX{_SAMPLES}"]
@@ -92,7 +92,7 @@ def _sizes(series) -> tuple[tuple[int, int, int], int]:
     return (int(np.prod(slices, dtype=object)), height, width), int(np.prod(channels, dtype=object))
 
 
-def _check_strips(page, series, name: str, available: int) -> None:
+def _check_strips(page: tifffile.TiffPage, series: tifffile.TiffPageSeries, name: str, available: int) -> None:
     """Refuse dimensions that the file's own bytes cannot fill; a compressed byte makes at most about a thousand."""
     expected = int(np.prod(series.shape, dtype=object)) * series.dtype.itemsize
     if page.bitspersample == 1:  # eight to a byte
@@ -108,7 +108,9 @@ def _check_strips(page, series, name: str, available: int) -> None:
         )
 
 
-def _decode(series, page, data: bytes, notes: list[str]) -> tuple[np.ndarray, str, bool, bool]:
+def _decode(
+    series: tifffile.TiffPageSeries, page: tifffile.TiffPage, data: bytes, notes: list[str]
+) -> tuple[np.ndarray, str, bool, bool]:
     """Return the array, the letters of its axes, and whether its decoder turned it upright and made white bright.
 
     What tifffile leaves to others, OpenCV or Pillow decodes. Both obey the orientation tag; white that is stored as 0
