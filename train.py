@@ -37,6 +37,7 @@ WHO = ("data", "training_patients", "validation_patients", "overfit", "overfit_p
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the flags, by default of this process; a setting that is not given stays None."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     who = parser.add_argument_group("patients")
     who.add_argument("--data", type=Path, help="folder with the patients; default: the one the app would find")
@@ -230,6 +231,7 @@ def end_when_told(run_dir: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run one command line; return the exit status, 1 after an error that is printed in one line."""
     argv = sys.argv[1:] if argv is None else argv
     args = parse_arguments(argv)
     # Keras and TensorFlow read these when they are imported, which is later

@@ -37,12 +37,16 @@ TABLE_HEADER = (
 
 
 class Lesion(NamedTuple):
+    """Place a bright ellipsoid with a wavy outline in the brain."""
+
     centre: tuple[float, float, float]  # x, y, z in mm; negative x is the patient's left
     radius: tuple[float, float, float]  # half axes in mm
     irregularity: float  # 0 is an ellipsoid; at 0.5 the outline wanders by half the radius
 
 
 class Phantom(NamedTuple):
+    """Describe a synthetic patient: the lesions, and how the head differs from the template's."""
+
     patient_id: str
     lesions: tuple[Lesion, ...]
     scale: float  # head size, 1 is the template's

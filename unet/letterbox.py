@@ -40,10 +40,12 @@ class Letterbox:
 
     @property
     def top(self) -> int:
+        """Rows of padding above the picture, in pixels of the square."""
         return (self.size - self.scaled[0]) // 2
 
     @property
     def left(self) -> int:
+        """Columns of padding left of the picture, in pixels of the square."""
         return (self.size - self.scaled[1]) // 2
 
     def forward(self, image: np.ndarray) -> np.ndarray:

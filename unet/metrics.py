@@ -54,7 +54,8 @@ def volume_dice(predicted_mask: np.ndarray, expected_mask: np.ndarray, has_mask:
     """Return the Dice of a volume over the slices that an expert's mask was there for.
 
     Args:
-        predicted_mask, expected_mask: (slices, height, width), values {0, 1}.
+        predicted_mask: (slices, height, width), values {0, 1}.
+        expected_mask: same shape.
         has_mask: (slices,) bool; the other slices are left out on both sides.
 
     Returns:
@@ -124,7 +125,8 @@ def hausdorff_95(predicted_mask: np.ndarray, expected_mask: np.ndarray) -> float
     the slice-level scores.
 
     Args:
-        predicted_mask, expected_mask: (slices, height, width), values {0, 1}.
+        predicted_mask: (slices, height, width), values {0, 1}.
+        expected_mask: same shape.
 
     Returns:
         Pixels, or nan where no slice shows both.

@@ -128,6 +128,7 @@ def normalise(volume: np.ndarray, statistics: IntensityStatistics | None = None)
 
     Args:
         volume: (slices, height, width, 3), or (height, width, 3) with given statistics; not changed.
+        statistics: of the whole volume, where this is only a part of it; None measures what is given.
 
     Returns:
         float32, same shape, 0 ± 1 over the head and within ±5 everywhere; a constant channel is 0.

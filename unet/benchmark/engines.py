@@ -110,10 +110,12 @@ def openvino(folder: Path, name: str = OPENVINO_FILE, precision: str | None = No
 
 
 def openvino_fp32(folder: Path) -> Run:
+    """The OpenVINO network with all arithmetic forced to float32."""
     return openvino(folder, precision="f32")
 
 
 def openvino_int8(folder: Path) -> Run:
+    """The OpenVINO network that NNCF has quantised to 8-bit integers."""
     return openvino(folder, INT8_FILE)
 
 
@@ -133,6 +135,7 @@ def pytorch(folder: Path, bfloat16: bool = False) -> Run:
 
 
 def pytorch_bfloat16(folder: Path) -> Run:
+    """The PyTorch port under autocast to bfloat16; outputs are float32 again."""
     return pytorch(folder, bfloat16=True)
 
 

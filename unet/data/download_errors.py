@@ -12,6 +12,7 @@ NEEDED_BYTES = 3_000_000_000  # both at once, as the archive goes only when it i
 
 
 def by_hand() -> str:
+    """Return the sentence that names the page to download from and the folder to unpack into."""
     return t(
         "Or download it by hand from {page} and unpack it into {folder}.", page=PAGE, folder=PROJECT_FOLDER / "data"
     )

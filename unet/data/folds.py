@@ -130,6 +130,7 @@ def make_folds(lesion_voxels: dict[str, int], seed: int) -> list[list[str]]:
 
     Args:
         lesion_voxels: size of every patient's lesion.
+        seed: of the deal; the same seed gives the same folds.
 
     Returns:
         Ids of each fold, sorted.

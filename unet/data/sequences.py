@@ -108,7 +108,9 @@ def guess_from_timing(
     or the inversion of an MP-RAGE.
 
     Args:
-        repetition, echo, inversion: milliseconds, None where the header is silent.
+        repetition: milliseconds, None where the header is silent.
+        echo: milliseconds or None.
+        inversion: milliseconds or None.
         contrast_agent: whether the header names one.
 
     >>> guess_from_timing(9000, 120, 2500, False), guess_from_timing(500, 10, None, True)
@@ -128,7 +130,11 @@ def guess_from_header(
     """Return the sequence of a DICOM series; where its name contradicts its acquisition, the acquisition counts.
 
     Args:
-        name: description, protocol and sequence name; the others as `guess_from_timing`.
+        name: description, protocol and sequence name.
+        repetition: milliseconds, None where the header is silent.
+        echo: milliseconds or None.
+        inversion: milliseconds or None.
+        contrast_agent: whether the header names one.
 
     >>> guess_from_header("Ax FLAIR", 2500, 20, 900, False), guess_from_header("T1", 4000, 100, None, False)
     ('pre-contrast', 'another picture')

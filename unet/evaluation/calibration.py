@@ -84,9 +84,11 @@ class ErrorDetection:
         """Count pixels; all arrays of one shape.
 
         Args:
-            direct, mirrored: probability of the two passes.
+            direct: probability of the pass over the slice as it is.
+            mirrored: that of the pass over its mirror image, turned back.
             used: the probability behind the mask.
-            mask, expected: in {0, 1}.
+            mask: predicted, in {0, 1}.
+            expected: the expected mask, in {0, 1}.
             threshold: of the mask.
         """
         wrong = mask != expected

@@ -77,6 +77,7 @@ def network_probability(
     """Return what one pass of the network says of a slice, (height, width) float32, whatever the weights' own rule.
 
     Args:
+        segmenter: the network.
         image: (height, width, 3).
         statistics: of its volume.
         mirrored: show the network the slice's mirror image, and turn the answer back.

@@ -32,14 +32,17 @@ class RunningSegmentation:
 
     @property
     def slices(self) -> int:
+        """How many slices the volume has, done or not."""
         return self._shape[0]
 
     @property
     def letterbox(self) -> Letterbox:
+        """How a slice of this volume is laid into the network's square."""
         return self._segmenter.letterbox(self._shape[1:])
 
     @property
     def engine_name(self) -> str:
+        """The engine and its precision for people, such as `OpenVINO bfloat16`."""
         return self._segmenter.engine_name
 
     @property
@@ -52,6 +55,7 @@ class RunningSegmentation:
         """Do one more slice, the nearest to `near` that is not done; return whether all are.
 
         Args:
+            near: index of the slice that is wanted first, from 0.
             on_wait: told twice a second how many slices of others are before it, while they use the network; may raise.
         """
         while not self._lock.acquire(timeout=TELL_SECONDS if on_wait else -1):  # another visitor of this volume works
@@ -86,6 +90,8 @@ class RunningSegmentation:
         """Return the slices from `first` up to but not with `end`, and do those first that are not done.
 
         Args:
+            first: index of the first slice, from 0.
+            end: index behind the last one.
             on_wait: as in `advance`.
         """
         while (part := self.part(first, end)) is None:

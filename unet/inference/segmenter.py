@@ -63,6 +63,7 @@ class Segmenter:
 
     @property
     def engine_name(self) -> str:
+        """The engine and its precision for people, such as `OpenVINO bfloat16`."""
         return self._engine.name
 
     @property

@@ -103,6 +103,8 @@ def submit_folds(run_dir: Path, recipe: list[str], folds: list[int], address: st
 
     Args:
         run_dir: as the cluster sees it; a fold resumes if its checkpoint is to be seen from here as well.
+        recipe: flags of `train.py` that all folds share.
+        folds: numbers of the folds to train, from 0.
         address: `ray://HOST`.
         gpus: of the cluster, for each fold; a fold waits until so many are free.
 

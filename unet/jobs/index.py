@@ -55,10 +55,12 @@ class Run:
 
     @property
     def title(self) -> str:
+        """The title that the run was given, or its id."""
         return self.request.get("title") or self.id
 
     @property
     def has_weights(self) -> bool:
+        """Whether an epoch has already left weights in `best`."""
         return (self.folder.best / "weights.npz").exists()
 
 

@@ -35,6 +35,7 @@ def start(request: Request, folder: Path | None = None) -> str:
     """Start a run, or queue it behind the one that computes, and return its id.
 
     Args:
+        request: patients and settings.
         folder: from `new_folder`, if something was put into it before.
 
     Raises:
@@ -228,6 +229,8 @@ def check_disk(root: Path, config: TrainingConfig, more: int = 0) -> None:
     """Refuse a run that would fill the disk.
 
     Args:
+        root: the runs folder, on the disk that is checked.
+        config: settings; the width and the architecture decide how much is written.
         more: bytes that the run's own slices will take.
 
     Raises:

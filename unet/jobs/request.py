@@ -127,6 +127,7 @@ def estimate(request: Request, runs: Path, memory_limit: float) -> dict:
     """Measure what a run would cost by two steps of it, in a process of its own; one such process at a time.
 
     Args:
+        request: patients and settings.
         runs: the runs folder, to find weights to start from.
         memory_limit: MB, as of a run.
 

@@ -121,6 +121,8 @@ class RayRunner:
         """Hand the job over; its output stays with Ray (`ray job logs ID`).
 
         Args:
+            arguments: of `train.py`.
+            output: unused; there is no local file.
             gpus: of the cluster; the job waits until so many are free.
         """
         import shlex

@@ -37,6 +37,8 @@ def turn(run_dir: Path, poll_seconds: float = 0.5, queue: bool = True) -> Iterat
     """Wait until no other run of this runs folder computes, and keep others waiting during the block.
 
     Args:
+        run_dir: folder of this run; its siblings are the runs to wait for.
+        poll_seconds: between two looks at the queue.
         queue: False neither waits nor keeps others waiting: a cluster shares its machines out itself.
 
     Raises:

@@ -110,6 +110,7 @@ def measure(
 
     Args:
         segmenter: of the fold's network.
+        network: says into which run folder to write.
         patients: those of the fold.
         keep: write each patient's probabilities into the fold's run folder, see `probability_file`.
     """

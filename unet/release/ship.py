@@ -42,6 +42,11 @@ def evaluate_full(
     """Evaluate by the full protocol, print it, write it where asked, and return the report.
 
     Args:
+        segmenter: the network, with the threshold and post-processing of its weights.
+        patients: those to score, of one folder.
+        split: name to write into the report, or None.
+        json_file: where to write the report as JSON, or None.
+        page_file: where to write it as Markdown, or None.
         commit: of the code, where it was asked for before files of the checkout were written.
 
     Raises:
@@ -68,6 +73,10 @@ def evaluate_out_of_fold(
     Args:
         runs: folder of `python -m unet cross-validate`.
         rule_name: weights whose threshold and post-processing apply.
+        data: folder with the patients; None takes the one that the app would find.
+        engine: as of `Segmenter`.
+        json_file: where to write the report as JSON, or None.
+        page_file: where to write it as Markdown, or None.
         keep: keep each patient's probabilities in its fold's run folder.
 
     Raises:
@@ -170,8 +179,12 @@ def release(
     The test patients are scored last, when nothing is left to choose; config.json counts how often.
 
     Args:
+        weights_name: folder in `weights/`.
         run_folder: None to tune and evaluate anew what is in `weights/` already.
+        data: folder with the patients; None takes the one that the app would find.
         splits: of `validation`, `phantoms` and `test`.
+        engine: as of `Segmenter`.
+        notes: sentences for the card.
         choose: tune threshold and post-processing, or keep those of config.json.
 
     Raises:

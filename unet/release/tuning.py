@@ -57,10 +57,12 @@ class Trial:
 
     @property
     def mean(self) -> float:
+        """Mean volume Dice of the patients that have one, in [0, 1]."""
         return float(np.nanmean(self.dice))
 
     @property
     def alarm_rate(self) -> float:
+        """Share of the slices without a lesion that get a mask, in [0, 1]; 0 where there are none."""
         empty = sum(self.empty_slices)
         return sum(self.alarms) / empty if empty else 0.0
 
@@ -75,10 +77,12 @@ class Step:
 
     @property
     def gain(self) -> float:
+        """Mean difference of volume Dice over the patients; negative where the change costs."""
         return float(np.nanmean(self._dice_gains()))
 
     @property
     def gain_interval(self) -> tuple[float, float]:
+        """95 % bootstrap interval of the gain, from low to high."""
         return bootstrap_interval(self._dice_gains())
 
     @property
@@ -90,6 +94,7 @@ class Step:
 
     @property
     def fewer_alarms(self) -> float:
+        """By how much the share of false positives falls; negative where it rises."""
         return self.before.alarm_rate - self.after.alarm_rate
 
     @property

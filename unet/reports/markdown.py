@@ -169,6 +169,7 @@ def comparison(first: dict, second: dict) -> str:
 
 
 def table(head: list[str], lines: list[list[str]]) -> str:
+    """Return a Markdown table; a `|` in a cell becomes `/`."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows)
 

@@ -148,6 +148,7 @@ def breakdown(report: dict, by: str) -> list[Row]:
     """Return mean and median volume Dice as published, with interval, by group.
 
     Args:
+        report: of `python -m unet evaluate`; a short one gives no groups.
         by: `institution`, `grade` or `size`: thirds of the training patients' lesions, in voxels.
     """
     if not is_full(report):

@@ -163,7 +163,8 @@ def _covered(to_other: np.ndarray, shape: tuple[int, ...], other_shape: tuple[in
 
     Args:
         to_other: 4 × 4, indices of the grid to those of the other.
-        shape, other_shape: voxels of the two along each axis.
+        shape: voxels of the grid along each axis.
+        other_shape: those of the other.
     """
     axes = [np.linspace(0, size - 1, min(size, PROBED)) for size in shape]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])

@@ -189,6 +189,7 @@ def _header_warnings(scan: Scan) -> list[str]:
 
 
 def main() -> None:
+    """Measure the training patients, print the percentiles and write the ranges beside this module."""
     from unet.data.patients import find_data_root, list_patients, load_volume
     from unet.data.splits import published_splits
 

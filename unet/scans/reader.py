@@ -207,6 +207,8 @@ def _read_one(file: _File, room: Room, image: _File | None) -> Scan:
     """Read a file that is a scan by itself.
 
     Args:
+        file: one that is not an archive or DICOM.
+        room: memory that is left.
         image: the `.img` of the same name, if there is one.
     """
     name, content = file.name, file.content

@@ -96,6 +96,7 @@ def augment(
         mask: (height, width) in {0, 1}, of the slice in the middle; not changed.
         statistics: of the volume the slice is from.
         size: side of the result in pixels.
+        settings: how much of each change.
         rng: source of every random choice.
 
     Returns:

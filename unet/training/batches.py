@@ -65,6 +65,7 @@ class WorkerBatches:
 
         Args:
             examples: those of the sampler.
+            sampler: says which slices make a batch; each worker draws as it does.
             workers: how many processes.
             largest: side in pixels of the largest slices that will be asked for.
 

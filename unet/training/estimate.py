@@ -25,6 +25,9 @@ def estimate(config: TrainingConfig, learn: list[Patient], judge: list[Patient],
     Reads one training patient with masks; the lengths of the others are counted from their file names.
 
     Args:
+        config: settings of the run.
+        learn: training patients.
+        judge: validation patients.
         precision: a Keras policy, as of `unet.training.loop.train`.
 
     Returns:

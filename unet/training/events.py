@@ -37,6 +37,7 @@ class EventFile:
         self._write(self._event(step=int(row["epoch"]), summary=self._summary(value=values)))
 
     def close(self) -> None:
+        """Close the file; each event was flushed as it was written."""
         self._file.close()
 
     def _write(self, event: "tf.compat.v1.Event") -> None:

@@ -64,6 +64,7 @@ def peak_memory(config: TrainingConfig, volumes: Sequence[int] = ()) -> int:
     memory of its own, so that there the estimate is far too high.
 
     Args:
+        config: settings of the run.
         volumes: bytes of each volume in memory, from `volume_bytes`.
 
     >>> round(peak_memory(TrainingConfig(filters=64, sizes=(256,), batch_size=16, epochs=1)) / 1e9, 1)

@@ -30,6 +30,7 @@ class JaxLearner:
         """Build both networks.
 
         Args:
+            config: settings of the run.
             start: weights to begin with, by variable path; None begins with random ones from the seed.
 
         Raises:

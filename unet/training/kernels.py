@@ -23,6 +23,7 @@ def choose_kernels(config: TrainingConfig, precision: str | None) -> bool:
     hardly notices; in bfloat16 they take ten times as long.
 
     Args:
+        config: settings of the run; its width and sizes decide.
         precision: a Keras policy that was asked for.
 
     Returns:

@@ -27,6 +27,8 @@ class Learner:
         """Build both networks.
 
         Args:
+            config: settings of the run.
+            strategy: how devices share a batch.
             start: weights to begin with, by variable path; None begins with random ones from the seed.
 
         Raises:

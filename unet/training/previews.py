@@ -72,6 +72,7 @@ def predict_slices(validation: list[Example], predict: Callable, size: int, cont
     """Return what the network says of the chosen slices: `probability` float16, and `attention_1` to `4` in 255 steps.
 
     Args:
+        validation: examples to choose slices of.
         predict: from slices (B, size, size, 3) to the network's outputs.
         size: side in pixels that the network runs at.
         context: neighbours on each side that it sees.
@@ -139,6 +140,7 @@ class Previews:
         """Return what `write_epoch` wrote, on the slices' own grid.
 
         Args:
+            epoch: number from 1.
             side: of the slices, pixels.
 
         Raises:

@@ -41,6 +41,10 @@ class SliceSampler:
         """Index the slices that have an expected mask.
 
         Args:
+            examples: volumes to draw from.
+            batch_size: slices of a batch.
+            seed: of every random choice.
+            augmentation: how slices are changed.
             context: neighbours on each side that a slice brings along (`unet.context`).
 
         Raises:
@@ -101,7 +105,10 @@ def split_patients(
     is for judging.
 
     Args:
-        training, validation: how many of each, drawn by the seed; None takes all.
+        patients: those of one folder.
+        seed: of every random choice.
+        training: how many to train on, drawn by the seed; None takes all.
+        validation: how many to validate on, likewise.
 
     Raises:
         DataError: nobody to learn from or to judge by, or fewer than asked for.

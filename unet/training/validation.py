@@ -90,6 +90,7 @@ def predict_volume(
     """Return the mask of a volume at threshold 0.5 on its native grid, (slices, height, width) uint8.
 
     Args:
+        example: the volume with its statistics.
         size: side in pixels that the network sees.
         context: neighbours on each side that a slice brings along.
         predict: from normalised slices to the network's outputs.

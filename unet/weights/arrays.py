@@ -39,6 +39,7 @@ class _Variable(Protocol):
 
 
 def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -69,6 +69,11 @@ def _deflated_start(data: bytes) -> int:
 
 
 def read_header(data: bytes, name: str) -> pydicom.Dataset:
+    """Parse a file up to its pixels, and refuse one that holds no whole picture.
+
+    Raises:
+        IngestError: no picture, an impossible size, no bits per pixel, or fewer bytes than the header announces.
+    """
     header = open_file(data, name, pixels=False)
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not rows or not columns:
@@ -125,6 +130,7 @@ def value_of(dataset: pydicom.Dataset, keyword: str) -> Any:
 
 
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
+    """Return the first value of an element as a finite float, or None."""
     numbers = numbers_of(dataset, keyword)
     return numbers[0] if numbers else None
 
@@ -148,6 +154,7 @@ def numbers_of(dataset: pydicom.Dataset, keyword: str, count: int = 1) -> tuple[
 
 
 def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
+    """Return at most 64 characters of an element's value, unprintable ones as spaces; absent is empty."""
     value = value_of(dataset, keyword)
     return "" if value is None else "".join(one if one.isprintable() else " " for one in str(value)[:64])
 
