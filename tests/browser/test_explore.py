@@ -447,17 +447,17 @@ def test_the_pane_that_was_clicked_takes_the_keys(page, app_address):
 def test_what_is_chosen_is_seen_in_two_panes(page, app_address):
     open_app(page, app_address, f"?patient={SECOND}&slice=14&layout=two")
     captions = page.locator("figcaption:visible")
-    assert captions.all_inner_texts() == ["FLAIR, expected", "FLAIR, predicted"]
+    assert captions.all_inner_texts() == ["FLAIR · Expected", "FLAIR · Predicted"]
     page.get_by_role("radio", name="Attention 2").check()
     wait_for_view(page, "viewer.pair === 'Picture | Overlay'")
-    assert captions.all_inner_texts() == ["FLAIR", "FLAIR, attention 2"]
+    assert captions.all_inner_texts() == ["FLAIR", "FLAIR · Attention 2"]
     page.locator("[data-select=pair]").select_option("FLAIR | Post-contrast")
     wait_for_view(page, "viewer.pair === 'FLAIR | Post-contrast'")
-    assert captions.all_inner_texts() == ["FLAIR, attention 2", "Post-contrast, attention 2"]
+    assert captions.all_inner_texts() == ["FLAIR · Attention 2", "Post-contrast · Attention 2"]
     page.locator(".pane canvas").first.click()
     page.keyboard.press("2")
     wait_for_view(page, "viewer.pair === 'Picture | Overlay'")
-    assert captions.all_inner_texts() == ["Pre-contrast", "Pre-contrast, attention 2"]
+    assert captions.all_inner_texts() == ["Pre-contrast", "Pre-contrast · Attention 2"]
     # the first pane has no expected mask to show where there is none
     probe(page, "viewer.set('pair', 'Expected | Predicted')")
     probe(page, "viewer.update({ ...viewer.data, has_expected: false }, viewer.tell)")

@@ -46,7 +46,7 @@ function pixelText({ study, data, state, model }, [z, y, x]) {
  * @param {string[]} shown channel, overlay and network, as far as they are named
  */
 function captionText({ state, data }, pane, shown) {
-  if (state.layout === "two") return shown.join(", ");
+  if (state.layout === "two") return shown.join(" · ");
   if (state.layout === "one") return "";
   const name = planeName(data, pane);
   const known = data.spacing || pane.plane === AXIAL;
