@@ -2,13 +2,14 @@
 
     python -m tests.measure_stops [TIMES]
 
-A process reads a series and stores patients to evaluate, again and again; it is killed at random moments. After each
-time the folders are swept, as the next start of the server does, and all that is left is counted. Then ten visitors
-send slow files, and an eleventh a PNG.
+A process reads a series, stores patients to evaluate, and stores slices for a run to train on, again and again; it is
+killed at random moments. After each time the folders are swept, as the next start of the server does, and all that is
+left is counted. Then ten visitors send slow files, and an eleventh a PNG.
 """
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from tests import hostile, hostile_large
+from unet.jobs.folders import clear_abandoned, new_folder
 from unet.private_folders import PrivateFolder, sweep_folders
 from unet.scans.patient_folders import store_patients
 from unet.scans.sandbox import read_upload
@@ -28,7 +30,8 @@ SLOW_SECONDS = 24  # of processor time that a slow file may take here
 
 
 def work() -> None:
-    """Read and evaluate for ever."""
+    """Read, evaluate and store for training, for ever."""
+    runs = Path(tempfile.gettempdir()) / "runs"
     series = hostile.dicom_series(hostile.stack(60, 256)[..., 1])
     slices = [
         (f"TCGA_XX_1234_19990101/TCGA_XX_1234_19990101_{number}{kind}.tif", hostile.tiff_bytes(image))
@@ -41,6 +44,10 @@ def work() -> None:
         with PrivateFolder("patients") as folder:
             store_patients(slices, folder)
             time.sleep(0.3)
+        folder = new_folder(runs)
+        store_patients(slices, folder)
+        time.sleep(0.3)
+        shutil.rmtree(folder)
 
 
 def kill_and_sweep(times: int) -> None:
@@ -59,7 +66,8 @@ def kill_and_sweep(times: int) -> None:
             survivors += sum(folder in " ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"]))
             files += sum(path.is_file() for path in Path(folder).rglob("*"))
             found += sweep_folders()
-            left += sum(1 for _ in Path(folder).iterdir())
+            clear_abandoned(Path(folder) / "runs")
+            left += sum(path.is_file() for path in Path(folder).rglob("*"))
         tempfile.tempdir = None
     print(f"killed {times} times: {found} folders with {files} files swept, {survivors} readers alive, {left} left")
 
