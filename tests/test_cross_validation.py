@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_killed_twice_and_resumed_gives_the_same_folds_and_the_same_curves(tmp_p
     ]
     assert first.stat().st_mtime_ns == finished
     assert [[row["epoch"] for row in rows] for rows in curves(run_dir)] == [[1, 2, 3], [1, 2, 3]]
-    for once, again in zip(sum(curves(whole), []), sum(curves(run_dir), []), strict=True):
+    for once, again in zip(chain(*curves(whole)), chain(*curves(run_dir)), strict=True):
         assert again == pytest.approx(once, abs=1e-4)
     for fold in (0, 1):
         specs = [RunFolder(cross_validation.fold_folder(folder, fold)).read_spec() for folder in (whole, run_dir)]

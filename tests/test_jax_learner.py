@@ -92,7 +92,7 @@ def test_a_run_without_tensorflow_ends_with_weights_that_any_back_end_loads(tmp_
     command = [sys.executable, "-c", program, *arguments, str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True)
-    arrays, config = load_arrays(tmp_path / "run" / "best" / "weights.npz")
+    arrays, _ = load_arrays(tmp_path / "run" / "best" / "weights.npz")
     spec = json.loads((tmp_path / "run" / "spec.json").read_text())
     assert set(spec["versions"]) == {"jax", "keras", "numpy"}
     save_arrays(tmp_path / "start.npz", {key: value.astype(np.float32) for key, value in arrays.items()}, {})

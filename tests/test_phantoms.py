@@ -49,7 +49,7 @@ def test_folder_holds_these_phantoms_and_stays_small():
 
 
 def test_table_knows_every_phantom_and_nothing_about_it():
-    with open(ROOT / "data.csv", newline="") as file:
+    with (ROOT / "data.csv").open(newline="") as file:
         rows = list(csv.reader(file, delimiter=";"))
     assert [len(row) for row in rows] == [18] * 7
     assert (rows[0][0], rows[0][-1]) == ("Patient", "death01")

@@ -200,7 +200,7 @@ def test_four_grey_pictures_are_slices_in_the_order_of_their_numbers():
 
 def test_three_grey_pictures_are_sequences():
     files = [(f"{name}.png", png_bytes(slice_image(seed=seed))) for seed, name in enumerate(("t1", "flair", "t1gd"))]
-    scans, problems = read_files(files)
+    scans, _ = read_files(files)
     assert [scan.guesses[0] for scan in scans] == ["pre-contrast", "FLAIR", "post-contrast"]
 
 

@@ -72,6 +72,6 @@ def test_no_share_of_the_largest_is_chosen_for_fewer_alarms_alone():
 def test_table_marks_what_was_taken():
     _, steps = tuned(*[passes(specks=(0.6,)) for _ in range(5)])
     text = tuning.table(steps)
-    assert [line for line in text.splitlines() if line.startswith("*")][0].split()[1] == "0.65"
+    assert next(line for line in text.splitlines() if line.startswith("*")).split()[1] == "0.65"
     assert "false positives on 50.0%" not in text.splitlines()[-1]
     assert text.startswith("from 0.50: mean volume Dice 0.9569, false positives on 33.3% of 15 empty slices")
