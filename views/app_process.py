@@ -7,8 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PROJECT = Path(__file__).resolve().parent.parent
 BROWSER_FLAGS = [
@@ -22,7 +27,7 @@ STOP_SECONDS = 30
 
 
 @contextmanager
-def running_server(environment: dict[str, str] | None = None):
+def running_server(environment: dict[str, str] | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start the app as a user does, on a free port; yield its address and process; end it by its process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -61,7 +66,7 @@ def wait_until_healthy(address: str, server: subprocess.Popen, seconds: float = 
 
 
 @contextmanager
-def running_browser():
+def running_browser() -> Iterator["Browser"]:
     """Yield a headless Chromium.
 
     Raises:

@@ -13,11 +13,17 @@ import statistics
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from unet.data.patients import find_data_root, list_patients
 from views.app_process import running_browser, running_server, wait_until_healthy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from streamlit.proto.Selectbox_pb2 import Selectbox
+    from websockets.sync.client import ClientConnection
 
 FIND_VIEWER = (
     "[...document.querySelectorAll('*')].map(e => e.shadowRoot?.querySelector('.viewer')?.viewer).find(Boolean)"
@@ -26,7 +32,7 @@ SCROLLED_SLICES = 300
 CHANGE_SECONDS = 20  # a visitor looks this long at a patient
 
 
-def cold_start(browser, query: str = "") -> dict:
+def cold_start(browser: "Browser", query: str = "") -> dict:
     """Return seconds from starting the server to the first segmented picture, and the server's memory then.
 
     The converted network is in the cache folder already, as on every start but the first.
@@ -53,7 +59,7 @@ def cold_start(browser, query: str = "") -> dict:
     }
 
 
-def scrolling(browser) -> dict:
+def scrolling(browser: "Browser") -> dict:
     """Return frames per second while every frame shows another slice or threshold, and how soon a slider is obeyed.
 
     On the patient with most slices: 88 in the data set. `slider_to_pixels_ms` is the median time from the input event
@@ -108,7 +114,7 @@ def scrolling(browser) -> dict:
 class Visitor(threading.Thread):
     """One connection that opens the app and changes the patient again and again."""
 
-    def __init__(self, address: str, number: int, until: float):
+    def __init__(self, address: str, number: int, until: float) -> None:
         super().__init__(daemon=True)
         self.address, self.number, self.until = address, number, until
         self.seconds: list[float] = []  # from choosing a patient to the first predicted slices
@@ -125,7 +131,7 @@ class Visitor(threading.Thread):
         except Exception as error:  # whatever happens to a visitor is counted, not hidden
             self.errors.append(repr(error))
 
-    def _visit(self, connection) -> None:
+    def _visit(self, connection: "ClientConnection") -> None:
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
         choice = None
@@ -142,13 +148,15 @@ class Visitor(threading.Thread):
             turn += 13  # neighbours look at different patients, and everybody at all of them in time
             time.sleep(max(0.0, min(self.until - time.monotonic(), started + CHANGE_SECONDS - time.monotonic())))
 
-    def _receive(self, connection, started: float):
+    def _receive(self, connection: "ClientConnection", started: float) -> "Selectbox | None":
         """Read until the script has finished; return the patient box."""
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
         box, first = None, None
         while True:
-            message = ForwardMsg.FromString(connection.recv(timeout=120))
+            received = connection.recv(timeout=120)
+            assert isinstance(received, bytes)  # Streamlit sends binary frames only
+            message = ForwardMsg.FromString(received)
             kind = message.WhichOneof("type")
             if kind == "script_finished":
                 break

@@ -1,5 +1,6 @@
 """How it works, on one slice: which slice that is, what goes into the network, and what the sections share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -116,7 +117,7 @@ def pick_lesson(patient: Patient) -> Lesson:
     )
 
 
-def _pick_slice(volume: Volume, predicted) -> int:
+def _pick_slice(volume: Volume, predicted: Callable[[], np.ndarray]) -> int:
     """Open on the slice of the link, else on the largest predicted lesion; then the visitor decides."""
     state, patient_id = st.session_state, volume.patient_id
     fresh = page.arrived("slice") or "learn_slice" not in state

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from unet.data.clinical import read_clinical_table
+from unet.data.clinical import ClinicalRecord, read_clinical_table
 from unet.data.patients import Patient, list_patients
 from unet.data.slice_files import DataError
 from unet.data.splits import split_of
@@ -22,6 +22,7 @@ from unet.language import mark, t
 from unet.private_folders import PrivateFolder
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
+from unet.weights.network import Weights
 from views.shared import loaders, page
 from views.shared.browser_state import one_of
 
@@ -84,7 +85,7 @@ def own_report() -> dict | None:
     return st.session_state.get("own_report")
 
 
-def show_own_evaluation(weights) -> None:
+def show_own_evaluation(weights: Weights) -> None:
     """Choose patients, start, watch, cancel; the report then joins the shipped ones at the top of the page."""
     st.subheader(t("Evaluate your own patients"), anchor="own")
     st.caption(
@@ -114,7 +115,7 @@ def show_own_evaluation(weights) -> None:
         st.fragment(_watch, run_every=0.1)()
 
 
-def _choose(weights, source: str) -> None:
+def _choose(weights: Weights, source: str) -> None:
     if source == UPLOAD:
         files = st.file_uploader(
             t("Folder of patients"), type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
@@ -151,7 +152,13 @@ def _choose(weights, source: str) -> None:
         _start(weights, by_split[split], [], None, root)
 
 
-def _start(weights, patients, problems, folder, root: Path | None = None) -> None:
+def _start(
+    weights: Weights,
+    patients: list[Patient],
+    problems: list[str],
+    folder: PrivateFolder | None,
+    root: Path | None = None,
+) -> None:
     try:
         segmenter = loaders.segmenter(weights)
     except page.PAGE_ERRORS as error:
@@ -164,7 +171,7 @@ def _start(weights, patients, problems, folder, root: Path | None = None) -> Non
     st.rerun()
 
 
-def _steps(segmenter, patients, records) -> Generator:
+def _steps(segmenter: Segmenter, patients: list[Patient], records: dict[str, ClinicalRecord]) -> Generator:
     """As `protocol.evaluate_full`, but a patient that cannot be scored is a sentence and not the end."""
     for patient in patients:
         try:

@@ -38,7 +38,7 @@ class ConnectionGuard:
         header_seconds: time for a request's headers.
     """
 
-    def __init__(self, per_address: int, proxies: Iterable[str] = (), header_seconds: float = HEADER_SECONDS):
+    def __init__(self, per_address: int, proxies: Iterable[str] = (), header_seconds: float = HEADER_SECONDS) -> None:
         self._per_address, self._proxies, self._seconds = per_address, frozenset(proxies), header_seconds
         self._open: dict[str, _Connections] = {}  # by address
 

@@ -11,7 +11,7 @@ from views.server.uploads import MULTIPART_BYTES, upload_ids
 class FileTypes:
     """ASGI middleware: refuses an upload that begins like no file that the app reads."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

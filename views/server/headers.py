@@ -31,7 +31,7 @@ class SecurityHeaders:
         frame_ancestors: sites that may show the app in a frame, as in the header Content-Security-Policy.
     """
 
-    def __init__(self, app: ASGIApp, frame_ancestors: str = "'self'"):
+    def __init__(self, app: ASGIApp, frame_ancestors: str = "'self'") -> None:
         self._app = app
         inline = script_hashes((Path(get_static_dir()) / "index.html").read_text(encoding="utf-8"))
         # blob: because Streamlit makes a module of the viewer's script in the page
@@ -62,7 +62,7 @@ def script_hashes(html: str) -> list[str]:
 class ClosedMetrics:
     """ASGI middleware: hides Streamlit's metrics, which count sessions and bytes, unless the host opens them."""
 
-    def __init__(self, app: ASGIApp, is_open: bool = False):
+    def __init__(self, app: ASGIApp, is_open: bool = False) -> None:
         self._app, self._open = app, is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,7 +24,7 @@ class HostCheck:
             `Host`; a page of another origin has to be named all the same.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: tuple[str, ...] = ()):
+    def __init__(self, app: ASGIApp, allowed_hosts: tuple[str, ...] = ()) -> None:
         self._app = app
         self._allowed = tuple(host.lower().rstrip(".") for host in (*LOCAL_HOSTS, *allowed_hosts))
 

@@ -29,7 +29,7 @@ class UploadOwner:
     it with the visit. Its mask changes, so the decoded tokens are compared.
     """
 
-    def __init__(self, app: ASGIApp, cookies: Callable[[str], Mapping[str, str]] = visit_cookies):
+    def __init__(self, app: ASGIApp, cookies: Callable[[str], Mapping[str, str]] = visit_cookies) -> None:
         self._app, self._cookies = app, cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

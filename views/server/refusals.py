@@ -12,7 +12,7 @@ class RefusedError(Exception):
         words: one sentence, which the browser may show.
     """
 
-    def __init__(self, status: int, words: str):
+    def __init__(self, status: int, words: str) -> None:
         super().__init__(words)
         self.status, self.words = status, words
 
@@ -20,7 +20,7 @@ class RefusedError(Exception):
 class Refusals:
     """ASGI middleware: turns a `RefusedError` from further in into its answer."""
 
-    def __init__(self, app: ASGIApp):
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

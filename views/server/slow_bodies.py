@@ -13,7 +13,7 @@ IDLE_SECONDS = 30.0  # without a byte; a phone that changes its network is back 
 class BodyTimeout:
     """ASGI middleware: refuses a request that sends no byte of its body for a while."""
 
-    def __init__(self, app: ASGIApp, seconds: float = IDLE_SECONDS):
+    def __init__(self, app: ASGIApp, seconds: float = IDLE_SECONDS) -> None:
         self._app, self._seconds = app, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -49,7 +49,7 @@ class UploadLimits:
         app: ASGIApp,
         files: Callable[[], MemoryUploadedFileManager] = streamlit_files,
         server_bytes: int = 2 << 30,
-    ):
+    ) -> None:
         self._app, self._files, self._server_bytes = app, files, server_bytes
         self._arriving: dict[tuple[str, str], int] = {}  # bytes so far, by session and file
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()

@@ -47,7 +47,7 @@ def ignore_what_does_not_fit() -> None:
     WStates.__getitem__ = _read_what_fits
 
 
-def _read_what_fits(self: WStates, k: str):
+def _read_what_fits(self: WStates, k: str) -> object:
     """Return a widget's value, as `WStates.__getitem__`; a message that does not fit counts as none.
 
     Raises:

@@ -104,7 +104,7 @@ def _names(chart: Chart) -> int:
     return len({y for series in chart.series for y in series.y if isinstance(y, str)})
 
 
-def _trace(series: Series):
+def _trace(series: Series) -> go.Bar | go.Scatter:
     colour = f"rgb{series.colour}"
     hover = "%{text}<extra></extra>" if series.texts else "%{x}, %{y}<extra></extra>"
     common = {"x": series.x, "y": series.y, "name": series.name, "text": series.texts or None, "hovertemplate": hover}

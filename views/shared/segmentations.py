@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 
+import numpy as np
 import streamlit as st
 
 from unet.data.volume import Volume
@@ -60,7 +61,7 @@ def queue_text(before: int) -> str:
 class QueuePosition:
     """A line on the page that is there only while the network is at work for others."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._line = st.empty()
 
     def show(self, before: int) -> None:
@@ -74,12 +75,12 @@ class QueuePosition:
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
-    def __init__(self, capacity: int):
+    def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._entries: OrderedDict[tuple[str, Weights], RunningSegmentation] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[str, Weights], network: Segmenter, images) -> RunningSegmentation:
+    def get(self, key: tuple[str, Weights], network: Segmenter, images: np.ndarray) -> RunningSegmentation:
         with self._lock:
             if key not in self._entries:
                 self._entries[key] = RunningSegmentation(network, images)

@@ -1,5 +1,7 @@
 """What can be done with a training run: stop, resume, open in Explore, evaluate, export, delete."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from unet.data.slice_files import DataError
@@ -72,7 +74,7 @@ def _training_allowed() -> bool:
     return True
 
 
-def _act(action, run: Run) -> None:
+def _act(action: Callable[[Run], object], run: Run) -> None:
     """Do it; what went wrong is said beside the page, whose run is drawn anew every second."""
     try:
         action(run)

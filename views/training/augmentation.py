@@ -8,6 +8,7 @@ import streamlit as st
 from unet import overlay
 from unet.data.volume import FLAIR, POST_CONTRAST
 from unet.language import mark, t
+from unet.preprocessing import IntensityStatistics
 from unet.training.augmentation import NO_AUGMENTATION, Augmentation, augment
 from views.shared import legend, loaders, page
 from views.shared.badges import show_badges
@@ -40,7 +41,7 @@ def show_augmentation() -> None:
         )
     )
     try:
-        root, found, _ = loaders.patients()
+        _, found, _ = loaders.patients()
         by_id = {patient.patient_id: patient for patient in found}
         left, right, button = st.columns([2, 2, 1], vertical_alignment="bottom")
         patient = by_id[left.selectbox("Patient", list(by_id), key="augmented_patient")]
@@ -61,10 +62,10 @@ def show_augmentation() -> None:
 
     st.markdown(t("**One at a time**"))
     tiles = [(t("unchanged"), t("The normalised slice."), NO_AUGMENTATION, FLAIR)]
-    for name in AUGMENTATION_LABELS:
-        tiles.append(
-            (t(AUGMENTATION_LABELS[name]), t(MEANINGS[name]), only(name), POST_CONTRAST if name == "missing" else FLAIR)
-        )
+    tiles += [
+        (t(label), t(MEANINGS[name]), only(name), POST_CONTRAST if name == "missing" else FLAIR)
+        for name, label in AUGMENTATION_LABELS.items()
+    ]
     _grid([(*tile[:2], draw(image, mask, statistics, tile[2], seed, tile[3])) for tile in tiles])
 
     st.markdown(t("**All together**: the network's input"))
@@ -85,7 +86,14 @@ def only(name: str) -> Augmentation:
     return replace(NO_AUGMENTATION, **{name: value})
 
 
-def draw(image, mask, statistics, settings: Augmentation, seed: int, channel: int) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    mask: np.ndarray,
+    statistics: IntensityStatistics,
+    settings: Augmentation,
+    seed: int,
+    channel: int,
+) -> np.ndarray:
     """Augment a slice as training does and return it as a picture with the mask's outline.
 
     Args:

@@ -12,6 +12,7 @@ from unet.jobs.limits import Limits, offered_folders
 from unet.jobs.request import Request
 from unet.language import mark, t
 from unet.paths import DEMO_FOLDER
+from unet.training.augmentation import Augmentation
 from unet.training.config import LOSS_NAMES, SCHEDULES, TrainingConfig, augmentation_without
 from unet.training.sampling import split_patients
 from views.shared import loaders
@@ -191,7 +192,7 @@ def _pick_recipe() -> dict[str, Any]:
     }
 
 
-def _augmentation(chosen: list[str]):
+def _augmentation(chosen: list[str]) -> Augmentation:
     return augmentation_without([name for name in AUGMENTATION_LABELS if name not in chosen])
 
 

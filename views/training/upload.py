@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from unet.data.patients import Patient
 from unet.data.slice_files import DataError, binary_mask
@@ -99,13 +100,13 @@ def is_own(run_id: str) -> bool:
     return run_id in st.session_state.get("own_uploads", {})
 
 
-def _by_patient(files) -> dict[str, dict[int, tuple]]:
+def _by_patient(files: list[UploadedFile]) -> dict[str, dict[int, tuple[UploadedFile, UploadedFile]]]:
     """Return patient → slice number → (slice, mask), of the slices that have both."""
     if len(files) > MAX_FILES:
         raise DataError(
             t("{count} files; at most {max_files} are allowed at once.", count=len(files), max_files=MAX_FILES)
         )
-    found: dict[str, dict[tuple[int, bool], object]] = defaultdict(dict)
+    found: dict[str, dict[tuple[int, bool], UploadedFile]] = defaultdict(dict)
     for file in files:
         match = _NAME.fullmatch(file.name)
         if not match:
@@ -123,7 +124,7 @@ def _by_patient(files) -> dict[str, dict[int, tuple]]:
     return pairs
 
 
-def decode(files) -> dict[str, np.ndarray]:
+def decode(files: list) -> dict[str, np.ndarray]:
     """Return (height, width, 3) uint8 by file name.
 
     Raises:

@@ -12,7 +12,7 @@ from unet.letterbox import Letterbox
 class Mirrored(RunningSegmentation):
     """A finished segmentation left for right, as one that ran to its end; it neither runs nor keeps a network."""
 
-    def __init__(self, running: RunningSegmentation):
+    def __init__(self, running: RunningSegmentation) -> None:
         seen = running.result()
         maps = tuple(level[..., ::-1] for level in seen.attention)
         self._slices, self._result = {}, replace(seen, probability=seen.probability[..., ::-1], attention=maps)

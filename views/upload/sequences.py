@@ -1,6 +1,7 @@
 """The visitor says which sequence is which, and which picture is the expected mask."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
@@ -60,7 +61,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     return mapping, expected
 
 
-def _pick_expected_mask(column, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
+def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
     """Let the visitor choose a mask on FLAIR's grid; say of one that is named so but lies elsewhere why it is not."""
     labels, flair = channels(scans), mapping[FLAIR]
     fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]

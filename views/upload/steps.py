@@ -14,7 +14,7 @@ from unet import overlay
 from unet.data.volume import SEQUENCE_NAMES, Volume
 from unet.language import t
 from unet.letterbox import Letterbox
-from unet.preprocessing import brain_mask, intensity_statistics, normalise
+from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
@@ -216,6 +216,6 @@ def show_input(volume: Volume, size: int) -> None:
         )
 
 
-def _statistics(volume: Volume):
+def _statistics(volume: Volume) -> IntensityStatistics:
     """The statistics of the volume on the page, measured once."""
     return once("input_statistics", volume.patient_id, lambda: intensity_statistics(volume.images))

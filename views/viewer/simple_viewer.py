@@ -194,7 +194,16 @@ def _overlay_name(shown: str) -> str:
     return t("Attention {level}", level=level) if level else t(kind)
 
 
-def _draw(picture, volume, segmentation, predicted, index, shown, style, opacity) -> np.ndarray:
+def _draw(
+    picture: np.ndarray,
+    volume: Volume,
+    segmentation: Segmentation,
+    predicted: np.ndarray,
+    index: int,
+    shown: str,
+    style: str,
+    opacity: float,
+) -> np.ndarray:
     """Lay the chosen overlay over the picture."""
     outline = style == "Outline"
     if shown == PREDICTED:

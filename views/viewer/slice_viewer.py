@@ -4,12 +4,13 @@ It lives in the browser (`js/`): the server sends pictures and predictions once,
 the view came to rest. The simple viewer in Streamlit's own widgets is a toggle away.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from streamlit.components.v2 import component
+from streamlit.runtime.caching.cache_utils import CachedFunc
 
 from unet import overlay
 from unet.data.volume import Volume
@@ -94,7 +95,7 @@ def show_viewer(
         start: where to begin, in the words of a link, such as `{"slice": 14, "overlay": "Errors"}`; by default the
             page's own address says so, and is kept such that it opens the view.
     """
-    weights, running = network
+    weights, _ = network
     if simple_viewer_wanted():
         _show_simple_viewer(volume, brain, network, start, private)
     else:
@@ -159,7 +160,14 @@ def show_canvas(description: dict, parcels: Iterable[tuple[str, bytes]]) -> None
             _parcel(key=key, data=parcel)
 
 
-def _parcels(volume, volume_id, brain, networks, opened_at, scope) -> Iterator[tuple[str, bytes]]:
+def _parcels(
+    volume: Volume,
+    volume_id: str,
+    brain: np.ndarray,
+    networks: list[tuple[Weights, RunningSegmentation]],
+    opened_at: int,
+    scope: str,
+) -> Iterator[tuple[str, bytes]]:
     """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
     for part in volume_parts(volume):
         yield f"volume {volume_id} {part[0]}", VOLUME_PARCEL[scope](volume_id, part, volume, brain)
@@ -183,7 +191,9 @@ def _opened_at(volume_id: str, slices: int) -> int:
     return state.opened[1]
 
 
-def _cached(cache, function, max_entries: int, private_entries: int) -> dict:
+def _cached(
+    cache: Callable[..., CachedFunc], function: Callable[..., object], max_entries: int, private_entries: int
+) -> dict[str, CachedFunc]:
     """The function with a cache for all visitors, and with one that lives and dies with a session."""
     scopes = {"global": max_entries, "session": private_entries}
     return {scope: cache(function, max_entries=n, show_spinner=False, scope=scope) for scope, n in scopes.items()}
