@@ -34,6 +34,7 @@ inside = show_inside(lesson)
 
 @st.fragment  # what comes before stays as it is while somebody tries
 def show_rest() -> None:
+    """Show the mask, the score and the perturbations: a new threshold draws these three again."""
     threshold = show_mask(lesson, inside)
     show_score(lesson, threshold)
     show_trials(lesson, threshold)

@@ -121,6 +121,7 @@ class Visitor(threading.Thread):
         self.errors: list[str] = []
 
     def run(self) -> None:
+        """Visit until the time is over; keep an error in `errors` instead of raising it."""
         from websockets.sync.client import connect
         from websockets.typing import Subprotocol
 
@@ -208,6 +209,7 @@ def visitors(count: int, seconds: float) -> dict:
 
 
 def main() -> None:
+    """Measure with the options of the command line, print each result, and write all as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, nargs="*", default=[1, 5, 30])
     parser.add_argument("--minutes", type=float, default=10, help="for the largest crowd; the others get one")

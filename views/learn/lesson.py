@@ -62,10 +62,12 @@ class Lesson:
 
     @property
     def weights(self) -> Weights:
+        """The weights of the network."""
         return self.segmenter.weights
 
     @property
     def letterbox(self) -> Letterbox:
+        """The transform between the grid of the slice and the square input of the network."""
         return self.segmentation.letterbox
 
     @property
@@ -75,6 +77,7 @@ class Lesson:
 
     @property
     def image(self) -> np.ndarray:
+        """The slice as stored, (height, width, 3): pre-contrast, FLAIR, post-contrast."""
         return self.volume.images[self.index]
 
     @property
@@ -83,6 +86,7 @@ class Lesson:
         return self.volume.expected_mask[self.index] if self.volume.has_mask[self.index] else None
 
     def picture(self, channel: str = "FLAIR") -> np.ndarray:
+        """Return the slice for display, (height, width, 3) uint8."""
         return slice_picture(self.volume, self.index, channel)
 
     def predicted(self, threshold: float) -> np.ndarray:

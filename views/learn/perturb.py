@@ -32,6 +32,7 @@ class Outcome:
 
     @property
     def dice_text(self) -> str:
+        """The Dice with three decimals; a dash for nan."""
         return "–" if math.isnan(self.dice) else f"{self.dice:.3f}"
 
 
@@ -196,7 +197,9 @@ def answer(guess: str, before: float, without: dict[str, float]) -> str:
     """Say what taking away costs most, and whether that was the guess.
 
     Args:
-        before, without: Dice with all sequences, and without each; nan where there is nothing to compare.
+        guess: name of the sequence that the visitor chose.
+        before: Dice with all sequences; nan where there is nothing to compare.
+        without: Dice without each sequence, by its name; nan as above.
 
     >>> answer("FLAIR", 0.9, {"FLAIR": 0.1, "pre-contrast": 0.8})
     'You guessed **FLAIR**, which is right. Without it slice Dice falls most, from 0.900 to 0.100.'

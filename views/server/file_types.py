@@ -15,6 +15,7 @@ class FileTypes:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and check the first bytes of an upload while they arrive."""
         if upload_ids(scope) is None or scope["method"] not in ("PUT", "POST"):
             await self._app(scope, receive, send)
             return

@@ -44,6 +44,8 @@ class SecurityHeaders:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and add the headers to an HTTP answer."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(self._headers)
@@ -66,6 +68,7 @@ class ClosedMetrics:
         self._app, self._open = app, is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; answer 404 for the metrics while they are closed."""
         if not self._open and scope["type"] == "http" and scope["path"].rstrip("/").endswith("/_stcore/metrics"):
             raise RefusedError(404, "Not found.")
         await self._app(scope, receive, send)

@@ -29,6 +29,7 @@ class HostCheck:
         self._allowed = tuple(host.lower().rstrip(".") for host in (*LOCAL_HOSTS, *allowed_hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check `Host` and `Origin` of a request; the health check of a load balancer passes."""
         if scope["type"] in ("http", "websocket") and not scope["path"].endswith(_HEALTH):
             scope = self._check(scope)
         await self._app(scope, receive, send)

@@ -33,6 +33,7 @@ class UploadOwner:
         self._app, self._cookies = app, cookies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Compare the browser of an upload request with the one that opened the visit, then pass the request on."""
         ids = upload_ids(scope)
         if ids is not None and scope["method"] != "OPTIONS":
             owner = _token(self._cookies(ids[0]))

@@ -24,6 +24,7 @@ class Refusals:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; answer a refusal unless an answer has begun."""
         answered = False
 
         async def watched(message: Message) -> None:

@@ -17,6 +17,7 @@ class BodyTimeout:
         self._app, self._seconds = app, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with a time limit for each wait until its body is complete."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

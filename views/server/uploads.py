@@ -55,6 +55,7 @@ class UploadLimits:
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count the bytes of an upload while they arrive."""
         key = upload_ids(scope)
         if key is None or scope["method"] not in ("PUT", "POST"):
             await self._app(scope, receive, send)

@@ -32,6 +32,8 @@ def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = No
     """Return what the network says about a volume, with a progress bar while it is being made, once for all.
 
     Args:
+        loaded: the volume, read-only.
+        content_hash: of that volume; results are kept by it.
         weights: by default the ones that the app starts with.
     """
     running = running_segmentation(loaded, content_hash, weights or default_weights())
@@ -69,6 +71,7 @@ class QueuePosition:
         self._line.caption(queue_text(before))
 
     def clear(self) -> None:
+        """Remove the line from the page; `show` may bring it back."""
         self._line.empty()
 
 

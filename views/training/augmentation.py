@@ -97,7 +97,10 @@ def draw(
     """Augment a slice as training does and return it as a picture with the mask's outline.
 
     Args:
-        image, mask: (height, width, 3) and (height, width), as stored.
+        image: (height, width, 3), as stored.
+        mask: (height, width), as stored.
+        statistics: of the volume that the slice is from.
+        settings: what may change, and how much.
         seed: the same seed draws the same picture.
         channel: which of the three is shown.
     """

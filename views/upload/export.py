@@ -22,7 +22,8 @@ def show_export(
 
     Args:
         scan: the FLAIR scan, whose grid the mask goes back to.
-        volume, segmentation: of the upload, unmirrored.
+        volume: the upload, unmirrored.
+        segmentation: of that volume.
         weights: of the network.
         notes: what the report adds.
     """

@@ -20,17 +20,21 @@ class Mirrored(RunningSegmentation):
 
     @property
     def slices(self) -> int:
+        """Number of slices, as in the original."""
         return self._place[0]
 
     @property
     def letterbox(self) -> Letterbox:
+        """The letterbox of the original."""
         return self._place[1]
 
     @property
     def engine_name(self) -> str:
+        """Name of the engine that made the original."""
         return self._place[2]
 
     def advance(self, near: int = 0, on_wait: Callable[[int], object] | None = None) -> bool:
+        """Return True at once: every slice is done."""
         return True
 
 

@@ -17,6 +17,10 @@ def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.nd
     """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
 
     Args:
+        volume: read-only; its expected masks are what is scored against.
+        predicted: masks of all slices, (slices, height, width), values {0, 1}.
+        index: of the slice, from 0.
+        brain: (slices, height, width) bool, estimated.
         whole: whether the slices are one patient's volume.
     """
     scored = volume.has_mask
