@@ -100,7 +100,7 @@ def project(folder: Path, at_start: str = "", when_reading: str = "pass") -> Pat
     for name in ("private_folders.py", "language.py"):
         shutil.copy(PROJECT / "unet" / name, folder / "unet")
     (folder / "unet" / "__init__.py").write_text(at_start)
-    for kind, reader in (("pictures", "read_picture"), ("dicom", "_open_pixels")):
+    for kind, reader in (("pictures", "read_picture"), ("dicom_pixels", "_open_pixels")):
         path = folder / "unet" / "scans" / "formats" / f"{kind}.py"
         name = "name" if kind == "pictures" else "file[0]"
         statement = f"import os, signal, time; name = {name}; {when_reading}"

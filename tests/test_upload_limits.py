@@ -42,7 +42,7 @@ def test_more_slices_than_a_head_has_are_refused_in_every_format():
 
 
 def test_slices_that_the_page_refuses_are_not_decoded(monkeypatch):
-    monkeypatch.setattr("unet.scans.formats.dicom.pixel_array", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr("unet.scans.formats.dicom_pixels.pixel_array", lambda *_, **__: pytest.fail("decoded"))
     found, problems = reading(*hostile.corpus()["dicom_jpeg_of_4096_squared"][1])
     assert found == []
     assert problems[0].startswith("a.dcm: slices of 4,096 × 4,096 pixels; expected at most 2,048 a side")
