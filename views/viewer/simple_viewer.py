@@ -39,6 +39,7 @@ def show_simple_viewer(
     default_threshold: float,
     start: dict | None = None,
     names: list[str] | None = None,
+    remembered: bool = False,
 ) -> None:
     """Show pictures, controls and numbers; nothing in here runs the network.
 
@@ -49,10 +50,13 @@ def show_simple_viewer(
         default_threshold: the one of the weights.
         start: slice and overlay to begin with, instead of the link's.
         names: of the slices, where they are no volume but of several patients.
+        remembered: whether other pages open on this slice.
     """
     if start:
         _begin(volume, start)
     _set_slice(volume, segmentation, default_threshold)
+    if remembered:  # before the pictures: a click on another page's link ends this run
+        links.remember(slice=str(st.session_state.slice))
     left, right = st.columns([10, 11], gap="medium")
     with right:
         index = _pick_slice(volume, names)

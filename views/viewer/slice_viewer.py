@@ -22,7 +22,6 @@ from unet.scans.placement import DISPLAYS
 from unet.scans.scan import OPPOSITE
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
-from views.shared.links import remember
 from views.shared.loaders import MAX_VOLUMES
 from views.shared.segmentations import MAX_SEGMENTATIONS, QueuePosition, show_progress
 from views.viewer.parcels import PARCEL_SLICES, parcel_order, prediction_parcel, volume_parcel, volume_parts
@@ -121,9 +120,8 @@ def _show_simple_viewer(
 ) -> None:
     weights, running = network
     show_progress(running)
-    show_simple_viewer(volume, running.result(), brain, weights.threshold, start)
-    if not (start or private):
-        remember(slice=st.query_params.get("slice"))
+    own = start is None and not private
+    show_simple_viewer(volume, running.result(), brain, weights.threshold, start, remembered=own)
 
 
 def simple_viewer_wanted() -> bool:
