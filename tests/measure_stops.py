@@ -22,8 +22,8 @@ import psutil
 
 from tests import hostile, hostile_large
 from unet.jobs.folders import clear_abandoned, new_folder
-from unet.private_folders import PrivateFolder, sweep_folders
 from unet.scans.patient_folders import store_patients
+from unet.scans.private_folders import PrivateFolder, sweep_folders
 from unet.scans.sandbox import read_upload
 
 SLOW_SECONDS = 24  # of processor time that a slow file may take here

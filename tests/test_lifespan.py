@@ -13,8 +13,8 @@ from streamlit.web.server.starlette import App
 
 from tests import hostile
 from tests.test_sandbox import project
-from unet.private_folders import PrivateFolder
 from unet.scans import sandbox
+from unet.scans.private_folders import PrivateFolder
 from unet.scans.scan import IngestError
 from views.app_process import running_server, wait_until_healthy
 from views.server.lifespan import server_lifespan

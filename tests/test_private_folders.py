@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from unet.private_folders import LOCK, PrivateFolder, remove_own_folders, sweep_folders
+from unet.scans.private_folders import LOCK, PrivateFolder, remove_own_folders, sweep_folders
 
 pytestmark = pytest.mark.quick
 
@@ -35,7 +35,7 @@ def test_a_living_folder_is_not_swept():
 
 def test_what_a_killed_process_leaves_is_swept(own_tmp):
     program = (
-        "import sys, time; from unet.private_folders import PrivateFolder\n"
+        "import sys, time; from unet.scans.private_folders import PrivateFolder\n"
         "folder = PrivateFolder('patients'); (folder.path / 'slice').write_bytes(b'patient')\n"
         "print('ready', flush=True); time.sleep(60)"
     )

@@ -97,8 +97,7 @@ def project(folder: Path, at_start: str = "", when_reading: str = "pass") -> Pat
     """A copy of the reader that runs a statement at its start, and one before each picture, `name` is its file's."""
     shutil.copytree(PROJECT / "unet" / "scans", folder / "unet" / "scans")
     shutil.copytree(PROJECT / "unet" / "data", folder / "unet" / "data")
-    for name in ("private_folders.py", "language.py"):
-        shutil.copy(PROJECT / "unet" / name, folder / "unet")
+    shutil.copy(PROJECT / "unet" / "language.py", folder / "unet")
     (folder / "unet" / "__init__.py").write_text(at_start)
     for kind, reader in (("pictures", "read_picture"), ("dicom_pixels", "_open_pixels")):
         path = folder / "unet" / "scans" / "formats" / f"{kind}.py"

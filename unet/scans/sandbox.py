@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 
 from unet.language import spoken, t
-from unet.private_folders import PrivateFolder
 from unet.scans import budget
 from unet.scans.child import READING
 from unet.scans.limits import MAX_FILE_BYTES, MAX_MEMORY, MAX_UPLOAD_BYTES, processor_seconds
+from unet.scans.private_folders import PrivateFolder
 from unet.scans.scan import IngestError, Scan, plain_name
 from unet.scans.turns import Turns, looks_cheap
 

@@ -19,9 +19,9 @@ from unet.evaluation import protocol
 from unet.inference.engines import InferenceError
 from unet.inference.segmenter import Segmenter
 from unet.language import mark, t
-from unet.private_folders import PrivateFolder
 from unet.reports import results
 from unet.scans.patient_folders import store_patients
+from unet.scans.private_folders import PrivateFolder
 from unet.weights.network import Weights
 from views.shared import loaders, page
 from views.shared.browser_state import one_of

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from streamlit.web.server.starlette import App
 
-from unet.private_folders import remove_own_folders, sweep_folders
+from unet.scans.private_folders import remove_own_folders, sweep_folders
 from unet.scans.sandbox import end_children
 from views.server.closed_visits import closed_visits_freed
 
