@@ -49,7 +49,9 @@ def head_mask(volume: np.ndarray) -> np.ndarray:
     low, high = float(smooth.min()), float(np.percentile(smooth, 99))
     if not high > low:
         return np.zeros(smooth.shape, bool)
-    grey = (np.clip((smooth - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    smooth -= low  # in place, as these arrays are the largest that reading an upload needs
+    smooth /= high - low
+    grey = (np.clip(smooth, 0, 1, out=smooth) * 255).astype(np.uint8)
     threshold, _ = cv2.threshold(grey.reshape(len(grey), -1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     return grey > 0.6 * threshold
 
@@ -116,7 +118,7 @@ def intensity_statistics(volume: np.ndarray) -> IntensityStatistics:
     volume, _ = thinned(volume)
     head = head_mask(volume)
     voxels = volume[head] if head.mean() >= MIN_HEAD_SHARE else volume.reshape(-1, 3)
-    voxels = voxels.astype(np.float32)
+    voxels = voxels.astype(np.float32, copy=False)
     low, high = np.percentile(voxels, CLIP_PERCENTILES, axis=0).astype(np.float32)
     clipped = np.clip(voxels, low, high)
     std = np.maximum(clipped.std(axis=0), MIN_RELATIVE_STD * (high - low))
