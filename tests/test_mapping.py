@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
@@ -84,6 +85,28 @@ def test_too_small_is_no_slice(shape):
     scans = scans_of(("a.png", png_bytes(np.zeros(shape, np.uint8))))
     with pytest.raises(IngestError, match="expected 16 to 2048 a side"):
         build_volume(scans, suggest(scans)[0])
+
+
+def test_grids_that_share_their_axes_are_interpolated_as_tilted_ones_are():
+    """One axis after the other, and all three at once by SciPy, give the same; outside is the lowest value."""
+    wave = np.linspace(0, 40, 20 * 30 * 12, dtype=np.float32).reshape(20, 30, 12)
+    source = 50 + 40 * np.sin(wave)
+    finer = AXIAL.copy()
+    finer[:3, :3] *= 0.7
+    finer[:3, 3] += (3, -2, 1)
+    scans = scans_of(
+        ("t1.nii", nifti_bytes(source, AXIAL)), ("flair.nii", nifti_bytes(np.ones((28, 40, 16), np.float32), finer))
+    )
+    volume, notes = build_volume(scans, suggest(scans)[0])
+    t1, flair = (next(scan for scan in scans if scan.name.startswith(name)) for name in ("t1", "flair"))
+    to_t1 = np.linalg.solve(t1.affine, flair.affine)
+    wanted = ndimage.affine_transform(
+        t1.voxels[..., 0], to_t1[:3, :3], to_t1[:3, 3], volume.images.shape[:3], order=1, cval=t1.voxels.min()
+    )
+    found = volume.images[..., PRE_CONTRAST]
+    np.testing.assert_allclose(found / found.max(), wanted / wanted.max(), atol=1e-5)
+    assert (wanted == t1.voxels.min()).any()
+    assert any("It was resampled onto the grid of FLAIR" in note for note in notes)
 
 
 def test_negative_and_tiny_values_become_grey_values():
