@@ -99,6 +99,7 @@ def test_grids_that_share_their_axes_are_interpolated_as_tilted_ones_are():
     )
     volume, notes = build_volume(scans, suggest(scans)[0])
     t1, flair = (next(scan for scan in scans if scan.name.startswith(name)) for name in ("t1", "flair"))
+    assert t1.affine is not None and flair.affine is not None
     to_t1 = np.linalg.solve(t1.affine, flair.affine)
     wanted = ndimage.affine_transform(
         t1.voxels[..., 0], to_t1[:3, :3], to_t1[:3, 3], volume.images.shape[:3], order=1, cval=t1.voxels.min()
