@@ -54,7 +54,17 @@ class Leaving {
     this.held = undefined;
     clearTimeout(this.limit);
     this.leave();
-    link.click();
+    Leaving.inPage(link).click();
+  }
+
+  /**
+   * The link that leads where this one does: Streamlit may have drawn its menu anew, and a link that is no longer in the
+   * page would make the browser load the app again, as a new visit that knows nothing of this one.
+   * @param {HTMLAnchorElement} link
+   */
+  static inPage(link) {
+    if (link.isConnected) return link;
+    return Array.from(document.querySelectorAll("a")).find(({ href }) => href === link.href) ?? link;
   }
 
   /** From now on the address belongs to another page, and a message from this one would call the visitor back. */
