@@ -6,7 +6,6 @@ Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional gro
 """
 
 import warnings
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,13 +20,12 @@ from unet.scans.formats.dicom_frames import (
     modality_of,
     number_of,
     read_header,
-    slice_normal,
-    split_stacks,
     stated,
     text_of,
     uid_of,
 )
 from unet.scans.formats.dicom_pixels import decode_all
+from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
 from unet.scans.placement import usable_affine, usable_spacing
 from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
 
@@ -58,21 +56,25 @@ def read_dicom(
     """
     problems: list[str] = []
     headers: dict[int, pydicom.Dataset] = {}
-    groups: dict[tuple, list[Frame]] = defaultdict(list)
+    listed: list[Frame] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values of the header, which may name a patient
         for number, (name, data) in enumerate(files):
             starting(number)
             try:
                 headers[number] = read_header(data, name)
-                for frame in list_frames(headers[number], number, name):
-                    groups[frame.key].append(frame)
+                listed += list_frames(headers[number], number, name)
             except IngestError as error:
                 problems.append(str(error))
             except Exception as error:
                 problems.append(unforeseen(name, error))
         scans = []
-        for frames in groups.values():
+        for group in group_series(listed):
+            frames, lost = without_lost(group)
+            problems += [
+                t("{name}: its header holds no position, those of its series do; left out.", name=files[one.file][0])
+                for one in lost
+            ]
             stacks = split_stacks(frames)
             for part, stack in enumerate(stacks, start=1):
                 try:

@@ -1,4 +1,4 @@
-"""What DICOM headers say: which slices there are, where they lie, and which belong together.
+"""What DICOM headers say: which slices there are, and where they lie.
 
 A header is read without its pixels. Single-frame and multi-frame files become the same list of frames. Whatever is
 damaged counts as absent, and nothing of what a header says reaches a message, as it may name a patient.
@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pydicom
+from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from unet.language import t
@@ -21,12 +21,15 @@ from unet.scans.scan import IngestError
 
 MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed
 MAX_FRAMES = 5_000
-SAME_PLACE = 0.01  # millimetres: closer slices are one slice twice
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One slice: where it lies, which file and frame holds it, and what tells its series from others."""
+    """One slice: where it lies, which file and frame holds it, and what tells its series from others.
+
+    Of two slices of one series the key is the same; orientation, spacing and echo time are alike, as some programs
+    round them.
+    """
 
     file: int
     index: int
@@ -34,6 +37,8 @@ class Frame:
     number: float
     orientation: tuple[float, ...] | None
     position: tuple[float, ...] | None
+    echo: float | None
+    acquisition: float | None
     slope: float
     intercept: float
     reference: dict = field(compare=False)
@@ -229,11 +234,8 @@ def _frame(
         int(stated(header, "Rows")),
         int(stated(header, "Columns")),
         int(number_of(header, "SamplesPerPixel") or 1),
-        orientation and tuple(round(cosine, 2) + 0.0 for cosine in orientation),
-        spacing and tuple(round(size, 4) for size in spacing),
-        echo,
         b_value,
-        text_of(header, "ImageType") if count == 1 else "",
+        _kind_of_picture(header) if count == 1 else (),
         text_of(content, "StackID") if count > 1 else "",
     )
     reference = {
@@ -253,40 +255,19 @@ def _frame(
         number if number is not None else math.inf,
         orientation,
         position,
+        echo,
+        number_of(header, "AcquisitionNumber"),
         slope if slope is not None else 1.0,
         intercept or 0.0,
         reference,
     )
 
 
-def slice_normal(orientation: tuple[float, ...]) -> np.ndarray | None:
-    """Return the unit vector along which slices follow each other, or None for impossible cosines."""
-    along_row, along_column = np.array(orientation[:3]), np.array(orientation[3:])
-    normal = np.cross(along_row, along_column)
-    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column), np.linalg.norm(normal)
-    return normal / lengths[2] if all(0.9 < length < 1.1 for length in lengths) else None
+def _kind_of_picture(header: pydicom.Dataset) -> tuple[str, ...]:
+    """Return what ImageType says from its third value on, such as magnitude or phase.
 
-
-def split_stacks(frames: list[Frame]) -> list[list[Frame]]:
-    """Sort a group by position; where places were taken up to n times, give n stacks, the fullest first."""
-    frames = sorted(frames, key=lambda frame: (frame.number, frame.file, frame.index))
-    seen, unique = set(), []
-    for frame in frames:  # the same file given twice; some tools give all slices one UID, so place and number count
-        identity = frame.reference["instance"] or frame.file, frame.index, frame.number, frame.position
-        if identity not in seen:
-            seen.add(identity)
-            unique.append(frame)
-    normal = slice_normal(unique[0].orientation) if unique[0].orientation else None
-    if normal is None or any(frame.position is None for frame in unique):
-        return [unique]
-    places: list[tuple[float, list[Frame]]] = []
-    for frame in sorted(unique, key=lambda frame: float(normal @ np.array(frame.position))):
-        depth = float(normal @ np.array(frame.position))
-        if places and depth - places[-1][0] < SAME_PLACE:
-            places[-1][1].append(frame)
-        else:
-            places.append((depth, [frame]))
-    for _, here in places:
-        here.sort(key=lambda frame: (frame.number, frame.file, frame.index))
-    layers = range(max(len(here) for _, here in places))
-    return [[here[layer] for _, here in places if layer < len(here)] for layer in layers]
+    The first two say whether a slice is original or derived, and archives change them when they compress some slices.
+    """
+    value = value_of(header, "ImageType")
+    words = value if isinstance(value, (list, MultiValue)) else []
+    return tuple(str(word)[:16] for word in words[2:8])
