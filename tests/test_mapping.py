@@ -1,14 +1,18 @@
 """Which sequence goes where, and what happens to one that lies elsewhere."""
 
+import io
+
 import numpy as np
+import pydicom
 import pytest
 from scipy import ndimage
 
 from tests.hostile import slice_image, stack
-from tests.upload_files import AXIAL, dicom_study, nifti_bytes, png_bytes
+from tests.upload_files import AXIAL, dicom_bytes, dicom_study, nifti_bytes, png_bytes
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.scans.assemble import build_volume
-from unet.scans.mapping import Channel, doubt, fits, suggest, suggest_mask
+from unet.scans.grids import fits
+from unet.scans.mapping import Channel, doubt, left_out, suggest, suggest_mask
 from unet.scans.reader import read_files
 from unet.scans.scan import IngestError
 
@@ -182,3 +186,92 @@ def test_what_is_not_stated_to_be_flair_is_said(name, reason):
 def test_another_picture_is_no_choice_for_flair_where_one_may_be():
     scans = scans_of(("t2w.png", png_bytes(slice_image(seed=1))), ("7.png", png_bytes(slice_image(seed=2))))
     assert [mapping[FLAIR] for mapping in suggest(scans)] == [Channel([s.name for s in scans].index("7.png"), 0)]
+
+
+def nifti(name, affine=AXIAL, shape=(20, 22, 6)):
+    return name, nifti_bytes(np.arange(np.prod(shape), dtype=np.float32).reshape(shape), affine)
+
+
+def names_of(scans, mapping):
+    return [channel and scans[channel.scan].name for channel in mapping]
+
+
+def test_two_patients_are_two_pictures():
+    other = "1.2.9", "1.2.9.5"
+    files = [(f"A/{name}", content) for name, content in dicom_study(stack())]
+    for name, content in dicom_study(stack()):
+        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = other
+        dataset.SeriesInstanceUID += ".9"
+        files.append((f"B/{name}", dicom_bytes(dataset)))
+    scans = scans_of(*files)
+    studies = [[(scans[one.scan].source or {})["study"] for one in mapping if one] for mapping in suggest(scans)]
+    assert studies == [["1.2.3"] * 3, ["1.2.9"] * 3]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("p1/flair.nii", "p1/t1.nii", "p2/flair.nii", "p2/t1ce.nii"),
+        ("p1/FLAIR/a.nii", "p1/T1/a.nii", "p2/FLAIR/a.nii", "p2/T1gd/a.nii"),
+        ("case_001_flair.nii", "case_001_t1.nii", "case_002_flair.nii", "case_002_t1ce.nii"),
+        ("sub-01_FLAIR.nii", "sub-01_T1w.nii", "sub-02_FLAIR.nii", "sub-02_ce-gd_T1w.nii"),
+    ],
+)
+def test_folders_and_names_tell_patients_apart(names):
+    scans = scans_of(*map(nifti, names))
+    assert [names_of(scans, mapping) for mapping in suggest(scans)] == [
+        [names[1], names[0], None],
+        [None, names[2], names[3]],
+    ]
+    second = next(mapping for mapping in suggest(scans) if scans[mapping[FLAIR].scan].name == names[2])
+    assert left_out(scans, second) == [f"2. {names[1]} is of another examination than FLAIR and is left out."]
+
+
+def test_one_flair_takes_the_sequences_of_its_folder_whatever_they_are_called():
+    scans = scans_of(nifti("301_flair.nii"), nifti("401_t1.nii"), nifti("501_t1_gd.nii"))
+    assert [names_of(scans, mapping) for mapping in suggest(scans)] == [
+        ["401_t1.nii", "301_flair.nii", "501_t1_gd.nii"]
+    ]
+
+
+def test_an_axial_flair_comes_first_with_the_partner_that_lies_as_it_does():
+    shape = (40, 40, 20)  # of one box, in slices of 2 mm
+    axial = np.array([[-1.0, 0, 0, 128], [0, -1, 0, 128], [0, 0, 2, -60], [0, 0, 0, 1]])
+    sagittal = np.array([[0, 0, 2.0, 89], [0, -1, 0, 128], [-1, 0, 0, -22], [0, 0, 0, 1]])
+    scans = scans_of(
+        nifti("t1_sag.nii", sagittal, shape),
+        nifti("flair_sag.nii", sagittal, shape),
+        nifti("flair_ax.nii", axial, shape),
+        nifti("t1_ax.nii", axial, shape),
+    )
+    assert [scan.plane for scan in scans] == ["sagittal", "sagittal", "axial", "axial"]
+    assert [names_of(scans, mapping) for mapping in suggest(scans)] == [
+        ["t1_ax.nii", "flair_ax.nii", None],
+        ["t1_sag.nii", "flair_sag.nii", None],
+    ]
+
+
+def test_a_partner_that_does_not_cover_is_left_out_and_named():
+    moved = AXIAL.copy()
+    moved[2, 3] += 30
+    scans = scans_of(nifti("t1.nii", moved), nifti("flair.nii"))
+    [mapping] = suggest(scans)
+    assert names_of(scans, mapping) == [None, "flair.nii", None]
+    assert left_out(scans, mapping) == ["1. t1.nii covers only 17% of the FLAIR volume and is left out."]
+
+
+def test_a_mask_on_another_grid_is_resampled_and_that_is_said():
+    flair, mask = np.ones((20, 22, 6), np.float32), np.zeros((40, 44, 6), np.uint8)
+    mask[10:14, 20:24, 2] = 1
+    affine = AXIAL.copy()
+    affine[:, :2] /= 2
+    affine[:3, 3] -= AXIAL[:3, :2].sum(axis=1) / 4
+    scans = scans_of(("flair.nii", nifti_bytes(flair)), ("lesion_mask.nii", nifti_bytes(mask, affine)))
+    flair_channel = suggest(scans)[0][FLAIR]
+    expected = suggest_mask(scans, flair_channel)
+    assert expected is not None
+    volume, notes = build_volume(scans, (None, flair_channel, None), expected)
+    found = np.argwhere(volume.expected_mask)
+    assert (found.min(axis=0).tolist(), found.max(axis=0).tolist(), len(found)) == ([2, 10, 5], [2, 11, 6], 4)
+    assert notes[-1].startswith("The expected mask has another grid, 6 × 44 × 40. It was resampled")

@@ -199,7 +199,7 @@ def test_a_mask_dropped_along_is_scored(page, phantom):
 
 def test_a_mask_of_another_size_is_said_and_left(page, phantom):
     app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(np.zeros((32, 32), np.uint8))))
-    assert r"a\_mask.png is named like a mask, but its grid is not that of FLAIR" in texts(app)
+    assert r"a\_mask.png is named like a mask, but its size is not that of FLAIR" in texts(app)
     assert not app.error and not app.exception
 
 

@@ -16,7 +16,7 @@ from unet.inference.segmenter import Segmenter, quick_precision
 from unet.language import t
 from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
-from unet.scans.mapping import doubt, suggest
+from unet.scans.mapping import doubt, left_out, suggest
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import find_weights
@@ -118,7 +118,11 @@ def predict(
             result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
             stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
             names = _Names.of(flair, stem, taken)
-            warnings = [*filter(None, [doubt(scans, mapping)]), *warnings_of(compare(volume), flair)]
+            warnings = [
+                *filter(None, [doubt(scans, mapping)]),
+                *left_out(scans, mapping),
+                *warnings_of(compare(volume), flair),
+            ]
             _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
             lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
             if "dicom-seg" in formats and not can_be_dicom_seg(flair):

@@ -12,14 +12,13 @@ from scipy import ndimage, sparse
 from unet.data.volume import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.language import t
 from unet.scans import budget
+from unet.scans.grids import MIN_OVERLAP, covered, fits, same_grid
 from unet.scans.limits import MAX_RESAMPLED, MAX_SIDE, MAX_VOLUME, MIN_SIDE
-from unet.scans.mapping import Channel, Mapping, fits, same_grid
+from unet.scans.mapping import Channel, Mapping
 from unet.scans.scan import IngestError, Scan, check_shape
 
 MAX_LABELS = 16  # values of a mask, 0 included
-MIN_OVERLAP = 0.5  # of FLAIR's grid that another sequence must cover
 MAX_TILT = 0.01  # of a voxel, over the whole grid: grids that are tilted less share their axes
-PROBED = 32  # points along an axis at which that is looked at
 
 
 def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None = None) -> tuple[Volume, list[str]]:
@@ -50,7 +49,7 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
                 missing=", ".join(t(name) for name in missing),
             )
         )
-    _check_resampling(flair, [scans[channel.scan] for channel in mapping if channel])
+    _check_resampling(flair, [scans[channel.scan] for channel in (*mapping, expected) if channel])
     for number, channel in enumerate(mapping):
         channel = channel or mapping[FLAIR]
         _fill(images[..., number], flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
@@ -135,15 +134,13 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
         )
     assert flair.affine is not None  # else `fits` has said no
     assert other.affine is not None
-    to_other = np.linalg.solve(other.affine, flair.affine)
-    covered = _covered(to_other, values.shape, source.shape)
-    if covered < MIN_OVERLAP:
+    if (share := covered(flair, other)) < MIN_OVERLAP:
         raise IngestError(
             t(
-                "{name} covers only {covered:.0%} of the FLAIR volume. Check that both series are from "
+                "{name} covers only {share:.0%} of the FLAIR volume. Check that both series are from "
                 "the same examination.",
                 name=name,
-                covered=covered,
+                share=share,
             )
         )
     notes.append(
@@ -154,7 +151,7 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
             flair_size=_size(flair),
         )
     )
-    _resample(source, to_other, values)
+    _resample(source, np.linalg.solve(other.affine, flair.affine), values)
 
 
 def _resample(source: np.ndarray, to_source: np.ndarray, values: np.ndarray) -> None:
@@ -193,28 +190,13 @@ def _linear_weights(size: int, scale: float, start: float, known: int) -> sparse
     return sparse.csr_array((weights, (rows, columns)), shape=(size, known))
 
 
-def _covered(to_other: np.ndarray, shape: tuple[int, ...], other_shape: tuple[int, ...]) -> float:
-    """Return the share of a grid that lies inside another one, seen at some of its points.
-
-    Args:
-        to_other: 4 × 4, indices of the grid to those of the other.
-        shape: voxels of the grid along each axis.
-        other_shape: those of the other.
-    """
-    axes = [np.linspace(0, size - 1, min(size, PROBED)) for size in shape]
-    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
-    points = to_other[:3, :3] @ points + to_other[:3, 3:]
-    last = np.array(other_shape)[:, np.newaxis] - 0.5
-    return float(((points >= -0.5) & (points < last)).all(axis=0).mean())
-
-
 def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> np.ndarray:
-    """Return a channel as a mask, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
-    if not same_grid(flair, scan):
+    """Return a channel as a mask on FLAIR's grid, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
+    if not fits(flair, scan):
         raise IngestError(
             t(
-                "{scan}: its grid of {size} voxels differs from that of FLAIR, {flair_size}, or its "
-                "position does. Draw the expected mask on the grid of FLAIR.",
+                "{scan}: its grid of {size} voxels differs from that of FLAIR, {flair_size}, and the files hold no "
+                "positions. Draw the expected mask on the grid of FLAIR.",
                 scan=scan.name,
                 size=_size(scan),
                 flair_size=_size(flair),
@@ -242,7 +224,21 @@ def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> n
                 labels=", ".join(f"{one:g}" for one in labels[1:]),
             )
         )
-    return (values != 0).astype(np.uint8)
+    mask = (values != 0).astype(np.uint8)
+    if same_grid(flair, scan):
+        return mask
+    assert flair.affine is not None  # else `fits` has said no
+    assert scan.affine is not None
+    to_mask = np.linalg.solve(scan.affine, flair.affine)
+    notes.append(
+        t(
+            "The expected mask has another grid, {size}. It was resampled onto the grid of FLAIR, {flair_size}: "
+            "each voxel takes the nearest value.",
+            size=_size(scan),
+            flair_size=_size(flair),
+        )
+    )
+    return ndimage.affine_transform(mask, to_mask[:3, :3], to_mask[:3, 3], output_shape=flair.voxels.shape[:3], order=0)
 
 
 def _size(scan: Scan) -> str:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
+from unet.scans.examinations import Examinations
+from unet.scans.grids import MIN_OVERLAP, covered, fits, same_grid
 from unet.scans.scan import Scan
-
-SAME_PLACE = 0.5  # of a voxel: grids closer than this are one grid
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,12 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     if set(guesses.values()) != {EXPECTED_MASK}:
         guesses = {channel: guess for channel, guess in guesses.items() if guess != EXPECTED_MASK}
     rest = {channel: guess for channel, guess in guesses.items() if channel.scan not in coloured}
-    for flair in (channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]):
-        pre, post = (_partner(scans, rest, flair, SEQUENCE_NAMES[which]) for which in (PRE_CONTRAST, POST_CONTRAST))
+    flairs = [channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]]
+    together = Examinations(scans, [channel.scan for channel in flairs])
+    for flair in sorted(flairs, key=lambda channel: scans[channel.scan].plane not in ("axial", None)):
+        pre, post = (
+            _partner(scans, together, rest, flair, SEQUENCE_NAMES[which]) for which in (PRE_CONTRAST, POST_CONTRAST)
+        )
         mappings.append((pre, flair, post))
     if mappings:
         return mappings
@@ -85,30 +87,58 @@ def doubt(scans: list[Scan], mapping: Mapping) -> str:
 
 
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
-    """Return the first channel that is named like a mask and lies on FLAIR's grid."""
-    named = (Channel(number, 0) for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses)
-    return next((one for one in named if one != flair and same_grid(scans[flair.scan], scans[one.scan])), None)
+    """Return the first channel of FLAIR's examination that is named like a mask, one on FLAIR's grid before others."""
+    together, picture = _examinations(scans), scans[flair.scan]
+    named = [
+        Channel(number, 0)
+        for number, scan in enumerate(scans)
+        if EXPECTED_MASK in scan.guesses and together.hold(flair.scan, number) and fits(picture, scan)
+    ]
+    named = [one for one in named if one != flair and covered(picture, scans[one.scan]) > 0]
+    return min(named, key=lambda one: not same_grid(picture, scans[one.scan]), default=None)
 
 
-def _partner(scans: list[Scan], guesses: dict[Channel, str | None], flair: Channel, name: str) -> Channel | None:
-    """The first channel guessed to be that sequence and placed where FLAIR is."""
-    fitting = (
-        channel for channel, guess in guesses.items() if guess == name and fits(scans[flair.scan], scans[channel.scan])
-    )
-    return next(fitting, None)
+def left_out(scans: list[Scan], mapping: Mapping) -> list[str]:
+    """Return why scans that state a missing sequence are not used, a sentence for each."""
+    together, labels, reasons = _examinations(scans), channels(scans), []
+    flair = scans[mapping[FLAIR].scan]
+    missing = {SEQUENCE_NAMES[number] for number, channel in enumerate(mapping) if channel is None}
+    for channel, label in labels.items():
+        scan = scans[channel.scan]
+        if channel in mapping or scan.guesses[channel.channel] not in missing:
+            continue
+        if not together.hold(mapping[FLAIR].scan, channel.scan):
+            reasons.append(t("{label} is of another examination than FLAIR and is left out.", label=label))
+        elif not fits(flair, scan):
+            reasons.append(
+                t("{label} has another size than FLAIR, and the files hold no positions. It is left out.", label=label)
+            )
+        elif covered(flair, scan) < MIN_OVERLAP:
+            reasons.append(
+                t(
+                    "{label} covers only {share:.0%} of the FLAIR volume and is left out.",
+                    label=label,
+                    share=covered(flair, scan),
+                )
+            )
+    return reasons
 
 
-def same_grid(first: Scan, second: Scan) -> bool:
-    """Tell whether two scans have their voxels in the same places, as far as their headers say."""
-    if first.voxels.shape[:3] != second.voxels.shape[:3]:
-        return False
-    if first.affine is None or second.affine is None:
-        return True
-    corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in first.voxels.shape[:3]), 1]]).T
-    apart = np.abs(np.linalg.solve(first.affine, second.affine @ corners) - corners)
-    return bool(apart.max() <= SAME_PLACE)
+def _examinations(scans: list[Scan]) -> Examinations:
+    """Which scans belong together, by the scans that state FLAIR."""
+    return Examinations(scans, [number for number, scan in enumerate(scans) if SEQUENCE_NAMES[FLAIR] in scan.guesses])
 
 
-def fits(flair: Scan, other: Scan) -> bool:
-    """Tell whether another scan can be brought onto FLAIR's grid."""
-    return same_grid(flair, other) or (flair.affine is not None and other.affine is not None)
+def _partner(
+    scans: list[Scan], together: Examinations, guesses: dict[Channel, str | None], flair: Channel, name: str
+) -> Channel | None:
+    """Return the channel that states a sequence and lies best where FLAIR does: same plane, same grid, most overlap."""
+    picture = scans[flair.scan]
+    found: list[tuple[bool, bool, float, Channel]] = []
+    for channel, guess in guesses.items():
+        other = scans[channel.scan]
+        if guess != name or not together.hold(flair.scan, channel.scan) or not fits(picture, other):
+            continue
+        if (share := covered(picture, other)) >= MIN_OVERLAP:
+            found.append((other.plane != picture.plane, not same_grid(picture, other), -share, channel))
+    return min(found, key=lambda one: one[:3])[3] if found else None

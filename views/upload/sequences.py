@@ -6,7 +6,8 @@ from streamlit.delta_generator import DeltaGenerator
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
-from unet.scans.mapping import Channel, Mapping, channels, doubt, fits, same_grid, suggest, suggest_mask
+from unet.scans.grids import MIN_OVERLAP, covered, fits
+from unet.scans.mapping import Channel, Mapping, channels, doubt, left_out, suggest, suggest_mask
 from unet.scans.scan import Scan
 from views.shared import page
 
@@ -36,7 +37,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         key=f"map_{key}_1",
     )
     chosen: list[Channel | None] = [None, flair, None]
-    fitting = [channel for channel in labels if channel != flair and fits(scans[flair.scan], scans[channel.scan])]
+    fitting = [channel for channel in labels if channel != flair and _covers(scans[flair.scan], scans[channel.scan])]
     for number in (PRE_CONTRAST, POST_CONTRAST):
         likeliest = first[number]
         picked = columns[number].selectbox(
@@ -49,6 +50,8 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         chosen[number] = None if picked == MISSING else picked
     mapping = chosen[PRE_CONTRAST], flair, chosen[POST_CONTRAST]
     expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
+    for sentence in left_out(scans, mapping):
+        st.caption(page.plain(sentence))
     if reason := doubt(scans, mapping):
         st.warning(
             t(
@@ -61,10 +64,14 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     return mapping, expected
 
 
+def _covers(flair: Scan, other: Scan) -> bool:
+    return fits(flair, other) and covered(flair, other) >= MIN_OVERLAP
+
+
 def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
-    """Let the visitor choose a mask on FLAIR's grid; say of one that is named so but lies elsewhere why it is not."""
+    """Let the visitor choose a mask; say of one that is named so but does not fit why it is not offered."""
     labels, flair = channels(scans), mapping[FLAIR]
-    fitting = [one for one in labels if one not in mapping and same_grid(scans[flair.scan], scans[one.scan])]
+    fitting = [one for one in labels if one not in mapping and fits(scans[flair.scan], scans[one.scan])]
     suggested = suggest_mask(scans, flair)
     picked = column.selectbox(
         t("Expected mask"),
@@ -73,16 +80,15 @@ def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapp
         format_func=lambda channel: labels.get(channel, t("none")),
         key=key,
         help=t(
-            "Upload a mask together with its pictures, on the same grid as FLAIR: 0 outside the "
-            "lesion, one value inside. It is shown beside the predicted mask, which is scored "
-            "against it."
+            "Upload a mask together with its pictures: 0 outside the lesion, one value inside. It is shown beside the "
+            "predicted mask, which is scored against it. A mask on another grid is resampled."
         ),
     )
     for scan in scans:
-        if EXPECTED_MASK in scan.guesses and not same_grid(scans[flair.scan], scan):
+        if EXPECTED_MASK in scan.guesses and not fits(scans[flair.scan], scan):
             st.caption(
                 t(
-                    "{scan} is named like a mask, but its grid is not that of FLAIR. It is not used for scoring.",
+                    "{scan} is named like a mask, but its size is not that of FLAIR. It is not used for scoring.",
                     scan=page.plain(scan.name),
                 )
             )
