@@ -70,6 +70,14 @@ def choose_another_patient(page, draw: random.Random) -> None:
 
 def trip(page, way: str, draw: random.Random) -> str | None:
     """Leave Explore and come back; return what was lost, or None."""
+    page.evaluate("window.opened = true")
+    lost = _trip(page, way, draw)
+    if lost and not page.evaluate("window.opened"):
+        lost += ", loaded anew"
+    return lost
+
+
+def _trip(page, way: str, draw: random.Random) -> str | None:
     if draw.random() < 0.2:
         choose_another_patient(page, draw)
     probe(page, "viewer.moveTo([argument])", draw.randrange(24))
