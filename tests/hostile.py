@@ -22,9 +22,12 @@ from tests.upload_files import (
     dicom_bytes,
     dicom_series,
     dicom_slice,
+    mgz_bytes,
     nifti_bytes,
     nifti_of,
+    picture_bytes,
     png_bytes,
+    tar_bytes,
     tiff_bytes,
     zip_bytes,
 )
@@ -63,6 +66,9 @@ def good() -> dict[str, Files]:
         "nifti_gz": [("a.nii.gz", gzip.compress(nifti_of(stack())))],
         "dicom": [("a.dcm", dicom_bytes(dicom_slice(image)))],
         "zip": [("a.zip", zip_bytes(dicom_series(stack()[..., 1])))],
+        "tar_gz": [("a.tar.gz", gzip.compress(tar_bytes(dicom_series(stack()[..., 1]))))],
+        "mgz": [("flair.mgz", mgz_bytes(stack()[..., 1]))],
+        **{kind: [(f"a.{kind}", picture_bytes(image, kind))] for kind in ("webp", "bmp", "gif")},
     }
 
 
@@ -97,6 +103,17 @@ def _gzip_bomb(start: bytes, megabytes: int) -> bytes:
     return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + head + _deflated_zeros(megabytes)
 
 
+def _gzipped(content: bytes, times: int) -> bytes:
+    for _ in range(times):
+        content = gzip.compress(content)
+    return content
+
+
+def _huge_bmp(bmp: bytes) -> bytes:
+    """A BMP whose header announces 60,000 × 60,000 pixels."""
+    return bmp[:18] + struct.pack("<II", 60_000, 60_000) + bmp[26:]
+
+
 def _bombs() -> dict:
     header = nifti_bytes(np.zeros((4, 4, 4), np.int16))
     zeros = bytes(24 * MB)
@@ -113,14 +130,23 @@ def _bombs() -> dict:
     rows = zlib.compress(bytes(9000 * 7001), 1)
     text = _png_chunk(b"zTXt", b"a\0\0" + zlib.compress(zeros, 9)) * 4
     good_png = png_bytes(slice_image())
+    bomb = zip_bytes([("a.nii", zeros)])
     return {
         "gzip_bomb": (REFUSED, [("a.nii.gz", _gzip_bomb(header, 1000))]),
         "gzip_bomb_of_nothing": (REFUSED, [("a.gz", _gzip_bomb(b"", 1000))]),
         "gzip_bomb_dicom": (REFUSED, [("a.dcm.gz", _gzip_bomb(bytes(128) + b"DICM", 1000))]),
-        "gzip_in_gzip": (REFUSED, [("a.nii.gz", gzip.compress(gzip.compress(header)))]),
+        "gzip_in_gzip_in_gzip": (REFUSED, [("a.nii.gz", _gzipped(header, 4))]),
+        "gzip_bomb_in_gzip": (REFUSED, [("a.gz.gz", gzip.compress(_gzip_bomb(header, 1000)))]),
+        "tar_bomb": (REFUSED, [("a.tar.gz", _gzip_bomb(tar_bytes([("a.nii", header)])[:512], 1000))]),
+        "zip_bombs_in_a_zip": (
+            REFUSED,
+            [("a.zip", zip_bytes([(f"{n}.zip", zip_bytes([("a.nii", zeros)])) for n in range(9)]))],
+        ),
+        "mgh_of_terabytes": (REFUSED, [("a.mgh", struct.pack(">6I", 1, 60_000, 60_000, 600, 1, 3) + bytes(900))]),
+        "bmp_of_terapixels": (REFUSED, [("a.bmp", _huge_bmp(picture_bytes(slice_image(), "bmp")))]),
         "deflated_dicom_bomb": (REFUSED, [("a.dcm", meta + _deflated_zeros(1000))]),
         "rle_bomb": (REFUSED, [("a.dcm", dicom_bytes(run))]),
-        "zip_bomb": (REFUSED, [("a.zip", zip_bytes([("a.nii", zeros)]))]),
+        "zip_bomb": (REFUSED, [("a.zip", bomb)]),
         "zip_bomb_of_many": (REFUSED, [("a.zip", zip_bytes([(f"{n}.nii", zeros[: 2 * MB]) for n in range(12)]))]),
         "png_of_63_megapixels": (
             READ,
@@ -394,7 +420,7 @@ def _odd_zips() -> dict:
         "zip_drive": (REFUSED, [("a.zip", zip_bytes([("C:/a.png", png)]))]),
         "zip_overlapping": (REFUSED, [("a.zip", twice.getvalue())]),
         "zip_link": (READ, [("a.zip", linked.getvalue())]),
-        "zip_in_zip": (REFUSED, [("a.zip", zip_bytes([("b.zip", zip_bytes([("a.png", png)]))]))]),
+        "zip_in_zip": (READ, [("a.zip", zip_bytes([("b.zip", zip_bytes([("a.png", png)]))]))]),
         "zip_encrypted": (REFUSED, [("a.zip", bytes(encrypted))]),
         "zip_empty": (REFUSED, [("a.zip", zip_bytes([]))]),
         "zip_broken_entry": (EITHER, [("a.zip", bytes(broken))]),

@@ -1,12 +1,16 @@
 """Files as strangers send them, made from arrays: DICOM series, NIfTI, TIFF stacks, PNG."""
 
+import gzip
 import io
+import tarfile
 import zipfile
+from typing import Any
 
 import cv2
 import nibabel
 import numpy as np
 import tifffile
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -120,4 +124,27 @@ def zip_bytes(files: list[tuple[str, bytes]], compression=zipfile.ZIP_DEFLATED) 
     with zipfile.ZipFile(written, "w", compression) as archive:
         for name, content in files:
             archive.writestr(name, content)
+    return written.getvalue()
+
+
+def tar_bytes(files: list[tuple[str, bytes]]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def mgz_bytes(stack: np.ndarray) -> bytes:
+    """(slices, height, width) as FreeSurfer writes it, placed as `AXIAL`."""
+    array = np.ascontiguousarray(stack.transpose(2, 1, 0), np.float32)
+    image: Any = nibabel.MGHImage  # nibabel's stubs know arrays of float64 only
+    return gzip.compress(image(array, AXIAL).to_bytes(), mtime=0)
+
+
+def picture_bytes(image: np.ndarray, kind: str, **options) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(image).save(written, kind, **options)
     return written.getvalue()

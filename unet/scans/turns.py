@@ -37,7 +37,7 @@ def _is_packed(content: bytes) -> bool:
         return any(syntax in content[:1024] for syntax in _COMPRESSED)
     if kind == "jpeg":
         return b"\xff\xc2" in content[: 1 << 16]
-    return kind in ("zip", "gzip") or (kind == "png" and content[28:29] == b"\1")
+    return kind in ("zip", "tar", "gzip") or (kind == "png" and content[28:29] == b"\1")
 
 
 @dataclass(eq=False)

@@ -1,8 +1,11 @@
 """What kind of file is accepted, decided by its first bytes."""
 
+import re
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unet.language import t
+from unet.scans.formats.archives import is_companion, is_junk
 from unet.scans.formats.signatures import FORMATS, START, sniff
 from views.server.refusals import RefusedError
 from views.server.uploads import MULTIPART_BYTES, upload_ids
@@ -42,7 +45,16 @@ def _judge(started: bytes, final: bool) -> bytes | None:
         raise RefusedError(400, t("A file was expected."))
     if not final and (not found or len(content) < START):
         return started
-    # the `.img` half of a NIfTI pair begins with pixels, so its name has to do
-    if found and sniff(content) is None and b".img" not in head.lower():
+    if found and sniff(content) is None and not _may_be_anything(head):
         raise RefusedError(415, t("Unknown file type; supported: {formats}.", formats=t(FORMATS)))
     return None
+
+
+def _may_be_anything(head: bytes) -> bool:
+    """Tell by its name a file whose first bytes say nothing.
+
+    That is the `.img` half of a NIfTI pair, which begins with pixels, and what lies beside pictures in a folder.
+    """
+    named = re.search(rb'filename="([^"\r\n]*)"', head)
+    name = named[1].decode(errors="replace") if named else ""
+    return ".img" in name.lower() or is_junk(name) or is_companion(name)

@@ -7,8 +7,8 @@ import streamlit as st
 from unet import overlay
 from unet.language import t, tn
 from unet.scans.limits import MAX_PICTURED
-from unet.scans.reader import can_be_stacked, stack_pictures
 from unet.scans.scan import BURNED_IN, Scan
+from unet.scans.stacking import can_be_stacked, stack_pictures
 from views.shared import page
 from views.upload.once import once
 

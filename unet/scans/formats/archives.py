@@ -1,4 +1,4 @@
-"""Zip and gzip from strangers: counted while they unpack, in memory, nothing written to disk.
+"""Zip, tar and gzip from strangers: counted while they unpack, in memory, nothing written to disk.
 
 What unpacks is believed only as far as it has been counted: a header may say anything. Refused are archives that
 are too big, too many, too dense, encrypted, that name files outside themselves, or whose entries share their bytes.
@@ -10,6 +10,7 @@ import lzma
 import re
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
 
@@ -24,6 +25,7 @@ _CHUNK, _SLICE = 1 << 20, 1 << 16
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, RuntimeError)
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+_COMPANIONS = (".json", ".tsv", ".csv", ".bval", ".bvec", ".txt", ".md", ".xml", ".html", ".yaml", ".yml", ".log")
 
 
 def is_junk(name: str) -> bool:
@@ -36,8 +38,23 @@ def is_junk(name: str) -> bool:
     return parts[-1] in _JUNK or parts[-1].startswith("._") or "__macosx" in parts
 
 
-def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]]:
+def is_companion(name: str) -> bool:
+    """Tell the files of text that lie beside pictures, in a BIDS folder for one.
+
+    >>> is_companion("sub-01/anat/sub-01_T1w.json"), is_companion("README"), is_companion("flair.nii")
+    (True, True, False)
+    """
+    own = name.lower().replace("\\", "/").rpartition("/")[2]
+    return own.endswith(_COMPANIONS) or own in ("readme", "changes", "license")
+
+
+def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, bytes]], list[str]]:
     """Return the files in a zip, (name, content), and a sentence for each one that was left out.
+
+    Args:
+        archive: the zip.
+        name: for messages.
+        room: bytes that it may unpack to.
 
     Raises:
         IngestError: the archive as a whole cannot be trusted or read.
@@ -77,7 +94,7 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
             )
         else:
             try:
-                content = _unpack(opened, entry, MAX_BYTES - unpacked, len(archive), unpacked)
+                content = _unpack(opened, entry, room - unpacked, len(archive), unpacked)
             except IngestError as error:
                 raise IngestError(f"{name}: {error}") from None
             except _DAMAGED:
@@ -85,6 +102,37 @@ def unzip(archive: bytes, name: str) -> tuple[list[tuple[str, bytes]], list[str]
                 continue
             unpacked += len(content)
             files.append((shown, content))
+    return files, problems
+
+
+def untar(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, bytes]], list[str]]:
+    """Return the files in a tar, as `unzip` does."""
+    files: list[tuple[str, bytes]] = []
+    problems: list[str] = []
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            for count, member in enumerate(opened):
+                shown = plain_name(member.name)
+                if count == MAX_ENTRIES:
+                    problems.append(t("{name}: the first {count:,} files are read.", name=name, count=count))
+                    break
+                if member.isdir() or is_junk(member.name):
+                    continue
+                if _leads_outside(member.name) or not member.isreg() or member.issparse():
+                    problems.append(t("{shown}: not a plain file inside the archive; left out.", shown=shown))
+                elif member.size > room:
+                    raise IngestError(
+                        t(
+                            "{name}: unpacks to more than {max_bytes} MB. Pack only the series you need.",
+                            name=name,
+                            max_bytes=MAX_BYTES >> 20,
+                        )
+                    )
+                elif stream := opened.extractfile(member):
+                    room -= member.size
+                    files.append((shown, stream.read()))
+    except (tarfile.TarError, ValueError, EOFError, OSError):
+        problems.append(t("{name}: the archive is cut off or damaged. Pack it again.", name=name))
     return files, problems
 
 

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2, `.nii`, `.nii.gz` or a `.hdr` with its `.img`, into a Scan.
+"""NIfTI-1 and NIfTI-2, `.nii`, `.nii.gz` or a `.hdr` with its `.img`, and Analyze 7.5, into a Scan.
 
 The header is read first and compared with the bytes that are there; only then is the array looked at, in place.
 Source: the NIfTI-1 standard, https://nifti.nimh.nih.gov/nifti-1; nibabel reads the header.
@@ -8,12 +8,14 @@ import io
 from contextlib import suppress
 
 import numpy as np
+from nibabel.analyze import AnalyzeHeader
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
 from unet.data.sequences import guess_from_file
 from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
+from unet.scans.formats.signatures import START, is_analyze
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
 from unet.scans.placement import Placement, usable_affine, usable_spacing
 from unet.scans.scan import IngestError, Room, Scan, check_shape, finished, orient
@@ -88,10 +90,12 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
             )
         )
     array = np.frombuffer(values, dtype, count, offset).reshape(shape, order="F")
-    return finished(_scan(array, header, name))
+    return finished(scan_of(array, header, name))
 
 
 def _read_header(start: bytes, name: str) -> tuple[Nifti1Header, tuple[int, ...], np.dtype]:
+    if is_analyze(start[:START]):
+        return _read_analyze(start, name)
     version_2 = start[4:8] in (b"n+2\0", b"ni2\0")
     paired = start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0"
     kinds = (Nifti2Header, Nifti2PairHeader) if version_2 else (Nifti1Header, Nifti1PairHeader)
@@ -104,6 +108,29 @@ def _read_header(start: bytes, name: str) -> tuple[Nifti1Header, tuple[int, ...]
         raise IngestError(
             t("{name}: the NIfTI header is damaged. Copy or convert the file again.", name=name)
         ) from error
+    return header, _checked(shape, dtype, name), dtype
+
+
+def _read_analyze(start: bytes, name: str) -> tuple[Nifti1PairHeader, tuple[int, ...], np.dtype]:
+    """Read a header of Analyze 7.5 as that of a NIfTI pair without orientation."""
+    try:
+        analyze = AnalyzeHeader.from_fileobj(io.BytesIO(start[:348]), check=False)
+        header = Nifti1PairHeader(check=False)
+        header.set_data_dtype(analyze.get_data_dtype())
+        header.set_data_shape(analyze.get_data_shape())
+        header["pixdim"][1:4] = analyze["pixdim"][1:4]
+        header["xyzt_units"] = 2  # Analyze knows millimetres only
+        dtype = analyze.get_data_dtype()
+    except Exception as error:  # nibabel raises many kinds for a damaged header
+        raise IngestError(
+            t("{name}: the Analyze header is damaged. Copy or convert the file again.", name=name)
+        ) from error
+    shape = tuple(int(size) for size in analyze.get_data_shape())
+    return header, _checked(shape, dtype, name), dtype
+
+
+def _checked(shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[int, ...]:
+    """Return a shape of at least three axes, none of them needless at its end."""
     if dtype.itemsize == 0:
         raise IngestError(
             t("{name}: the NIfTI header names a data type without a size. Copy or convert the file again.", name=name)
@@ -118,7 +145,7 @@ def _read_header(start: bytes, name: str) -> tuple[Nifti1Header, tuple[int, ...]
         )
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    return header, shape if len(shape) > 2 else (*shape, 1), dtype
+    return shape if len(shape) > 2 else (*shape, 1)
 
 
 def _offset(header: Nifti1Header, name: str) -> int:
@@ -135,7 +162,14 @@ def _offset(header: Nifti1Header, name: str) -> int:
     return max(int(offset), 352 if single else 0)
 
 
-def _scan(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
+def scan_of(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
+    """Return an array that a NIfTI header describes as a scan.
+
+    Args:
+        array: at least three axes, as in the file.
+        header: its place, its unit and its scaling; the other fields count for nothing.
+        name: of the file.
+    """
     notes = []
     bits = 8 * array.dtype.itemsize
     shape = array.shape[:3]
@@ -206,11 +240,33 @@ def _affine(header: Nifti1Header, zooms: np.ndarray, notes: list[str]) -> tuple[
         if affine is None or not usable_affine(affine):
             notes.append(t("The orientation in the header is impossible. It was ignored."))
             return None, zooms, False
+    if affine is not None and _forms_differ(header, affine):
+        notes.append(
+            t(
+                "The header gives two orientations that differ (q-form and s-form). The s-form is used; left and right "
+                "may be swapped."
+            )
+        )
     if known and unit is None:
         notes.append(t("The header names no unit of length. Millimetres are assumed, as is usual."))
     if affine is not None:
         affine[:3] *= unit or 1.0
     return affine, zooms * (unit or 1.0), known
+
+
+def _forms_differ(header: Nifti1Header, affine: np.ndarray) -> bool:
+    """Tell whether q-form and s-form, where both count, place a corner of the picture more than a voxel apart."""
+    if int(header["qform_code"]) <= 0 or int(header["sform_code"]) <= 0:
+        return False
+    try:
+        other = np.array(header.get_qform(), np.float64)
+    except ValueError:  # a quaternion longer than 1
+        return False
+    shape = header.get_data_shape()[:3]
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)], float).T
+    corners[: len(shape)] *= np.array(shape)[:, np.newaxis] - 1
+    apart = np.linalg.norm((affine @ corners - other @ corners)[:3], axis=0)
+    return bool(apart.max() > np.linalg.norm(affine[:3, :3], axis=0).max())
 
 
 def _slice_axis(affine: np.ndarray | None, zooms: np.ndarray) -> int:

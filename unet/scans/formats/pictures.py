@@ -1,4 +1,4 @@
-"""PNG and JPEG into a Scan. They carry no geometry: dots per inch are about paper, not about patients."""
+"""PNG, JPEG, WebP, BMP and GIF into a Scan. They carry no geometry: dots per inch are about paper, not patients."""
 
 import io
 import re
@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 from unet.language import t
-from unet.scans.formats.signatures import JPEG_SCAN
+from unet.scans.formats.colours import grey_if_tinted, mask_of_colours
+from unet.scans.formats.signatures import JPEG_SCAN, PICTURE_KINDS, START, sniff
 from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
 
@@ -16,8 +17,9 @@ GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def read_picture(data: bytes, name: str, room: Room) -> Scan:
-    """Read a PNG or JPEG as a scan of one slice; errors as `unet.scans.reader.read_files`."""
-    file_format = "PNG" if data.startswith(b"\x89PNG") else "JPEG"
+    """Read a picture as a scan of one slice, of several frames the first; errors as `unet.scans.reader.read_files`."""
+    file_format = PICTURE_KINDS[sniff(data[:START]) or ""]
+    is_mask = guess_from_file(name) == EXPECTED_MASK
     notes: list[str] = []
     try:
         picture = Image.open(io.BytesIO(data), formats=[file_format])
@@ -48,7 +50,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             turned = ImageOps.exif_transpose(picture)
             if turned.size != picture.size or picture.getexif().get(274, 1) not in (0, 1):
                 notes.append(t("Turned upright by the camera's orientation tag."))
-            array = _pixels(turned, notes)
+            array = np.asarray(turned) if is_mask and turned.mode == "P" else _pixels(turned, notes)
     except Image.DecompressionBombError:
         raise IngestError(
             t(
@@ -74,6 +76,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     if getattr(picture, "n_frames", 1) > 1:
         notes.append(t("The picture is animated. Only the first frame is used."))
     array = _without_alpha(array, notes)
+    array = mask_of_colours(array, notes) if is_mask else grey_if_tinted(array, notes)
     return picture_scan(name, file_format, array[np.newaxis], bits, notes)
 
 
