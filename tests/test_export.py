@@ -107,6 +107,19 @@ def test_a_dicom_mask_as_nifti_lies_where_the_dicom_does():
     np.testing.assert_allclose((back.affine @ [3, 5, 2, 1])[:3], expected, atol=1e-4)
 
 
+def test_a_missing_slice_is_a_gap_in_nifti():
+    planes = lesion_in((6, 24, 20), (3, 5, 3), (4, 6, 4)).astype(np.uint16)
+    series = dicom_series(planes, shuffle=False)
+    result = bright(*upload(*series[:2], *series[3:]))
+    assert (result.scan.places, result.scan.spacing) == ((0, 1, 3, 4, 5), (6, 1, 1))
+    back = nibabel.Nifti1Image.from_bytes(gzip.decompress(to_nifti(result)))
+    array = np.asarray(back.dataobj)
+    assert array.shape == (20, 24, 6)
+    assert np.argwhere(array).tolist() == [[3, 5, 3]]
+    assert back.affine is not None
+    np.testing.assert_allclose((back.affine @ [3, 5, 3, 1])[:3], [128 - 3, 128 - 5, -60 + 3 * 6], atol=1e-4)
+
+
 def test_a_picture_without_geometry_gives_a_nifti_that_claims_none():
     image = slice_image().astype(np.uint16) + (slice_image() > 120).astype(np.uint16) * 1000
     result = bright(*upload(("a.tif", tiff_bytes(image))))

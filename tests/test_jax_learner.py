@@ -14,6 +14,7 @@ from unet.weights.arrays import load_arrays, save_arrays
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX: pip install jax")
 PROJECT = Path(__file__).resolve().parent.parent
+QUICK = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}  # to compile
 
 PROGRAM = """
 import json, sys
@@ -45,7 +46,13 @@ print(json.dumps(losses))
 
 
 def five_steps(backend: str, *arguments: object) -> list[float]:
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
+    environment = {
+        **os.environ,
+        **QUICK,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(PROJECT),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -90,7 +97,7 @@ def test_a_run_without_tensorflow_ends_with_weights_that_any_back_end_loads(tmp_
         "--run-dir",
     ]
     command = [sys.executable, "-c", program, *arguments, str(tmp_path / "run")]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, **QUICK, "PYTHONPATH": str(PROJECT), "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run(command, cwd=PROJECT, env=environment, check=True, capture_output=True)
     arrays, _ = load_arrays(tmp_path / "run" / "best" / "weights.npz")
     spec = json.loads((tmp_path / "run" / "spec.json").read_text())

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from tests.hostile import slice_image, stack
-from tests.upload_files import AXIAL, dicom_bytes, dicom_study, nifti_bytes, png_bytes
+from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_study, nifti_bytes, png_bytes
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST
 from unet.scans.assemble import build_volume
 from unet.scans.grids import fits
@@ -275,3 +275,17 @@ def test_a_mask_on_another_grid_is_resampled_and_that_is_said():
     found = np.argwhere(volume.expected_mask)
     assert (found.min(axis=0).tolist(), found.max(axis=0).tolist(), len(found)) == ([2, 10, 5], [2, 11, 6], 4)
     assert notes[-1].startswith("The expected mask has another grid, 6 × 44 × 40. It was resampled")
+
+
+def test_sequences_are_resampled_to_the_true_places_of_a_series_with_a_gap():
+    planes = np.stack([np.full((20, 22), 100 + 10 * number, np.uint16) for number in range(6)])
+    t1 = dicom_series(planes, "ax T1", "1.2.3.4.1", shuffle=False)
+    flair = dicom_series(planes, "ax FLAIR", "1.2.3.4.2", shuffle=False)
+    whole, _ = read_files([*flair[:2], *flair[3:], *((f"t1/{name}", content) for name, content in t1)])
+    [mapping] = suggest(whole)
+    volume, _ = build_volume(whole, mapping)
+    assert volume.images[:, 5, 5, PRE_CONTRAST].tolist() == [100, 110, 130, 140, 150]
+    gap, _ = read_files([*flair, *((f"t1/{name}", content) for name, content in (*t1[:2], *t1[3:]))])
+    [mapping] = suggest(gap)
+    volume, _ = build_volume(gap, mapping)
+    assert volume.images[:, 5, 5, PRE_CONTRAST].tolist() == [100, 110, 120, 130, 140, 150]

@@ -18,6 +18,7 @@ import numpy as np
 from unet import overlay
 from unet.data.volume import FLAIR, Volume
 from unet.language import mark, t
+from unet.scans.grids import even_shape, on_even_grid
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import Weights
 
@@ -114,11 +115,13 @@ def to_nifti(result: Result) -> bytes:
     """Return the mask as `.nii.gz` on the file's own grid.
 
     For NIfTI the same shape and the very same affine; for DICOM columns, rows, slices with the header's geometry.
-    A picture without geometry gives a NIfTI that claims none: both of its form codes are 0.
+    A missing slice is an empty one. A picture without geometry gives a NIfTI that claims none: both of its form codes
+    are 0.
     """
     from nibabel import Nifti1Header, Nifti1Image, Nifti2Header, Nifti2Image
 
-    scan, array = result.scan, result.scan.placement.inverse(_full_size(result))
+    scan = result.scan
+    array = scan.placement.inverse(on_even_grid(scan, _full_size(result)))
     source = scan.source or {}
     kinds = (Nifti2Header, Nifti2Image) if source.get("version") == 2 else (Nifti1Header, Nifti1Image)
     header = kinds[0]()
@@ -149,7 +152,7 @@ def _file_affine(scan: Scan, affine: np.ndarray) -> np.ndarray:
 
 
 def _file_shape(scan: Scan) -> tuple[int, ...]:
-    return tuple(scan.placement.inverse(np.empty(scan.voxels.shape[:3], bool)).shape)
+    return tuple(scan.placement.inverse(np.broadcast_to(np.False_, even_shape(scan))).shape)
 
 
 def can_be_dicom_seg(scan: Scan) -> bool:

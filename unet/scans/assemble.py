@@ -12,7 +12,7 @@ from scipy import ndimage, sparse
 from unet.data.volume import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.language import t
 from unet.scans import budget
-from unet.scans.grids import MIN_OVERLAP, covered, fits, same_grid
+from unet.scans.grids import MIN_OVERLAP, covered, even_shape, fits, off_even_grid, on_even_grid, same_grid
 from unet.scans.limits import MAX_RESAMPLED, MAX_SIDE, MAX_VOLUME, MIN_SIDE
 from unet.scans.mapping import Channel, Mapping
 from unet.scans.scan import IngestError, Scan, check_shape
@@ -151,7 +151,10 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
             flair_size=_size(flair),
         )
     )
-    _resample(source, np.linalg.solve(other.affine, flair.affine), values)
+    even = np.empty(even_shape(flair), np.float32) if flair.places else values
+    _resample(on_even_grid(other, source, interpolated=True), np.linalg.solve(other.affine, flair.affine), even)
+    if flair.places:
+        values[:] = off_even_grid(flair, even)
 
 
 def _resample(source: np.ndarray, to_source: np.ndarray, values: np.ndarray) -> None:
@@ -238,7 +241,10 @@ def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> n
             flair_size=_size(flair),
         )
     )
-    return ndimage.affine_transform(mask, to_mask[:3, :3], to_mask[:3, 3], output_shape=flair.voxels.shape[:3], order=0)
+    even = ndimage.affine_transform(
+        on_even_grid(scan, mask), to_mask[:3, :3], to_mask[:3, 3], output_shape=even_shape(flair), order=0
+    )
+    return off_even_grid(flair, even)
 
 
 def _size(scan: Scan) -> str:

@@ -1,4 +1,9 @@
-"""Whether the voxels of two scans lie in the same places, and how much of one the other covers."""
+"""Whether the voxels of two scans lie in the same places, how much of one the other covers, and even grids.
+
+Where slices of a series are missing, the others still lie on an even grid; `Scan.affine` is that of this grid.
+"""
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,11 +16,11 @@ _PROBED = 32  # points along an axis at which that is looked at
 
 def same_grid(first: Scan, second: Scan) -> bool:
     """Tell whether two scans have their voxels in the same places, as far as their headers say."""
-    if first.voxels.shape[:3] != second.voxels.shape[:3]:
+    if first.voxels.shape[:3] != second.voxels.shape[:3] or first.places != second.places:
         return False
     if first.affine is None or second.affine is None:
         return True
-    corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in first.voxels.shape[:3]), 1]]).T
+    corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in even_shape(first)), 1]]).T
     apart = np.abs(np.linalg.solve(first.affine, second.affine @ corners) - corners)
     return bool(apart.max() <= SAME_PLACE)
 
@@ -37,8 +42,41 @@ def covered(flair: Scan, other: Scan) -> float:
     assert flair.affine is not None
     assert other.affine is not None
     to_other = np.linalg.solve(other.affine, flair.affine)
-    axes = [np.linspace(0, size - 1, min(size, _PROBED)) for size in flair.voxels.shape[:3]]
+    axes = [np.linspace(0, size - 1, min(size, _PROBED)) for size in even_shape(flair)]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     points = to_other[:3, :3] @ points + to_other[:3, 3:]
-    last = np.array(other.voxels.shape[:3])[:, np.newaxis] - 0.5
+    last = np.array(even_shape(other))[:, np.newaxis] - 0.5
     return float(((points >= -0.5) & (points < last)).all(axis=0).mean())
+
+
+def even_shape(scan: Scan) -> tuple[int, int, int]:
+    """Return slices, height and width with the missing slices counted."""
+    return on_even_grid(scan, np.broadcast_to(np.False_, scan.voxels.shape[:3])).shape
+
+
+def on_even_grid(scan: Scan, values: np.ndarray, interpolated: bool = False) -> np.ndarray:
+    """Return an array with a slice for each missing one; the same array where none is missing.
+
+    Args:
+        scan: whose slices are missing.
+        values: (slices, height, width), in display order.
+        interpolated: whether a missing slice lies between its neighbours, else it is 0.
+    """
+    if scan.places is None:
+        return values
+    file_order = scan.placement.inverse(values)
+    even = np.zeros((scan.places[-1] + 1, *file_order.shape[1:]), values.dtype)
+    even[list(scan.places)] = file_order
+    if interpolated:
+        for index, (before, after) in enumerate(pairwise(scan.places)):
+            for place in range(before + 1, after):
+                share = (place - before) / (after - before)
+                even[place] = (1 - share) * file_order[index] + share * file_order[index + 1]
+    return scan.placement.forward(even)
+
+
+def off_even_grid(scan: Scan, even: np.ndarray) -> np.ndarray:
+    """Return the slices of an even grid that the scan has."""
+    if scan.places is None:
+        return even
+    return scan.placement.forward(scan.placement.inverse(even)[list(scan.places)])

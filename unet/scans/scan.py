@@ -134,7 +134,9 @@ class Scan:
         placement: how the display order lies in the file's own array.
         plane: `axial`, `coronal`, `sagittal`, or None where the orientation is unknown.
         spacing: millimetres between slices, rows and columns, in display order, or None.
-        affine: 4 × 4, indices (slice, row, column) to RAS+ millimetres, or None.
+        affine: 4 × 4, indices (slice, row, column) to RAS+ millimetres, or None; where slices are missing, the indices
+            of the even grid of `unet.scans.grids`.
+        places: where slices are missing, on which place of an even grid each slice of the file's first axis lies.
         guesses: (channels,), `pre-contrast`, `FLAIR`, `post-contrast` or None, as far as names and tags tell.
         modality: DICOM's code, such as `MR` or `CT`, or None.
         window: grey values that the file asks to be shown as black and white. For the eye only.
@@ -153,6 +155,7 @@ class Scan:
     plane: str | None = None
     spacing: tuple[float, float, float] | None = None
     affine: np.ndarray | None = None
+    places: tuple[int, ...] | None = None
     modality: str | None = None
     window: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
@@ -184,13 +187,17 @@ class Scan:
         voxels = np.load(folder / f"scan_{number}.npy", mmap_mode="r", allow_pickle=False)
         placement = Placement(tuple(rest.pop("axes")), tuple(rest.pop("flipped")))
         affine = rest.pop("affine")
-        for name in ("channel_names", "guesses", "spacing", "window", "notes", "files"):
+        for name in ("channel_names", "guesses", "spacing", "places", "window", "notes", "files"):
             rest[name] = rest[name] and tuple(rest[name])
         return cls(voxels=voxels, placement=placement, affine=affine and np.array(affine), **rest)
 
 
 def orient(
-    file_array: np.ndarray, file_affine: np.ndarray, slice_axis: int, millimetres: bool = True
+    file_array: np.ndarray,
+    file_affine: np.ndarray,
+    slice_axis: int,
+    millimetres: bool = True,
+    places: tuple[int, ...] | None = None,
 ) -> tuple[np.ndarray, dict]:
     """Turn a file's array the right side up.
 
@@ -199,14 +206,17 @@ def orient(
         file_affine: 4 × 4, file indices to RAS+ millimetres; `usable_affine`.
         slice_axis: file axis along which the slices were taken.
         millimetres: whether the header vouches for the unit.
+        places: as in `Scan`.
 
     Returns:
         (slices, height, width, channels), and the geometry as keyword arguments of `Scan`.
     """
     placement, plane = place(file_affine, slice_axis)
-    affine = placement.affine(file_affine, file_array.shape)
+    shape = (places[-1] + 1, *file_array.shape[1:]) if places else file_array.shape
+    affine = placement.affine(file_affine, shape)
     spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
-    geometry = {"placement": placement, "plane": plane, "affine": affine, "spacing": spacing if millimetres else None}
+    geometry = {"placement": placement, "plane": plane, "affine": affine, "places": places}
+    geometry["spacing"] = spacing if millimetres else None
     return placement.forward(file_array), geometry
 
 

@@ -45,8 +45,8 @@ def pick_files() -> Reading | None:
     )
     files = st.file_uploader(
         t(
-            "Drop an MRI here: DICOM (files, folder or zip), NIfTI, TIFF, PNG or JPEG, up to {max_file_bytes} MB a "
-            "file and {max_upload_bytes} MB together",
+            "Drop an MRI here: DICOM (files, folder or zip), NIfTI, MGZ, TIFF, PNG or JPEG, up to {max_file_bytes} MB "
+            "a file and {max_upload_bytes} MB together",
             max_file_bytes=MAX_FILE_BYTES >> 20,
             max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
         ),

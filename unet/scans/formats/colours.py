@@ -29,20 +29,21 @@ def grey_if_tinted(picture: np.ndarray, notes: list[str]) -> np.ndarray:
     return picture.astype(np.float32).mean(axis=2, keepdims=True)
 
 
-def mask_of_colours(picture: np.ndarray, notes: list[str]) -> np.ndarray:
+def mask_of_colours(picture: np.ndarray, lossy: bool, notes: list[str]) -> np.ndarray:
     """Return a picture that is named like a mask as one channel: what is not black is lesion, whatever its colour.
 
     A mask that was saved with loss has values between; those from half of the brightest up count.
 
     Args:
         picture: (height, width, channels).
+        lossy: whether its format changes values.
         notes: gets a sentence where something was decided.
     """
     flat = picture.max(axis=2, keepdims=True)
     if picture.shape[2] > 1 and not _are_equal(picture):
         notes.append(t("A mask in colours: each pixel that is not black counts as lesion."))
         flat = np.where(flat > 0, np.maximum(flat, 1), 0)
-    if len(np.unique(flat)) > _LABELS and flat.max() > 0:
+    if lossy and len(np.unique(flat)) > _LABELS:
         bright = flat >= flat.max() / 2
         notes.append(
             t(

@@ -29,6 +29,7 @@ from unet.scans.formats.dicom_series import group_series, slice_normal, split_st
 from unet.scans.placement import usable_affine, usable_spacing
 from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
 
+ROUNDED = 0.1  # of the usual gap: missing slices leave a whole number of gaps, up to this
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
 MIXED = mark(
     "Some positions were scanned more often than others: slices of several acquisitions may "
@@ -161,9 +162,11 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
         return stack, {"spacing": (thickness, *spacing) if known else None}
     positions = np.array(positions)
     thickness = frames[0].reference["thickness"]
+    places = None
     if len(frames) > 1:
-        step = (positions[-1] - positions[0]) / (len(frames) - 1)
         gaps = np.diff(positions @ normal)
+        places = _places(gaps)
+        step = (positions[-1] - positions[0]) / (places[-1] if places else len(frames) - 1)
         if gaps.max() > UNEVEN * np.median(gaps):
             notes.append(
                 t(
@@ -188,7 +191,20 @@ def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple
     if not usable_affine(file_affine):
         notes.append(t("The orientation in the header is impossible. It was ignored."))
         return stack, {}
-    return orient(stack, file_affine, 0, millimetres=known)
+    return orient(stack, file_affine, 0, millimetres=known, places=places)
+
+
+def _places(gaps: np.ndarray) -> tuple[int, ...] | None:
+    """Return where each slice lies on an even grid, from 0; None where none is missing, or the gaps fit no grid.
+
+    >>> _places(np.array([6.0, 12.0, 6.0])), _places(np.array([6.0, 6.0])), _places(np.array([6.0, 6.0, 9.0]))
+    ((0, 1, 3, 4), None, None)
+    """
+    steps = gaps / np.median(gaps)
+    whole = steps.round()
+    if whole.max() < 2 or whole.min() < 1 or np.abs(steps - whole).max() > ROUNDED:
+        return None
+    return (0, *map(int, whole.cumsum()))
 
 
 def _guess(header: pydicom.Dataset, name: str) -> str | None:

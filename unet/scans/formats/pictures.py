@@ -13,6 +13,7 @@ from unet.scans.formats.signatures import JPEG_SCAN, PICTURE_KINDS, START, sniff
 from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
 
+LOSSY = ("JPEG", "WEBP")  # the second may be saved without loss too
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
@@ -76,7 +77,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     if getattr(picture, "n_frames", 1) > 1:
         notes.append(t("The picture is animated. Only the first frame is used."))
     array = _without_alpha(array, notes)
-    array = mask_of_colours(array, notes) if is_mask else grey_if_tinted(array, notes)
+    array = mask_of_colours(array, file_format in LOSSY, notes) if is_mask else grey_if_tinted(array, notes)
     return picture_scan(name, file_format, array[np.newaxis], bits, notes)
 
 
