@@ -37,9 +37,9 @@ def test_a_zip_of_dicom_is_written_in_every_format(phantom, tmp_path, capsys):
     assert dice_score(mask, phantom.expected_mask[part]) > 0.85
     rows = csv.DictReader((tmp_path / "out" / "series_1_slices.csv").open())
     assert {row["engine"] for row in rows} == {"OpenVINO int8"}  # what the page runs
-    assert (
-        f"series_1: {int(mask.sum())} voxels, {mask.sum() * 0.006:.2f} mL at threshold 0.5" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert f"series_1: {int(mask.sum())} voxels, {mask.sum() * 0.006:.2f} mL at threshold 0.5" in said
+    assert "series_1: pre-contrast: ax T1 pre; FLAIR: ax FLAIR; post-contrast: ax T1 post gd" in said
 
 
 def test_a_format_that_does_not_fit_is_said(phantom, tmp_path, capsys):

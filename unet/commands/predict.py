@@ -9,14 +9,14 @@ from pathlib import Path
 from unet import overlay
 from unet.commands.arguments import add_engine, add_weights, share
 from unet.data.slice_files import DataError
-from unet.data.volume import FLAIR
+from unet.data.volume import FLAIR, SEQUENCE_NAMES
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter, quick_precision
 from unet.language import t
 from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
-from unet.scans.mapping import doubt, left_out, suggest
+from unet.scans.mapping import Mapping, doubt, left_out, suggest
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from unet.weights.network import find_weights
@@ -124,7 +124,11 @@ def predict(
                 *warnings_of(compare(volume), flair),
             ]
             _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
-            lines += [*_summary(result, names), *(f"{names.stem}: {warning}" for warning in warnings)]
+            lines += [
+                _origin(scans, mapping, names),
+                *_summary(result, names),
+                *(f"{names.stem}: {warning}" for warning in warnings),
+            ]
             if "dicom-seg" in formats and not can_be_dicom_seg(flair):
                 problems.append(
                     t(
@@ -173,6 +177,15 @@ def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ..
             (folder / (names.stem + kind.ending)).write_text(written, encoding="utf-8")
         else:
             (folder / (names.stem + kind.ending)).write_bytes(written)
+
+
+def _origin(scans: list[Scan], mapping: Mapping, names: "_Names") -> str:
+    """Say which file or series became which sequence."""
+    parts = [
+        f"{t(name)}: {t('missing') if channel is None else scans[channel.scan].name}"
+        for name, channel in zip(SEQUENCE_NAMES, mapping, strict=True)
+    ]
+    return t("{stem}: {sequences}", stem=names.stem, sequences="; ".join(parts))
 
 
 def _summary(result: Result, names: "_Names") -> list[str]:
