@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage
+from pydicom.valuerep import DSfloat
 
 from tests.hostile import slice_image, stack
 from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
@@ -195,6 +196,42 @@ def test_a_multiframe_file_is_referred_to_by_frame():
     content = to_dicom_seg(bright(scan, volume))
     assert [reference["frame"] for reference in references_of(scan)] == [4, 3, 2, 1]
     np.testing.assert_array_equal(read_back(content, references_of(scan)), (planes == 1000)[::-1])
+
+
+def test_empty_frames_between_lesions_are_kept():
+    planes = np.full((6, 24, 20), 100, np.uint16)
+    planes[[1, 4], 5:9, 5:9] = 1000
+    scan, volume = upload(*dicom_series(planes))
+    seg = pydicom.dcmread(io.BytesIO(to_dicom_seg(bright(scan, volume))))
+    assert seg.NumberOfFrames == 6
+
+
+def test_long_decimals_are_shortened_to_what_the_standard_allows():
+    long = 1 / 3
+    files = [
+        (
+            f"{n}",
+            dicom_bytes(
+                dicom_slice(
+                    image,
+                    (DSfloat(-100 * long, auto_format=True), 0, 6 * n),
+                    PixelSpacing=[DSfloat(2 * long, auto_format=True)] * 2,
+                )
+            ),
+        )
+        for n, image in enumerate(stack()[..., 1])
+    ]
+    scan, volume = upload(*files)
+    exact = [
+        {**one, "position": (-100 * long, 0.0, 6.0 * n), "spacing": (2 * long, 2 * long)}
+        for n, one in enumerate(references_of(scan))
+    ]
+    scan = replace(scan, source={**(scan.source or {}), "references": exact})
+    seg = pydicom.dcmread(io.BytesIO(to_dicom_seg(bright(scan, volume))))
+    found = [seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing[0]]
+    found += [one.PlanePositionSequence[0].ImagePositionPatient[0] for one in seg.PerFrameFunctionalGroupsSequence]
+    assert max(len(str(value)) for value in found) <= 16
+    assert [float(value) for value in found] == pytest.approx([2 * long] + [-100 * long] * 6)
 
 
 def test_an_empty_mask_makes_a_seg_too():

@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -219,7 +220,7 @@ def to_dicom_seg(result: Result) -> bytes:
         content_label="PREDICTION",
         content_description=PURPOSE,
         series_description=LABEL,
-        omit_empty_frames=bool(planes.any()),
+        omit_empty_frames=False,  # viewers misplace segments whose frames have gaps; a frame takes one bit a pixel
     )
     written = io.BytesIO()
     segmentation.save_as(written)
@@ -242,13 +243,13 @@ def _source_images(scan: Scan, planes: np.ndarray) -> tuple[list, np.ndarray]:
     for number, group in enumerate(header.PerFrameFunctionalGroupsSequence, start=1):
         place = places.get(number, first if number == 1 else last)  # frames of other stacks get no mask
         group.PlanePositionSequence = [Dataset()]
-        group.PlanePositionSequence[0].ImagePositionPatient = list(place["position"])
+        group.PlanePositionSequence[0].ImagePositionPatient = _decimals(place["position"])
     shared = Dataset()
     shared.PlaneOrientationSequence = [Dataset()]
-    shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(first["orientation"])
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = _decimals(first["orientation"])
     shared.PixelMeasuresSequence = [Dataset()]
-    shared.PixelMeasuresSequence[0].PixelSpacing = list(first["spacing"])
-    shared.PixelMeasuresSequence[0].SliceThickness = first["thickness"] or 1.0
+    shared.PixelMeasuresSequence[0].PixelSpacing = _decimals(first["spacing"])
+    shared.PixelMeasuresSequence[0].SliceThickness = _decimals([first["thickness"] or 1.0])[0]
     header.SharedFunctionalGroupsSequence = [shared]
     for plane, reference in zip(planes, source["references"], strict=True):
         whole[reference["frame"] - 1] = plane
@@ -268,8 +269,15 @@ def _header(source: dict, reference: dict) -> "Dataset":
     header.FrameOfReferenceUID = source["frame_of_reference"]
     header.SOPClassUID, header.SOPInstanceUID = reference["class"], reference["instance"]
     header.Rows, header.Columns, header.Modality = source["rows"], source["columns"], "MR"
-    header.ImagePositionPatient = list(reference["position"])
-    header.ImageOrientationPatient = list(reference["orientation"])
-    header.PixelSpacing = list(reference["spacing"])
-    header.SliceThickness = reference["thickness"] or 1.0
+    header.ImagePositionPatient = _decimals(reference["position"])
+    header.ImageOrientationPatient = _decimals(reference["orientation"])
+    header.PixelSpacing = _decimals(reference["spacing"])
+    header.SliceThickness = _decimals([reference["thickness"] or 1.0])[0]
     return header
+
+
+def _decimals(values: Iterable[float]) -> list:
+    """Return decimal strings of at most 16 characters, as the standard allows (PS3.5, 6.2), the nearest that fit."""
+    from pydicom.valuerep import DSfloat
+
+    return [DSfloat(value, auto_format=True) for value in values]
