@@ -113,7 +113,8 @@ def test_one_good_file_beside_a_bad_one(page, phantom):
     app = drop(page, ("bad.dcm", b"no"), ("flair.png", png_bytes(phantom[4, ..., 1])))
     said = texts(app)
     assert "bad.dcm: unknown file type" in said
-    assert "PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown · size in millimetres unknown" in said
+    assert "**taken for FLAIR** · PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown" in said
+    assert "size in millimetres unknown" in said
     assert "Missing: pre-contrast, post-contrast. FLAIR is used instead" in said
     app.button(key="segment").click().run()
     assert not app.exception
@@ -183,7 +184,7 @@ def test_three_pictures_may_be_slices(page):
     toggle = next(one for one in app.toggle if "slices of one stack" in one.label)
     toggle.set_value(True).run()
     assert not app.exception
-    assert "3 slices of 64 × 64" in texts(app)
+    assert "**sequence not stated** · PNG · 3 slices of 64 × 64" in texts(app)
 
 
 def test_a_mask_dropped_along_is_scored(page, phantom):

@@ -24,7 +24,7 @@ def show_found(scans: list[Scan]) -> list[Scan]:
         st.caption(t("Pictures are shown for the first {max_pictured} only.", max_pictured=MAX_PICTURED))
     for number, scan in enumerate(scans, start=1):
         with st.container(border=True):
-            st.markdown(f"**{number}. {page.plain(scan.name)}** · {describe(scan)}")
+            st.markdown(f"**{number}. {page.plain(scan.name)}** · **{taken_for(scan)}** · {describe(scan)}")
             if number <= MAX_PICTURED:
                 st.image(
                     strips[number - 1], output_format="PNG", alt=t("Slices of {scan}, evenly spaced", scan=scan.name)
@@ -35,6 +35,14 @@ def show_found(scans: list[Scan]) -> list[Scan]:
                 else:
                     st.caption(t(note))
     return scans
+
+
+def taken_for(scan: Scan) -> str:
+    """Say which sequence the name or the header of a scan states."""
+    stated = tuple(guess for guess in scan.guesses if guess)
+    if not stated:
+        return t("sequence not stated")
+    return t("taken for {sequence}", sequence=", ".join(map(t, stated)))
 
 
 def describe(scan: Scan) -> str:
