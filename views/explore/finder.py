@@ -38,7 +38,13 @@ def pick_patient(root: Path, found: list[Patient], heading: str) -> Patient:
     title, box = st.columns([2, 3], vertical_alignment="bottom")
     title.subheader(heading, anchor=False)
     patient_id = box.selectbox(
-        t("Patient"), list(by_id), key="patient", format_func=lambda id_: _label(rows, id_), on_change=_untick
+        t("Patient"),
+        list(by_id),
+        # the session holds the choice; where a run that set it is interrupted, the browser begins here
+        index=list(by_id).index(st.session_state.patient),
+        key="patient",
+        format_func=lambda id_: _label(rows, id_),
+        on_change=_untick,
     )
     # written here and not bound to the box, so that the link names the patient from the first moment
     links.keep_in_link("patient", patient_id)
