@@ -51,7 +51,10 @@ def covered(flair: Scan, other: Scan) -> float:
 
 def even_shape(scan: Scan) -> tuple[int, int, int]:
     """Return slices, height and width with the missing slices counted."""
-    return on_even_grid(scan, np.broadcast_to(np.False_, scan.voxels.shape[:3])).shape
+    shape = list(scan.voxels.shape[:3])
+    if scan.places:
+        shape[scan.placement.axes.index(0)] = scan.places[-1] + 1
+    return shape[0], shape[1], shape[2]
 
 
 def on_even_grid(scan: Scan, values: np.ndarray, interpolated: bool = False) -> np.ndarray:

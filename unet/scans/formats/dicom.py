@@ -26,6 +26,7 @@ from unet.scans.formats.dicom_frames import (
 )
 from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
+from unet.scans.limits import MAX_SLICES
 from unet.scans.placement import usable_affine, usable_spacing
 from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
 
@@ -199,11 +200,13 @@ def _places(gaps: np.ndarray) -> tuple[int, ...] | None:
 
     >>> _places(np.array([6.0, 12.0, 6.0])), _places(np.array([6.0, 6.0])), _places(np.array([6.0, 6.0, 9.0]))
     ((0, 1, 3, 4), None, None)
+    >>> _places(np.array([1.0, 1.0, 1e7])) is None
+    True
     """
     steps = gaps / np.median(gaps)
     whole = steps.round()
-    if whole.max() < 2 or whole.min() < 1 or np.abs(steps - whole).max() > ROUNDED:
-        return None
+    if whole.max() < 2 or whole.min() < 1 or np.abs(steps - whole).max() > ROUNDED or whole.sum() >= MAX_SLICES:
+        return None  # a header may place one slice kilometres away
     return (0, *map(int, whole.cumsum()))
 
 

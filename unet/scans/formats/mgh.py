@@ -10,7 +10,7 @@ from nibabel.freesurfer.mghformat import MGHHeader
 from nibabel.nifti1 import Nifti1Header
 
 from unet.language import t
-from unet.scans.formats.nifti import scan_of
+from unet.scans.formats.nifti import scan_of, values_of
 from unet.scans.limits import MAX_CHANNELS
 from unet.scans.scan import IngestError, Room, Scan, finished
 
@@ -27,20 +27,8 @@ def read_mgh(data: bytes, name: str, room: Room) -> Scan:
         raise IngestError(t("{name}: the MGH header is damaged. Copy or convert the file again.", name=name)) from error
     if min(shape) < 1:
         raise IngestError(t("{name}: the MGH header is damaged. Copy or convert the file again.", name=name))
-    count = int(np.prod(shape, dtype=object))
     room.take(name, (1, shape[0], shape[1]), shape[2] * min(shape[3], MAX_CHANNELS), dtype.itemsize)
-    if len(data) < (end := _DATA_STARTS + count * dtype.itemsize):
-        raise IngestError(
-            t(
-                "{name}: {shape} values need {end:,} bytes, but the file has {count:,}. It is cut off, "
-                "or its header is wrong. Copy it again.",
-                name=name,
-                shape=" × ".join(map(str, shape)),
-                end=end,
-                count=len(data),
-            )
-        )
-    array = np.frombuffer(data, dtype, count, _DATA_STARTS).reshape(shape, order="F")
+    array = values_of(data, shape, dtype, _DATA_STARTS, name)
     return finished(scan_of(array, _as_nifti(affine, shape), name))
 
 

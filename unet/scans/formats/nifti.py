@@ -78,7 +78,19 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
             )
         Room().take(name, (1, shape[0], shape[1]), shape[2] * volumes, dtype.itemsize)
         values = gunzip(values, name, end + _SLACK)
-    if len(values) < end:
+    array = values_of(values, shape, dtype, offset, name)
+    return finished(scan_of(array, header, name))
+
+
+def values_of(data: bytes, shape: tuple[int, ...], dtype: np.dtype, offset: int, name: str) -> np.ndarray:
+    """Return the array that begins at a byte of an unpacked file, the first axis fastest; a view of the bytes.
+
+    Raises:
+        IngestError: the file is too short for it.
+    """
+    count = int(np.prod(shape, dtype=object))
+    end = offset + count * dtype.itemsize
+    if len(data) < end:
         raise IngestError(
             t(
                 "{name}: {shape} values need {end:,} bytes, but the file has {count:,}. It is cut off, "
@@ -86,11 +98,10 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
                 name=name,
                 shape=" × ".join(map(str, shape)),
                 end=end,
-                count=len(values),
+                count=len(data),
             )
         )
-    array = np.frombuffer(values, dtype, count, offset).reshape(shape, order="F")
-    return finished(scan_of(array, header, name))
+    return np.frombuffer(data, dtype, count, offset).reshape(shape, order="F")
 
 
 def _read_header(start: bytes, name: str) -> tuple[Nifti1Header, tuple[int, ...], np.dtype]:
