@@ -23,26 +23,32 @@ class Examinations:
 
     def __init__(self, scans: list[Scan], flairs: list[int]) -> None:
         self._scans = scans
-        self._flairs = sorted(set(flairs))
+        self._places = [_place(scan) for scan in scans]
+        self._words = [_words(scan) for scan in scans]
+        self._most_common = [
+            max((self._common(one, other) for one in set(flairs) if self._places[one] == place), default=0)
+            for other, place in enumerate(self._places)
+        ]
 
     def hold(self, flair: int, other: int) -> bool:
         """Tell whether two scans, by number, are of one examination."""
-        first, second = self._scans[flair], self._scans[other]
         if flair == other:
             return True
-        if (studies := _studies(first, second)) is not None:
+        if (studies := _studies(self._scans[flair], self._scans[other])) is not None:
             return studies
-        if _place(first) != _place(second):
+        if self._places[flair] != self._places[other]:
             return False
-        rivals = [one for one in self._flairs if _place(self._scans[one]) == _place(second)]
-        alike = {one: _common(self._scans[one], second) for one in {flair, *rivals}}
-        return alike[flair] == max(alike.values())
+        return self._common(flair, other) >= self._most_common[other]
+
+    def _common(self, first: int, second: int) -> int:
+        """Return how many words two file names begin with alike."""
+        pairs = zip(self._words[first], self._words[second], strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _studies(first: Scan, second: Scan) -> bool | None:
     """Tell whether two DICOM series are of one study, or None where a header does not say."""
-    pairs = ((scan.source or {}).get("study") for scan in (first, second))
-    one, other = pairs
+    one, other = ((scan.source or {}).get("study") for scan in (first, second))
     return one == other if one and other else None
 
 
@@ -57,10 +63,8 @@ def _place(scan: Scan) -> str:
     return "/".join(folders)
 
 
-def _common(first: Scan, second: Scan) -> int:
-    """Return how many words and numbers two file names begin with alike; those of DICOM are mere numbers."""
-    if first.file_format == second.file_format == "DICOM":
-        return 0
-    names = [PurePosixPath(scan.files[0] if scan.files else scan.name).name.lower() for scan in (first, second)]
-    pairs = zip(*(re.findall(r"[a-z0-9]+", name) for name in names), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+def _words(scan: Scan) -> list[str]:
+    """Return the words and numbers of a file's name; those of DICOM are mere numbers, and say nothing."""
+    if scan.file_format == "DICOM":
+        return []
+    return re.findall(r"[a-z0-9]+", PurePosixPath(scan.files[0] if scan.files else scan.name).name.lower())
