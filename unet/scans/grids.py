@@ -49,6 +49,11 @@ def covered(flair: Scan, other: Scan) -> float:
     return float(((points >= -0.5) & (points < last)).all(axis=0).mean())
 
 
+def covers(flair: Scan, other: Scan) -> bool:
+    """Tell whether another scan can stand beside FLAIR: on its grid, or to be resampled onto enough of it."""
+    return fits(flair, other) and covered(flair, other) >= MIN_OVERLAP
+
+
 def even_shape(scan: Scan) -> tuple[int, int, int]:
     """Return slices, height and width with the missing slices counted."""
     shape = list(scan.voxels.shape[:3])

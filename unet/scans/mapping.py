@@ -6,7 +6,7 @@ from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
 from unet.scans.examinations import Examinations
-from unet.scans.grids import MIN_OVERLAP, covered, fits, same_grid
+from unet.scans.grids import MIN_OVERLAP, covered, covers, fits, same_grid
 from unet.scans.scan import Scan
 
 
@@ -113,13 +113,9 @@ def left_out(scans: list[Scan], mapping: Mapping) -> list[str]:
             reasons.append(
                 t("{label} has another size than FLAIR, and the files hold no positions. It is left out.", label=label)
             )
-        elif covered(flair, scan) < MIN_OVERLAP:
+        elif (share := covered(flair, scan)) < MIN_OVERLAP:
             reasons.append(
-                t(
-                    "{label} covers only {share:.0%} of the FLAIR volume and is left out.",
-                    label=label,
-                    share=covered(flair, scan),
-                )
+                t("{label} covers only {share:.0%} of the FLAIR volume and is left out.", label=label, share=share)
             )
     return reasons
 
@@ -134,11 +130,14 @@ def _partner(
 ) -> Channel | None:
     """Return the channel that states a sequence and lies best where FLAIR does: same plane, same grid, most overlap."""
     picture = scans[flair.scan]
-    found: list[tuple[bool, bool, float, Channel]] = []
-    for channel, guess in guesses.items():
+    found = [
+        channel
+        for channel, guess in guesses.items()
+        if guess == name and together.hold(flair.scan, channel.scan) and covers(picture, scans[channel.scan])
+    ]
+
+    def distance(channel: Channel) -> tuple[bool, bool, float]:
         other = scans[channel.scan]
-        if guess != name or not together.hold(flair.scan, channel.scan) or not fits(picture, other):
-            continue
-        if (share := covered(picture, other)) >= MIN_OVERLAP:
-            found.append((other.plane != picture.plane, not same_grid(picture, other), -share, channel))
-    return min(found, key=lambda one: one[:3])[3] if found else None
+        return other.plane != picture.plane, not same_grid(picture, other), -covered(picture, other)
+
+    return min(found, key=distance, default=None)

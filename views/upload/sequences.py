@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
-from unet.scans.grids import MIN_OVERLAP, covered, fits
+from unet.scans.grids import covers, fits
 from unet.scans.mapping import Channel, Mapping, channels, doubt, left_out, suggest, suggest_mask
 from unet.scans.scan import Scan
 from views.shared import page
@@ -37,7 +37,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         key=f"map_{key}_1",
     )
     chosen: list[Channel | None] = [None, flair, None]
-    fitting = [channel for channel in labels if channel != flair and _covers(scans[flair.scan], scans[channel.scan])]
+    fitting = [channel for channel in labels if channel != flair and covers(scans[flair.scan], scans[channel.scan])]
     for number in (PRE_CONTRAST, POST_CONTRAST):
         likeliest = first[number]
         picked = columns[number].selectbox(
@@ -62,10 +62,6 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
             icon=":material/help:",
         )
     return mapping, expected
-
-
-def _covers(flair: Scan, other: Scan) -> bool:
-    return fits(flair, other) and covered(flair, other) >= MIN_OVERLAP
 
 
 def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:

@@ -18,7 +18,7 @@ def grey_if_tinted(picture: np.ndarray, notes: list[str]) -> np.ndarray:
         picture: (height, width, channels).
         notes: gets a sentence where channels are joined.
     """
-    if picture.shape[2] != 3 or _are_equal(picture) or not _is_tinted(picture):
+    if picture.shape[2] != 3 or are_equal(picture) or not _is_tinted(picture):
         return picture
     notes.append(
         t(
@@ -40,7 +40,7 @@ def mask_of_colours(picture: np.ndarray, lossy: bool, notes: list[str]) -> np.nd
         notes: gets a sentence where something was decided.
     """
     flat = picture.max(axis=2, keepdims=True)
-    if picture.shape[2] > 1 and not _are_equal(picture):
+    if picture.shape[2] > 1 and not are_equal(picture):
         notes.append(t("A mask in colours: each pixel that is not black counts as lesion."))
         flat = np.where(flat > 0, np.maximum(flat, 1), 0)
     if lossy and len(np.unique(flat)) > _LABELS:
@@ -55,7 +55,8 @@ def mask_of_colours(picture: np.ndarray, lossy: bool, notes: list[str]) -> np.nd
     return flat
 
 
-def _are_equal(picture: np.ndarray) -> bool:
+def are_equal(picture: np.ndarray) -> bool:
+    """Tell whether all channels, on the last axis, hold the same."""
     return bool((picture[..., 1:] == picture[..., :1]).all())
 
 

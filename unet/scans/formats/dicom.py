@@ -14,6 +14,7 @@ import pydicom
 
 from unet.data.sequences import guess_from_header
 from unet.language import mark, t
+from unet.scans.formats.colours import are_equal
 from unet.scans.formats.dicom_frames import (
     Frame,
     list_frames,
@@ -120,7 +121,7 @@ def _read_stack(
         ends = float(stack.max()) + float(stack.min())
         stack = ends - stack
         window = window and (ends - window[1], ends - window[0])
-    if samples == 3 and np.array_equal(stack[..., 0], stack[..., 1]) and np.array_equal(stack[..., 1], stack[..., 2]):
+    if samples == 3 and are_equal(stack):
         stack = stack[..., :1]
     if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
         notes.append(BURNED_IN)

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from unet.data.sequences import EXPECTED_MASK, FLAIR, POST_CONTRAST, PRE_CONTRAST, guess_from_file
 from unet.language import t
-from unet.scans.formats.colours import grey_if_tinted, mask_of_colours
+from unet.scans.formats.colours import are_equal, grey_if_tinted, mask_of_colours
 from unet.scans.formats.signatures import JPEG_SCAN, PICTURE_KINDS, START, sniff
 from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
@@ -121,11 +121,7 @@ def picture_scan(name: str, file_format: str, stack: np.ndarray, bits: int, note
     if len(stack) == 1 and max(size) > MAX_SIDE and min(size) * MAX_SIDE >= MIN_SIDE * max(size):
         stack, source = _smaller(stack[0], guess_from_file(name) == EXPECTED_MASK, notes), {"size": size}
     stack = np.asarray(stack, np.float32)
-    if (
-        stack.shape[3] == 3
-        and np.array_equal(stack[..., 0], stack[..., 1])
-        and np.array_equal(stack[..., 1], stack[..., 2])
-    ):
+    if stack.shape[3] == 3 and are_equal(stack):
         stack = stack[..., :1]
     count = stack.shape[3]
     names, guesses = (name,), (guess_from_file(name),)
