@@ -7,6 +7,7 @@ python train.py --data DIR --run-dir runs/first --resume
 python train.py --data DIR --overfit 16 --run-dir runs/overfit
 python train.py --data DIR --epochs 60 --filters 64 --strategy mirrored --run-dir runs/gpus
 python train.py --data DIR --epochs 60 --run-dir /shared/runs/first --submit ray://head-node
+python train.py --data DIR --slice-classifier --run-dir runs/slice-classifier
 """
 
 import argparse
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unet.data.folds import all_fold_patients, fold_patients
-from unet.data.patients import find_data_root, list_patients
+from unet.data.patients import find_data_root, list_patients, load_volume
 from unet.data.slice_files import DataError
 from unet.jobs.request import Request
 from unet.jobs.runners import RayRunner, RunnerError, limit_memory, run_in_background
@@ -58,6 +59,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--precision", choices=["float32", "mixed_bfloat16", "mixed_float16"], help="default: fastest")
     run.add_argument(
         "--batch-workers", type=int, metavar="N", help="processes that make batches; default: 1, up to 8 beside a GPU"
+    )
+    run.add_argument(
+        "--slice-classifier", action="store_true", help="train the network that tells what slices show, not a U-Net"
     )
     run.add_argument("--submit", metavar="ray://HOST", help="hand this command line to a Ray cluster and return")
     run.add_argument("--no-queue", dest="queue", action="store_false", help="do not wait for other runs beside this")
@@ -212,6 +216,16 @@ def run(args: argparse.Namespace) -> None:
         print(f"best weights: {best}")
 
 
+def train_slice_classifier(args: argparse.Namespace) -> None:
+    """Train the small network that tells what slices show, in minutes and without a queue."""
+    from unet.training import slice_classifier
+
+    patients, _ = list_patients(find_data_root(args.data))
+    groups = split_patients(patients, TrainingConfig.seed)
+    training, validation = ([load_volume(patient) for patient in group] for group in groups)
+    slice_classifier.train(training, validation, args.run_dir, TrainingConfig.seed)
+
+
 def submit(args: argparse.Namespace, argv: list[str]) -> None:
     """Hand the same command line to a cluster."""
     words = iter(argv)
@@ -241,6 +255,9 @@ def main(argv: list[str] | None = None) -> int:
         with ExitStack() as stack:
             if args.submit:
                 submit(args, argv)
+                return 0
+            if args.slice_classifier:
+                train_slice_classifier(args)
                 return 0
             if not args.estimate:  # before anything is written: a refused folder stays as it is
                 RunFolder(args.run_dir).check_start(args.resume)
