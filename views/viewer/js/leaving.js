@@ -2,7 +2,8 @@
 // server is lost when the next one names another page. So a click on a link is held until Python has said that it heard
 // where the view is, and then done again.
 
-const HOLD_MILLISECONDS = 20_000; // then the click counts, whatever Python has heard
+// then the click counts, whatever Python has heard; a server that takes longer would not open the next page sooner either
+const HOLD_MILLISECONDS = 60_000;
 
 class Leaving {
   /** @param {Viewer} viewer */
