@@ -7,6 +7,7 @@ from scipy import ndimage
 from unet.data.volume import FLAIR
 from unet.preprocessing import head_mask
 
+SLICE_STEP = 0.03  # of the head's width between slices; 5 of 170 mm are usual
 RIM = 0.035  # of the head's width: scalp and bone at the least, and the bridges between scalp and brain
 DEEP = 0.15  # of the head's width below its surface is brain, whatever it looks like
 
@@ -26,7 +27,9 @@ def strip_skull(images: np.ndarray) -> np.ndarray:
     flair = images[..., FLAIR].astype(np.float32)
     outlines = [_filled(head) for head in head_mask(images)]
     width = max(1.0, float(np.sqrt(max(outline.sum(dtype=int) for outline in outlines))))
-    depth = np.stack([cv2.distanceTransform(outline, cv2.DIST_L2, 5) for outline in outlines]) / width
+    # air lies above the last slice too: under the crown the scalp fills the middle of a slice
+    head = np.pad(np.stack(outlines), ((0, 1), (0, 0), (0, 0)))
+    depth = ndimage.distance_transform_edt(head, (SLICE_STEP * width, 1, 1))[:-1] / width
     deep = flair[depth > DEEP]
     smooth = ndimage.gaussian_filter(flair, (0, 0.8, 0.8))
     tissue = (smooth > 0.6 * (np.median(deep) if len(deep) else np.inf)) & (depth > RIM)
