@@ -6,7 +6,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from tests.upload_files import nifti_bytes
 from unet.scans.placement import Placement, nearest_axes, place, usable_affine
+from unet.scans.reader import read_files
 from unet.scans.scan import IngestError, Room, Scan, finished, orient
 
 pytestmark = pytest.mark.quick
@@ -110,3 +112,16 @@ def test_a_scan_survives_the_way_through_a_folder(tmp_path):
     np.testing.assert_array_equal(back.affine, scan.affine)
     for name in ("name", "placement", "plane", "spacing", "notes", "guesses", "source", "window"):
         assert getattr(back, name) == getattr(scan, name)
+
+
+def test_a_nifti_in_three_equal_colours_is_one_channel():
+    colour = np.dtype([(name, "u1") for name in "RGB"])
+    grey = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    voxels = np.zeros(grey.shape, colour)
+    for name in "RGB":
+        voxels[name] = grey
+    [scan], problems = read_files([("flair.nii", nifti_bytes(voxels))])
+    assert (problems, scan.voxels.shape, scan.guesses) == ([], (3, 4, 4, 1), ("FLAIR",))
+    voxels["B"] += 1
+    [scan], _ = read_files([("flair.nii", nifti_bytes(voxels))])
+    assert (scan.voxels.shape, scan.guesses) == ((3, 4, 4, 3), (None, None, None))

@@ -11,6 +11,7 @@ PRE_CONTRAST, FLAIR, POST_CONTRAST = "pre-contrast", "FLAIR", "post-contrast"
 EXPECTED_MASK = "expected mask"  # no sequence: a mask drawn on one
 OTHER = "another picture"  # named, and none of the above: T2, diffusion, a brain mask
 
+MAX_STATING = 4  # words of a name that state a sequence together
 MAX_NAME = 500  # characters; of a longer name its end is read, as matching takes longer than in proportion
 
 _ENDING = re.compile(r"(\.(nii|gz|hdr|img|dcm|ima|nrrd|nhdr|mha|mhd|mgz|mgh|tiff?|png|jpe?g|zip|bmp|webp))+$")
@@ -97,6 +98,36 @@ def guess_from_file(name: str) -> str | None:
         return EXPECTED_MASK
     guess = guess_from_name(name)
     return EXPECTED_MASK if guess is None and any(map(_MASK_IF_NOTHING_ELSE.fullmatch, words)) else guess
+
+
+def stating_words(name: str, guess: str) -> str:
+    """Return the fewest words of a name that state the same as all of it; empty where it states something else.
+
+    >>> stating_words("BraTS20_Training_001_t1ce.nii", "post-contrast"), stating_words("t2_tra_dark-fluid", "FLAIR")
+    ('t1ce', 'dark-fluid')
+    >>> stating_words("IM0001", "FLAIR")
+    ''
+    """
+    for part in filter(None, _parts(name)):
+        text = _ENDING.sub("", part)
+        words = list(re.finditer(r"[^\W_]+[+*]?|[+][^\W_]+", text))
+        for count in range(1, min(MAX_STATING, len(words)) + 1):
+            for first, last in zip(reversed(words[: len(words) - count + 1]), reversed(words), strict=False):
+                found = text[first.start() : last.end()]
+                if guess_from_file(found) == guess:
+                    return found
+    return ""
+
+
+def is_without_contrast(name: str) -> bool:
+    """Tell whether a name says that no contrast agent was given.
+
+    >>> is_without_contrast("AX T1 WITHOUT"), is_without_contrast("t1n.nii"), is_without_contrast("Ax T1")
+    (True, True, False)
+    """
+    words = re.split(r"[\W_]+", _ENDING.sub("", _parts(name)[0].lower()))
+    after = [found["after"] or "" for word in words if (found := _T1.fullmatch(word))]
+    return any(word == "t1n" or _WITHOUT.fullmatch(word) for word in (*words, *after))
 
 
 def guess_from_timing(

@@ -142,6 +142,8 @@ class Scan:
         window: grey values that the file asks to be shown as black and white. For the eye only.
         notes: plain sentences: what was dropped, guessed or repaired.
         files: names of the files it was read from, in the order of the file's slices.
+        acquisition: of DICOM: `repetition`, `echo` and `inversion` in milliseconds, None where the header is silent;
+            `agent`, whether it names a contrast agent; `minute` of the day, or None; `words` that name the sequence.
         source: what export needs to speak the file's own language, and no more; nothing about the patient.
     """
 
@@ -160,6 +162,7 @@ class Scan:
     window: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    acquisition: dict | None = None
     source: dict | None = None
 
     @property

@@ -5,6 +5,7 @@ pixels are decoded, one file at a time. Single-frame and multi-frame files becom
 Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional groups), C.11.1 (modality LUT).
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -126,7 +127,7 @@ def _read_stack(
     if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
         notes.append(BURNED_IN)
     stack, geometry = _geometry(stack, frames, notes)
-    guess = _guess(first, name)
+    acquisition = _acquisition(first, name)
     colours = stack.shape[3] == 3
     return Scan(
         name,
@@ -134,11 +135,12 @@ def _read_stack(
         stack,
         ("red", "green", "blue") if colours else (name,),
         int(number_of(first, "BitsStored") or bits),
-        (None,) * 3 if colours else (guess,),
+        (None,) * 3 if colours else (_guess(acquisition),),
         modality=modality_of(first),
         window=window,
         notes=tuple(dict.fromkeys(notes)),
         files=tuple(files[frame.file][0] for frame in frames),
+        acquisition=acquisition,
         source={
             "study": uid_of(first, "StudyInstanceUID"),
             "series": uid_of(first, "SeriesInstanceUID"),
@@ -211,11 +213,21 @@ def _places(gaps: np.ndarray) -> tuple[int, ...] | None:
     return (0, *map(int, whole.cumsum()))
 
 
-def _guess(header: pydicom.Dataset, name: str) -> str | None:
-    agent = bool(text_of(header, "ContrastBolusAgent").strip())
-    words = f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}"
-    repetition, echo, inversion = (number_of(header, f"{kind}Time") for kind in ("Repetition", "Echo", "Inversion"))
-    return guess_from_header(words, repetition, echo, inversion, agent)
+def _acquisition(header: pydicom.Dataset, name: str) -> dict:
+    """Return what the header says of how a series was taken, as `Scan.acquisition`."""
+    clock = text_of(header, "AcquisitionTime") or text_of(header, "SeriesTime")
+    times = {kind.lower(): number_of(header, f"{kind}Time") for kind in ("Repetition", "Echo", "Inversion")}
+    return {
+        **times,
+        "agent": bool(text_of(header, "ContrastBolusAgent").strip()),
+        "minute": 60 * int(clock[:2]) + int(clock[2:4]) if re.match("[0-9]{4}", clock) else None,
+        "words": f"{name} {text_of(header, 'ProtocolName')} {text_of(header, 'SequenceName')}",
+    }
+
+
+def _guess(acquisition: dict) -> str | None:
+    times = (acquisition[kind] for kind in ("repetition", "echo", "inversion"))
+    return guess_from_header(acquisition["words"], *times, acquisition["agent"])
 
 
 def _window(header: pydicom.Dataset) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 from unet.data.sequences import guess_from_file
 from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
+from unet.scans.formats.colours import are_equal
 from unet.scans.formats.signatures import START, is_analyze
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
 from unet.scans.placement import Placement, usable_affine, usable_spacing
@@ -198,6 +199,7 @@ def scan_of(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
     if array.dtype.names:
         bits = 8
         array = np.stack([array[field][..., 0] for field in array.dtype.names[:3]], axis=-1)
+        array = array[..., :1] if are_equal(array) else array
     if array.dtype.kind == "c":
         notes.append(t("The values are complex. Their magnitude is shown."))
         array = np.abs(array)
@@ -220,8 +222,9 @@ def scan_of(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
     geometry_fields = {field: np.asarray(header[field], float).tolist() for field in GEOMETRY_FIELDS}
     version = 2 if int(header["sizeof_hdr"]) == 540 else 1
     source = {"version": version, "shape": list(shape), "header": geometry_fields}
-    names = tuple(f"volume {number}" if channels > 1 else name for number in range(1, voxels.shape[3] + 1))
-    guesses = (guess_from_file(name),) if channels == 1 else (None,) * voxels.shape[3]
+    count = voxels.shape[3]
+    names = (name,) if count == 1 else tuple(f"volume {number}" for number in range(1, count + 1))
+    guesses = (guess_from_file(name),) if count == 1 else (None,) * count
     return Scan(
         name, "NIfTI", voxels, names, bits, guesses, notes=tuple(notes), files=(name,), source=source, **geometry
     )
