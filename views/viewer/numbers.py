@@ -14,7 +14,7 @@ ALL_DICE = (mark("Dice, all slices"), mark("Overlap over all of these slices tog
 
 
 def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.ndarray, whole: bool) -> None:
-    """Scores where there is an expected mask, sizes always; a number that cannot be measured is a dash.
+    """Scores where the volume has expected masks, sizes always; a number that cannot be measured is a dash.
 
     Args:
         volume: read-only; its expected masks are what is scored against.
@@ -23,14 +23,6 @@ def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.nd
         brain: (slices, height, width) bool, estimated.
         whole: whether the slices are one patient's volume.
     """
-    scored = volume.has_mask
-    slice_scores = ("–",) * 4
-    if scored[index]:
-        pair = predicted[index], volume.expected_mask[index]
-        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
-        slice_scores = tuple(_score(function(*pair)) for function in functions)
-    all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
-    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, scored))
     area, total = int(predicted[index].sum()), int(predicted.sum())
     area_text, area_meaning = f"{area:,} px", t("On this slice. The header gives no millimetres.")
     volume_text = ""
@@ -40,28 +32,14 @@ def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.nd
             t("On this slice, with the pixel size of the header."),
         )
         volume_text = t("{total:.2f} mL in all. ", total=total * math.prod(spacing) / 1000)
+    scores = _scores(volume, predicted, index, whole) if volume.has_mask.any() else []
     with st.container(border=True):
         columns = st.columns(3, gap="small")
-        for column, label, value, meaning in (
-            (columns[0], t("Slice Dice"), slice_scores[0], t("Overlap with the expected mask on this slice, 0 to 1.")),
-            (columns[1], t("Slice IoU"), slice_scores[1], t("Intersection over union on this slice.")),
-            (columns[2], all_name, all_dice, all_meaning),
-            (
-                columns[0],
-                t("Precision"),
-                slice_scores[2],
-                t("Share of the predicted pixels that are expected, on this slice."),
-            ),
-            (
-                columns[1],
-                t("Recall"),
-                slice_scores[3],
-                t("Share of the expected pixels that are predicted, on this slice."),
-            ),
-            (columns[2], t("Predicted area"), area_text, area_meaning),
-        ):
-            column.metric(label, value, help=meaning)
+        numbers = [*scores, (t("Predicted area"), area_text, area_meaning)]
+        for place, (label, value, meaning) in enumerate(numbers):
+            columns[place % 3].metric(label, value, help=meaning)
         of_all = t(", {share} of the whole brain", share=_share(total, brain)) if whole else ""
+        unscored = scores and not volume.has_mask[index]
         st.caption(
             t(
                 "{share} of the brain on this slice{of_all} (brain estimated from FLAIR). ",
@@ -69,8 +47,27 @@ def show_numbers(volume: Volume, predicted: np.ndarray, index: int, brain: np.nd
                 of_all=of_all,
             )
             + volume_text
-            + ("" if scored[index] else t("This slice has no expected mask, so it cannot be scored."))
+            + (t("This slice has no expected mask, so it cannot be scored.") if unscored else "")
         )
+
+
+def _scores(volume: Volume, predicted: np.ndarray, index: int, whole: bool) -> list[tuple[str, str, str]]:
+    """Return label, value and meaning of each score, in the order of the columns."""
+    slice_scores = ("–",) * 4
+    if volume.has_mask[index]:
+        pair = predicted[index], volume.expected_mask[index]
+        functions = (metrics.dice_score, metrics.iou_score, metrics.precision, metrics.recall)
+        slice_scores = tuple(_score(function(*pair)) for function in functions)
+    dice, iou, precision, recall = slice_scores
+    all_name, all_meaning = map(t, VOLUME_DICE if whole else ALL_DICE)
+    all_dice = _score(metrics.volume_dice(predicted, volume.expected_mask, volume.has_mask))
+    return [
+        (t("Slice Dice"), dice, t("Overlap with the expected mask on this slice, 0 to 1.")),
+        (t("Slice IoU"), iou, t("Intersection over union on this slice.")),
+        (all_name, all_dice, all_meaning),
+        (t("Precision"), precision, t("Share of the predicted pixels that are expected, on this slice.")),
+        (t("Recall"), recall, t("Share of the expected pixels that are predicted, on this slice.")),
+    ]
 
 
 def _score(value: float) -> str:

@@ -106,6 +106,7 @@ def show_viewer(
             "other": _model_description(*other) if other else None,
             "start": start,
             "names": None,
+            "comes_into_view": private,  # an upload stands below its own cards, out of sight on a phone
             "heard": {name: part for name, part in viewer_state().items() if name != "threshold"},
         }
         opened_at = start["slice"] - 1 if start else _opened_at(volume_id, len(volume))

@@ -98,49 +98,58 @@ function volumeText({ data }, voxels) {
   return `${((voxels * slice * row * column) / 1000).toFixed(2)} mL`;
 }
 
-/** Scores where there is an expected mask, sizes always; what cannot be measured is a dash. */
+/** Scores where the volume has expected masks, sizes always; what cannot be measured is a dash. */
 function showNumbers(viewer) {
   const { study, state, data, model, position } = viewer;
   const [z] = position;
   const counts = study.counts(model.id, z, state.threshold);
   const scored = counts && study.hasMask[z];
   const totals = study.totals(model.id, state.threshold);
-  const { predicted, expected, both } = counts ?? {};
-  const [all, meaning] = data.names ? ALL_DICE : VOLUME_DICE;
-  const rows = [
-    [t("Slice Dice"), scored ? score((2 * both) / (predicted + expected)) : DASH, t("Overlap with the expected mask on this slice, 0 to 1.")],
-    [t("Slice IoU"), scored ? score(both / (predicted + expected - both)) : DASH, t("Intersection over union on this slice.")],
-    [t(all), totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, t(meaning)],
-    [t("Precision"), scored ? score(both / predicted) : DASH, t("Share of the predicted pixels that are expected, on this slice.")],
-    [t("Recall"), scored ? score(both / expected) : DASH, t("Share of the expected pixels that are predicted, on this slice.")],
-    [
-      t("Predicted area"),
-      counts ? areaText(viewer, predicted) : DASH,
-      data.spacing ? t("On this slice, with the pixel size of the header.") : t("On this slice. The header gives no millimetres."),
-    ],
+  const area = [
+    t("Predicted area"),
+    counts ? areaText(viewer, counts.predicted) : DASH,
+    data.spacing ? t("On this slice, with the pixel size of the header.") : t("On this slice. The header gives no millimetres."),
   ];
+  const rows = data.has_expected ? [...scoreRows(viewer, counts, scored, totals), area] : [area];
+  const brain = study.brain && !data.names ? study.brain.reduce((sum, pixels) => sum + pixels, 0) : 0;
+  if (!data.has_expected && totals && brain) {
+    rows.push([t("Predicted volume"), volumeText(viewer, totals.everywhere), t("On all slices together.")]);
+    rows.push([t("Share of the brain"), share(totals.everywhere, brain), t("On all slices together. The brain is estimated from FLAIR.")]);
+  }
   const drawn = viewer.drawnMask();
   if (drawn) {
     const offset = z * drawn.length;
     const theirs = counts && study.predicted(model.id, z, state.threshold);
     const truth = study.hasMask[z] ? diceOf(drawn, study.expected.subarray(offset, offset + drawn.length)) : undefined;
-    const area = areaText(viewer, drawn.reduce((sum, value) => sum + value, 0));
-    rows.push([t("Your Dice, expected"), score(truth), t("Your outline against the expected mask, on this slice.")]);
+    const own = areaText(viewer, drawn.reduce((sum, value) => sum + value, 0));
+    if (data.has_expected) rows.push([t("Your Dice, expected"), score(truth), t("Your outline against the expected mask, on this slice.")]);
     rows.push([t("Your Dice, network"), score(theirs && diceOf(drawn, theirs)), t("Your outline against the predicted mask, on this slice.")]);
-    rows.push([t("Your area"), area, t("The area inside your outline, on this slice.")]);
+    rows.push([t("Your area"), own, t("The area inside your outline, on this slice.")]);
   }
   const list = viewer.find(".numbers");
   list.innerHTML = rows.map(([name, value, meaning]) => `<div title="${meaning}"><dt>${name}</dt><dd>${value}</dd></div>`).join("");
   const note = [];
-  if (counts && study.brain) note.push(t("{share} of the brain on this slice", { share: share(predicted, study.brain[z]) }));
-  if (totals && study.brain && !data.names) {
-    const brain = study.brain.reduce((sum, pixels) => sum + pixels, 0);
+  if (counts && study.brain) note.push(t("{share} of the brain on this slice", { share: share(counts.predicted, study.brain[z]) }));
+  if (data.has_expected && totals && brain) {
     note.push(t("{share} of the whole brain (estimated from FLAIR)", { share: share(totals.everywhere, brain) }));
     note.push(volumeText(viewer, totals.everywhere));
   }
   const sentences = note.length ? [`${note.join(", ")}.`] : [];
-  if (counts && !scored) sentences.push(t("This slice has no expected mask, so it cannot be scored."));
+  if (data.has_expected && counts && !scored) sentences.push(t("This slice has no expected mask, so it cannot be scored."));
   viewer.find(".note").textContent = sentences.join(" ");
+}
+
+/** What the prediction scores on this slice, and on all of them. */
+function scoreRows({ data }, counts, scored, totals) {
+  const { predicted, expected, both } = counts ?? {};
+  const [all, meaning] = data.names ? ALL_DICE : VOLUME_DICE;
+  return [
+    [t("Slice Dice"), scored ? score((2 * both) / (predicted + expected)) : DASH, t("Overlap with the expected mask on this slice, 0 to 1.")],
+    [t("Slice IoU"), scored ? score(both / (predicted + expected - both)) : DASH, t("Intersection over union on this slice.")],
+    [t(all), totals?.scored ? score((2 * totals.both) / (totals.predicted + totals.expected)) : DASH, t(meaning)],
+    [t("Precision"), scored ? score(both / predicted) : DASH, t("Share of the predicted pixels that are expected, on this slice.")],
+    [t("Recall"), scored ? score(both / expected) : DASH, t("Share of the expected pixels that are predicted, on this slice.")],
+  ];
 }
 
 /** Say what the colours of the overlay mean, by colour and by word. */

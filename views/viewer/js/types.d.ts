@@ -154,6 +154,8 @@ interface Description {
   names: string[] | null;
   /** what Python was told last, where that is heard at all */
   heard?: { volume?: string; slice?: number };
+  /** whether the page scrolls to the viewer when it appears */
+  comes_into_view?: boolean;
 }
 
 /** What the visitor has chosen. */

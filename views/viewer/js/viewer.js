@@ -73,6 +73,7 @@ class Viewer {
     buildControls(this);
     listenToStrip(this);
     this.observer.observe(this.root);
+    if (this.data.comes_into_view) this.root.scrollIntoView();
   }
 
   open() {
