@@ -23,6 +23,7 @@ from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from views.shared import page
 from views.upload.once import MADE, once
+from views.upload.samples import chosen_sample, forget_sample, offer_samples, show_sample
 from views.viewer.slice_viewer import forget_private
 
 
@@ -57,15 +58,21 @@ def pick_files() -> Reading | None:
     st.caption(
         t("A red file was refused: it is empty or too large, the upload is too large, or the format is not supported.")
     )
-    if not files:
+    if files:
+        forget_sample()
+    sample = chosen_sample()
+    if not files and not sample:
         _forget()
+        offer_samples()
         return None
-    ids = tuple(file.file_id for file in files)
+    if sample:
+        show_sample(sample)
+    ids = (sample.key,) if sample else tuple(file.file_id for file in files)
     reading: Reading | None = st.session_state.get("reading")
     if reading is None or reading.ids != ids:
         _forget()
         with st.spinner(t("Reading the files …")):
-            contents = [(file.name, file.getvalue()) for file in files]
+            contents = sample.make() if sample else [(file.name, file.getvalue()) for file in files]
             try:
                 reading = Reading(ids, *read_upload(contents, visitor=_visit()))
             except IngestError as error:
@@ -82,7 +89,7 @@ def _visit() -> str:
 
 def _forget() -> None:
     """Drop everything about the last upload, so that nothing of it can stand beside the next one."""
-    for name in (*MADE, "reading", "segmented", "private_segmentation"):
+    for name in (*MADE, "reading", "segmented", "upload_confirmed", "enlarged", "private_segmentation"):
         st.session_state.pop(name, None)
     forget_private()
 
