@@ -92,19 +92,22 @@ def apart(volume: Volume) -> dict[int, Displacement]:
 
 
 def say_apart(found: dict[int, Displacement], volume: Volume) -> list[str]:
-    """Return a sentence for each sequence that does not lie where FLAIR does.
+    """Return sentences about the sequences that do not lie where FLAIR does.
 
     Args:
         found: from `apart`.
         volume: whose spacing is used where it is known.
     """
+    names: dict[str, list[str]] = {}
+    for which, one in found.items():
+        names.setdefault(", ".join(_amounts(one, volume)), []).append(t(SEQUENCE_NAMES[which]))
     return [
         t(
-            "The head lies elsewhere on {name} than on FLAIR, {by}: the patient may have moved between the two.",
-            name=t(SEQUENCE_NAMES[which]),
-            by=", ".join(_amounts(one, volume)),
+            "The head lies elsewhere on {names} than on FLAIR, {by}: the patient may have moved.",
+            names=t("{first} and {second}", first=of_these[0], second=of_these[1]) if of_these[1:] else of_these[0],
+            by=by,
         )
-        for which, one in found.items()
+        for by, of_these in names.items()
     ]
 
 
