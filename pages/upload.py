@@ -8,8 +8,9 @@ from unet.scans.scan import IngestError
 from views.shared import loaders, page, segmentations
 from views.upload import steps
 from views.upload.export import show_export
-from views.upload.found import show_found
+from views.upload.found import offer_stack, show_found
 from views.upload.mirrored import Mirrored, mirrored
+from views.upload.questions import ask, offer_flair_alone
 from views.upload.sequences import pick_mapping
 from views.viewer.slice_viewer import show_viewer
 
@@ -33,11 +34,15 @@ if not reading.scans:
 
 # open until there is a result to look at
 looking = "segmented" not in st.session_state
-with st.expander(
+found = st.expander(
     t("Series and pictures found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking
-):
-    scans = show_found(reading.scans)
+)
+with found:
+    scans = offer_stack(reading.scans)
 mapping, expected = pick_mapping(scans)
+with found:  # once it is known what each is used as
+    show_found(scans, mapping, expected)
+asked = ask(scans, mapping)
 flair = scans[mapping[FLAIR].scan]
 
 try:
@@ -48,7 +53,7 @@ except (IngestError, *page.PAGE_ERRORS) as error:
     st.stop()
 for note in notes:
     st.caption(note)
-warnings = steps.show_familiarity(volume, flair)
+warnings = [*asked, *offer_flair_alone(volume), *steps.show_familiarity(volume, flair)]
 steps.show_input(volume, weights.size)
 
 if st.session_state.get("segmented") != content_hash:

@@ -1,48 +1,113 @@
-"""What was found in an upload: each scan in words and thumbnails."""
+"""What was found in an upload: a card for each scan, with pictures, what it is taken for, why, and how sure that is."""
 
-import cv2
-import numpy as np
+from functools import partial
+from typing import Literal
+
 import streamlit as st
 
-from unet import overlay
 from unet.language import t, tn
+from unet.scans.evidence import CHOSEN, LIKELY, SURE, UNSURE, evidence, sequence_of
 from unet.scans.limits import MAX_PICTURED
+from unet.scans.mapping import Channel, Mapping
 from unet.scans.scan import BURNED_IN, Scan
 from unet.scans.stacking import can_be_stacked, stack_pictures
 from views.shared import page
 from views.upload.once import once
+from views.upload.thumbnails import collage, fullest_slice, picture
 
-STRIP_SLICES, STRIP_SIDE = 7, 128  # thumbnails of a scan, and their height in pixels
+CARD_WIDTH = 290  # CSS pixels: four side by side on a laptop, two on a tablet, one on a phone
+ENLARGED = 600  # pixels of a slice in the dialog, all of it on a laptop
+COLOURS: dict[str, Literal["green", "blue", "orange", "gray"]] = {
+    SURE: "green",
+    LIKELY: "blue",
+    UNSURE: "orange",
+    CHOSEN: "gray",
+}
 
 
-def show_found(scans: list[Scan]) -> list[Scan]:
-    """Show each scan in words and thumbnails; return them, joined into one stack if the visitor wants that."""
+def offer_stack(scans: list[Scan]) -> list[Scan]:
+    """Return the scans, joined into one stack if the visitor wants that."""
     if can_be_stacked(scans) and st.toggle(t("The pictures are slices of one stack, not sequences of one slice")):
-        scans = once("upload_stacked", None, lambda: stack_pictures(scans, always=True))
-    strips = once("upload_strips", len(scans), lambda: [thumbnails(scan) for scan in scans[:MAX_PICTURED]])
-    if len(scans) > MAX_PICTURED:
-        st.caption(t("Pictures are shown for the first {max_pictured} only.", max_pictured=MAX_PICTURED))
-    for number, scan in enumerate(scans, start=1):
-        with st.container(border=True):
-            st.markdown(f"**{number}. {page.plain(scan.name)}** · **{taken_for(scan)}** · {describe(scan)}")
-            if number <= MAX_PICTURED:
-                st.image(
-                    strips[number - 1], output_format="PNG", alt=t("Slices of {scan}, evenly spaced", scan=scan.name)
-                )
-            for note in scan.notes:
-                if note == BURNED_IN:
-                    st.warning(t(note), icon=":material/person_alert:")
-                else:
-                    st.caption(t(note))
+        return once("upload_stacked", None, lambda: stack_pictures(scans, always=True))
     return scans
 
 
-def taken_for(scan: Scan) -> str:
-    """Say which sequence the name or the header of a scan states."""
-    stated = tuple(guess for guess in scan.guesses if guess)
-    if not stated:
-        return t("sequence not stated")
-    return t("taken for {sequence}", sequence=", ".join(map(t, stated)))
+def show_found(scans: list[Scan], mapping: Mapping, expected: Channel | None) -> None:
+    """Show a card for each scan.
+
+    Args:
+        scans: of the upload.
+        mapping: which channel is used as which sequence.
+        expected: the channel that is used as expected mask.
+    """
+    pictures = once("upload_strips", len(scans), lambda: [collage(scan) for scan in scans[:MAX_PICTURED]])
+    if len(scans) > MAX_PICTURED:
+        st.caption(t("Pictures are shown for the first {max_pictured} only.", max_pictured=MAX_PICTURED))
+    with st.container(horizontal=True):
+        for number, scan in enumerate(scans):
+            with st.container(border=True, width=CARD_WIDTH, gap="xsmall"):
+                if number < MAX_PICTURED:
+                    st.image(pictures[number], output_format="PNG", alt=t("Slices of {scan}", scan=scan.name))
+                    st.button(
+                        t("Enlarge"),
+                        type="tertiary",
+                        icon=":material/zoom_in:",
+                        key=f"enlarge_{number}",
+                        on_click=partial(st.session_state.update, enlarged=number),
+                    )
+                st.markdown(f"**{number + 1}. {page.plain(scan.name)}**")
+                _show_use(scans, mapping, expected, number)
+                st.caption(describe(scan))
+                _show_notes(scan)
+    number = st.session_state.pop("enlarged", None)
+    if number is not None and number < len(scans):
+        st.dialog(page.plain(scans[number].name), width="medium")(_enlarge)(scans[number])
+
+
+def _show_use(scans: list[Scan], mapping: Mapping, expected: Channel | None, number: int) -> None:
+    """Say what a scan is used as, or what it states where it is not used, with the reason."""
+    scan = scans[number]
+    every = [Channel(number, channel) for channel in range(len(scan.channel_names))]
+    used = [channel for channel in every if sequence_of(mapping, channel, expected)]
+    roles = [sequence_of(mapping, channel, expected) or "" for channel in used]
+    said = [evidence(scans, mapping, channel, expected) for channel in used or every]
+    with st.container(horizontal=True, gap="small"):
+        st.badge(", ".join(map(t, roles)) if used else t("not used"), color="primary" if used else "gray")
+        if used:
+            least = max(said, key=lambda one: list(COLOURS).index(one.certainty)).certainty
+            st.badge(t(least), color=COLOURS[least])
+    for why in dict.fromkeys(one.why for one in said):
+        st.markdown(f":small[{page.plain(why if used else _unused(scan, why))}]")
+
+
+def _unused(scan: Scan, why: str) -> str:
+    """Say what a scan that is not used states, and where."""
+    guesses = list(dict.fromkeys(guess for guess in scan.guesses if guess))
+    if not guesses:
+        return why
+    return t("Taken for {sequence}. {why}", sequence=", ".join(map(t, guesses)), why=why)
+
+
+def _show_notes(scan: Scan) -> None:
+    for note in scan.notes:
+        if note == BURNED_IN:
+            st.warning(t(note), icon=":material/person_alert:")
+        else:
+            st.caption(t(note))
+
+
+def _enlarge(scan: Scan) -> None:
+    """Show the slices of a scan, large, one at a time."""
+    count, fullest = len(scan.voxels), fullest_slice(scan)
+    index = fullest
+    if count > 1:
+        index = st.slider(t("Slice"), 1, count, fullest + 1, key="enlarged_slice") - 1
+    with st.container(horizontal_alignment="center"):
+        st.image(
+            picture(scan, index, ENLARGED, brightest=fullest),
+            output_format="PNG",
+            alt=t("Slice {number} of {scan}", number=index + 1, scan=scan.name),
+        )
 
 
 def describe(scan: Scan) -> str:
@@ -64,19 +129,3 @@ def describe(scan: Scan) -> str:
     else:
         words.append(t("size in millimetres unknown"))
     return " · ".join(words)
-
-
-def thumbnails(scan: Scan) -> np.ndarray:
-    """Return evenly spaced slices side by side, (height, width, 3) uint8, in their true proportions."""
-    count, height, width = scan.voxels.shape[:3]
-    _, row, column = scan.spacing or (1, 1, 1)
-    shown = max(8, min(4 * STRIP_SIDE, round(STRIP_SIDE * width * column / (height * row))))
-    chosen = np.unique(np.linspace(0, count - 1, min(STRIP_SLICES, count)).round().astype(int))
-    colour = scan.voxels.shape[3] == 3
-    step = max(1, min(height, width) // (4 * STRIP_SIDE))  # of a big picture a part will do, and saves memory
-    values = scan.voxels[chosen, ::step, ::step, : 3 if colour else 1].astype(np.float32)
-    window = scan.window or tuple(np.percentile(values, [0.5, 99.5]))
-    pictures = [
-        cv2.resize(overlay.to_display(one, window), (shown, STRIP_SIDE), interpolation=cv2.INTER_AREA) for one in values
-    ]
-    return np.hstack([one if one.ndim == 3 else overlay.grey_to_rgb(one) for one in pictures])

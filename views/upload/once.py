@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import streamlit as st
 
-MADE = "upload_stacked", "upload_strips", "upload_volume", "upload_findings", "input_statistics"
+MADE = "upload_stacked", "upload_strips", "upload_volume", "upload_findings", "upload_apart", "input_statistics"
 Made = TypeVar("Made")
 
 

@@ -7,7 +7,7 @@ from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
 from unet.scans.grids import covers, fits
-from unet.scans.mapping import Channel, Mapping, channels, doubt, left_out, suggest, suggest_mask
+from unet.scans.mapping import Channel, Mapping, channels, left_out, suggest, suggest_mask
 from unet.scans.scan import Scan
 from views.shared import page
 
@@ -29,39 +29,36 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         first = suggested[number]
     columns = st.columns(4)
     key = f"{hash(st.session_state.reading.ids)}_{suggested.index(first)}_{len(scans)}"
+    boxes = st.session_state.upload_boxes = {FLAIR: f"map_{key}_{FLAIR}"}
     flair = columns[FLAIR].selectbox(
         t("FLAIR"),
         list(labels),
         index=list(labels).index(first[FLAIR]),
         format_func=labels.__getitem__,
-        key=f"map_{key}_1",
+        key=boxes[FLAIR],
     )
     chosen: list[Channel | None] = [None, flair, None]
     fitting = [channel for channel in labels if channel != flair and covers(scans[flair.scan], scans[channel.scan])]
     for number in (PRE_CONTRAST, POST_CONTRAST):
-        likeliest = first[number]
+        likeliest, boxes[number] = first[number], f"map_{key}_{number}_{flair}"
         picked = columns[number].selectbox(
             t(SEQUENCE_NAMES[number].capitalize()),
             [MISSING, *fitting],
             index=1 + fitting.index(likeliest) if likeliest and likeliest in fitting else 0,
             format_func=lambda channel: labels.get(channel, t("missing: use FLAIR")),
-            key=f"map_{key}_{number}_{flair}",
+            key=boxes[number],
         )
         chosen[number] = None if picked == MISSING else picked
     mapping = chosen[PRE_CONTRAST], flair, chosen[POST_CONTRAST]
     expected = _pick_expected_mask(columns[3], scans, mapping, f"map_{key}_mask_{flair}")
     for sentence in left_out(scans, mapping):
         st.caption(page.plain(sentence))
-    if reason := doubt(scans, mapping):
-        st.warning(
-            t(
-                "{reason} Look at the picture. Choose another one above if it is not FLAIR.",
-                reason=page.plain(reason),
-            ),
-            title=t("Is this FLAIR?"),
-            icon=":material/help:",
-        )
     return mapping, expected
+
+
+def sequence_box(number: int) -> str:
+    """Return the key of the box for a sequence on this page, for buttons that answer in its place."""
+    return st.session_state.upload_boxes[number]
 
 
 def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
