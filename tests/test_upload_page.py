@@ -18,6 +18,8 @@ from tests.upload_files import (
 )
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.inference.segmenter import Segmenter
+from unet.scans.mapping import Channel
+from unet.scans.samples import SAMPLES
 
 # file indices (slice, column, row) to RAS+ millimetres: slices to the back, columns to the left, rows down
 CORONAL = np.array([[0, -1.0, 0, 128], [-6.0, 0, 0, 20], [0, 0, -1.0, 128], [0, 0, 0, 1]])
@@ -113,7 +115,8 @@ def test_one_good_file_beside_a_bad_one(page, phantom):
     app = drop(page, ("bad.dcm", b"no"), ("flair.png", png_bytes(phantom[4, ..., 1])))
     said = texts(app)
     assert "bad.dcm: unknown file type" in said
-    assert "**taken for FLAIR** · PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown" in said
+    assert "Its name says “flair”." in said
+    assert "PNG · 1 slice of 256 × 256 · 8 bit · orientation unknown" in said
     assert "size in millimetres unknown" in said
     assert "Missing: pre-contrast, post-contrast. FLAIR is used instead" in said
     app.button(key="segment").click().run()
@@ -184,7 +187,8 @@ def test_three_pictures_may_be_slices(page):
     toggle = next(one for one in app.toggle if "slices of one stack" in one.label)
     toggle.set_value(True).run()
     assert not app.exception
-    assert "**sequence not stated** · PNG · 3 slices of 64 × 64" in texts(app)
+    assert "Neither its name nor its header says which sequence it is." in texts(app)
+    assert "PNG · 3 slices of 64 × 64" in texts(app)
 
 
 def test_a_mask_dropped_along_is_scored(page, phantom):
@@ -213,9 +217,71 @@ def test_the_words_for_the_order_of_slices_follow_the_plane(page, phantom):
     assert app.slider(key="slice").label == "Slice of 8, in the order of the file"
 
 
+def asked(app) -> list[str]:
+    """The questions about sequences, one warning each."""
+    return [warning.value for warning in app.warning if "used as" in warning.value]
+
+
 def test_a_picture_that_is_not_stated_to_be_flair_is_a_question(page, phantom):
     app = drop(page, ("t1.png", png_bytes(phantom[3, ..., 0])))
-    [question] = [warning for warning in app.warning if warning.value.startswith("The name or header of 1")]
-    assert "says pre-contrast, but it is used as FLAIR" in question.value
+    [question] = asked(app)
+    assert "says pre-contrast, but it is used as FLAIR" in question
+    app.button(key="upload_confirm").click().run()
+    assert asked(app) == []
+    assert "segment" in [button.key for button in app.button]
     app = drop(app, ("flair.png", png_bytes(phantom[3, ..., 1])))
-    assert not [warning for warning in app.warning if "FLAIR" in warning.value]
+    assert asked(app) == []
+
+
+def test_one_click_says_which_of_the_pictures_is_flair(page, phantom):
+    app = drop(page, *((f"{name}.png", png_bytes(phantom[3, ..., n])) for n, name in enumerate("abc")))
+    [question] = asked(app)
+    assert question.count("\n") == 2  # three sequences by their place alone
+    app.button(key=f"flair_{Channel(0, 0)}").click().run()
+    assert app.selectbox[1].value == Channel(0, 0)
+    assert "You chose it." in texts(app)
+    assert asked(app) == []
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.key)
+def test_a_sample_is_read_as_an_upload_and_closed_again(page, sample):
+    page.button(key=f"sample_{sample.key}").click().run()
+    assert not page.exception and not page.error
+    assert "phantom" in texts(page)
+    assert all(box.value.scan >= 0 for box in page.selectbox[:3])
+    assert "segment" in [button.key for button in page.button]
+    page.button(key="close_sample").click().run()
+    assert "reading" not in page.session_state
+    assert f"sample_{sample.key}" in [button.key for button in page.button]
+
+
+def test_own_files_take_the_place_of_a_sample(page, phantom):
+    page.button(key="sample_png").click().run()
+    app = drop(page, ("flair.png", png_bytes(phantom[3, ..., 1])))
+    assert "close_sample" not in [button.key for button in app.button]
+    assert "flair" in texts(app) and "phantom" not in texts(app)
+
+
+def test_flair_alone_is_one_click_where_the_head_moved(page):
+    app = page.button(key="sample_moved").click().run()
+    assert [box.value.scan for box in app.selectbox[:3]] == [0, 1, 2]  # not without being asked
+    [warning] = [one.value for one in app.warning if "lies elsewhere" in one.value]
+    assert warning.startswith(
+        "The head lies elsewhere on pre-contrast and post-contrast than on FLAIR, about 9 mm, turned by about 6°"
+    )
+    app.button(key="flair_alone").click().run()
+    assert [box.value.scan for box in app.selectbox[:3]] == [-1, 1, -1]
+    assert not [one.value for one in app.warning if "lies elsewhere" in one.value]
+
+
+def test_scores_stand_only_beside_a_mask(page, phantom):
+    app = drop(page, ("flair.png", png_bytes(phantom[4, ..., 1])))
+    app.button(key="segment").click().run()
+    assert [metric.label for metric in app.metric] == ["Predicted area"]
+
+
+def test_a_picture_is_enlarged(page, phantom):
+    app = drop(page, ("flair.nii", nifti_bytes(np.ascontiguousarray(phantom[..., 1].transpose(2, 1, 0)))))
+    app.button(key="enlarge_0").click().run()
+    assert not app.exception
+    assert app.slider(key="enlarged_slice").max == 8

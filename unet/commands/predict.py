@@ -8,17 +8,20 @@ from pathlib import Path
 
 from unet import overlay
 from unet.commands.arguments import add_engine, add_weights, share
+from unet.data.sequences import EXPECTED_MASK
 from unet.data.slice_files import DataError
-from unet.data.volume import FLAIR, SEQUENCE_NAMES
+from unet.data.volume import FLAIR, SEQUENCE_NAMES, Volume
 from unet.export.formats import FORMAT_NAMES, FORMATS
 from unet.export.result import Result, can_be_dicom_seg, lesion_size
 from unet.inference.segmenter import Segmenter, quick_precision
-from unet.language import t
+from unet.language import t, tn
 from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
-from unet.scans.mapping import Mapping, doubt, left_out, suggest
+from unet.scans.evidence import questions
+from unet.scans.mapping import Mapping, left_out, suggest
+from unet.scans.movement import apart, say_apart
 from unet.scans.sandbox import read_upload
-from unet.scans.scan import IngestError, Scan
+from unet.scans.scan import Aside, IngestError, Scan
 from unet.weights.network import find_weights
 
 
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the masks of files, and print a line for each.
 
     Raises:
-        DataError: some of the files could not be used; the results of the others are written.
+        DataError: something that should be segmented was not; the results of the others are written.
     """
     weights = find_weights(args.weights)
     segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
@@ -52,11 +55,12 @@ def run(args: argparse.Namespace) -> None:
     print("\n".join(lines))
     for problem in problems:
         print(problem, file=sys.stderr)
-    if problems:
+    failures = [problem for problem in problems if not isinstance(problem, Aside)]
+    if failures:
         raise DataError(
             t(
                 "{count} of the files could not be used; the others are in {output}",
-                count=len(problems),
+                count=len(failures),
                 output=args.output,
             )
         )
@@ -95,8 +99,8 @@ def predict(
         threshold: from which probability a voxel counts.
 
     Returns:
-        One line for each picture and for each way in which it is unlike the training set, and one for each file that
-        could not be used.
+        Lines that say which file became which sequence, what came of it and how it is unlike the training set; and one
+        for each file that could not be used, an `Aside` where it holds nothing to segment.
     """
     lines, problems, taken = [], [], set()
     output.mkdir(parents=True, exist_ok=True)
@@ -107,7 +111,10 @@ def predict(
             problems.append(str(error))
             continue
         problems += sentences
-        for number, mapping in enumerate(suggest(scans), start=1):
+        pictures = [one for one in suggest(scans) if not _is_mask(scans, one)]
+        if scans and not pictures:
+            problems.append(t("{name}: only masks were found. Give them together with their pictures.", name=name))
+        for number, mapping in enumerate(pictures, start=1):
             flair = scans[mapping[FLAIR].scan]
             try:
                 volume, notes = build_volume(scans, mapping)
@@ -118,11 +125,7 @@ def predict(
             result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
             stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
             names = _Names.of(flair, stem, taken)
-            warnings = [
-                *filter(None, [doubt(scans, mapping)]),
-                *left_out(scans, mapping),
-                *warnings_of(compare(volume), flair),
-            ]
+            warnings = _warnings(scans, mapping, volume)
             _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
             lines += [
                 _origin(scans, mapping, names),
@@ -136,7 +139,52 @@ def predict(
                         stem=names.stem,
                     )
                 )
+        lines += _unused(scans, pictures)
     return lines, problems
+
+
+def _is_mask(scans: list[Scan], mapping: Mapping) -> bool:
+    """Tell whether a mask stands in FLAIR's place, as there is nothing else."""
+    return EXPECTED_MASK in scans[mapping[FLAIR].scan].guesses
+
+
+def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume) -> list[str]:
+    """Return what speaks against a picture, a sentence each."""
+    moved = say_apart(apart(volume), volume)
+    return [
+        *questions(scans, mapping),
+        *left_out(scans, mapping),
+        *moved,
+        *([t("Give the FLAIR file alone to leave the other sequences out.")] if moved else []),
+        *warnings_of(compare(volume), scans[mapping[FLAIR].scan]),
+    ]
+
+
+def _unused(scans: list[Scan], mappings: list[Mapping]) -> list[str]:
+    """Return a line for each file or series that is no part of any picture, with what it is taken for."""
+    used = {channel.scan for mapping in mappings for channel in mapping if channel}
+    return [
+        t(
+            "not used: {file} ({guess})",
+            file=_file(scan),
+            guess=", ".join(dict.fromkeys(t(guess) if guess else t("sequence not stated") for guess in scan.guesses)),
+        )
+        for number, scan in enumerate(scans)
+        if number not in used
+    ]
+
+
+def _file(scan: Scan) -> str:
+    """Name a scan, and the files of a series."""
+    if scan.file_format != "DICOM":
+        return scan.name
+    return tn(
+        "{name} ({n} file, {first})",
+        "{name} ({n} files, {first} …)",
+        len(scan.files),
+        name=scan.name,
+        first=scan.files[0],
+    )
 
 
 def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
@@ -182,7 +230,7 @@ def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ..
 def _origin(scans: list[Scan], mapping: Mapping, names: "_Names") -> str:
     """Say which file or series became which sequence."""
     parts = [
-        f"{t(name)}: {t('missing') if channel is None else scans[channel.scan].name}"
+        f"{t(name)}: {t('missing') if channel is None else _file(scans[channel.scan])}"
         for name, channel in zip(SEQUENCE_NAMES, mapping, strict=True)
     ]
     return t("{stem}: {sequences}", stem=names.stem, sequences="; ".join(parts))

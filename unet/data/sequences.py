@@ -7,9 +7,11 @@ sources.
 import re
 from pathlib import PurePosixPath
 
+from unet.language import mark
+
 PRE_CONTRAST, FLAIR, POST_CONTRAST = "pre-contrast", "FLAIR", "post-contrast"
-EXPECTED_MASK = "expected mask"  # no sequence: a mask drawn on one
-OTHER = "another picture"  # named, and none of the above: T2, diffusion, a brain mask
+EXPECTED_MASK = mark("expected mask")  # no sequence: a mask drawn on one
+OTHER = mark("another picture")  # named, and none of the above: T2, diffusion, a brain mask
 
 MAX_STATING = 4  # words of a name that state a sequence together
 MAX_NAME = 500  # characters; of a longer name its end is read, as matching takes longer than in proportion

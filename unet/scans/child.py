@@ -22,6 +22,7 @@ def read_in_child(folder: Path, parent: int) -> None:
         parent: id of the process that waits for the result; without it no further file is read.
     """
     from unet.scans.reader import read_files
+    from unet.scans.scan import Aside
 
     def starting(key: str, name: str) -> None:
         if sys.platform != "win32" and os.getppid() != parent:  # there the launcher of Python stands between
@@ -36,7 +37,9 @@ def read_in_child(folder: Path, parent: int) -> None:
     scans, problems = read_files(files, task["stacked"], starting, frozenset(task["left_out"]))
     for number, scan in enumerate(scans):
         scan.save(folder, number)
-    (folder / "result.part").write_text(json.dumps({"scans": len(scans), "problems": problems}), encoding="utf-8")
+    asides = [problem for problem in problems if isinstance(problem, Aside)]
+    result = {"scans": len(scans), "problems": problems, "asides": asides}
+    (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
     (folder / "result.part").rename(folder / "result.json")
 
 

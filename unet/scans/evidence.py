@@ -112,8 +112,9 @@ def questions(scans: list[Scan], mapping: Mapping) -> list[str]:
 
 def _stated_by_header(acquisition: dict, guess: str) -> Evidence:
     """Weigh name and acquisition values of a DICOM series as `unet.data.sequences.guess_from_header` does."""
-    times = [acquisition[kind] for kind in ("repetition", "echo", "inversion")]
-    named, timed = guess_from_name(acquisition["words"]), guess_from_timing(*times, acquisition["agent"])
+    repetition, echo, inversion = (acquisition[kind] for kind in ("repetition", "echo", "inversion"))
+    named = guess_from_name(acquisition["words"])
+    timed = guess_from_timing(repetition, echo, inversion, acquisition["agent"])
     values = _values(acquisition)
     word = stating_words(acquisition["words"], named) if named else ""
     pre, _, post = SEQUENCE_NAMES

@@ -22,7 +22,7 @@ from unet.scans import budget
 from unet.scans.child import READING
 from unet.scans.limits import MAX_FILE_BYTES, MAX_MEMORY, MAX_UPLOAD_BYTES, processor_seconds
 from unet.scans.private_folders import PrivateFolder
-from unet.scans.scan import IngestError, Scan, plain_name
+from unet.scans.scan import Aside, IngestError, Scan, plain_name
 from unet.scans.turns import Turns, looks_cheap
 
 MAX_CHILDREN = 8  # one after the other for an upload: each but the last has died of another file
@@ -47,7 +47,7 @@ def read_upload(
 
     Returns:
         The scans, whose values stay in a file without a name that goes when they go, and one plain sentence for
-        each file that was left out.
+        each file that was left out, an `Aside` where it holds no picture by its nature.
 
     Raises:
         IngestError: nothing could be read: too big, too slow, the decoder crashed, or other visitors' uploads fill
@@ -65,7 +65,8 @@ def read_upload(
         scans = [Scan.load(folder, number) for number in range(result["scans"])]
         for scan in scans:
             budget.SERVER.hold(scan.voxels)
-    return scans, [*problems, *result["problems"]]
+    asides = set(result["asides"])
+    return scans, [*problems, *(Aside(one) if one in asides else one for one in result["problems"])]
 
 
 def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tuple[str, bytes]]]:

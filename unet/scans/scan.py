@@ -31,6 +31,14 @@ class IngestError(ValueError):
     """An upload that cannot be used; the message says what was found, what was expected and what to do."""
 
 
+class NoPictureError(IngestError):
+    """A file that holds no picture by its nature, such as a report: said, and no failure."""
+
+
+class Aside(str):
+    """A sentence about a file that holds no picture by its nature."""
+
+
 def plain_name(name: str) -> str:
     r"""Return a file's name fit for a sentence: printable and short, alike for the files of one folder.
 

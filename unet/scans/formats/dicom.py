@@ -30,7 +30,7 @@ from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
 from unet.scans.limits import MAX_SLICES
 from unet.scans.placement import usable_affine, usable_spacing
-from unet.scans.scan import BURNED_IN, IngestError, Room, Scan, finished, orient
+from unet.scans.scan import BURNED_IN, Aside, IngestError, NoPictureError, Room, Scan, finished, orient
 
 ROUNDED = 0.1  # of the usual gap: missing slices leave a whole number of gaps, up to this
 UNEVEN = 1.5  # a gap this much larger than the usual one means that slices are missing
@@ -68,6 +68,8 @@ def read_dicom(
             try:
                 headers[number] = read_header(data, name)
                 listed += list_frames(headers[number], number, name)
+            except NoPictureError as error:
+                problems.append(Aside(error))
             except IngestError as error:
                 problems.append(str(error))
             except Exception as error:
@@ -226,8 +228,8 @@ def _acquisition(header: pydicom.Dataset, name: str) -> dict:
 
 
 def _guess(acquisition: dict) -> str | None:
-    times = (acquisition[kind] for kind in ("repetition", "echo", "inversion"))
-    return guess_from_header(acquisition["words"], *times, acquisition["agent"])
+    repetition, echo, inversion = (acquisition[kind] for kind in ("repetition", "echo", "inversion"))
+    return guess_from_header(acquisition["words"], repetition, echo, inversion, acquisition["agent"])
 
 
 def _window(header: pydicom.Dataset) -> tuple[float, float] | None:

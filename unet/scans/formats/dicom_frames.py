@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from unet.language import t
 from unet.scans.formats.archives import inflates_beyond
-from unet.scans.scan import IngestError
+from unet.scans.scan import IngestError, NoPictureError
 
 MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed
 MAX_FRAMES = 5_000
@@ -83,7 +83,7 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not rows or not columns:
         kind = modality_of(header) or t("no modality")
-        raise IngestError(
+        raise NoPictureError(
             t(
                 "{name}: DICOM without a picture ({kind}), such as a report or a plan; left out.",
                 name=name,
