@@ -13,7 +13,7 @@ import numpy as np
 from scipy import fft
 
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
-from unet.language import t
+from unet.language import t, tn
 
 SIDE = 128  # pixels of the longer side of a slice while it is measured; 2 mm each in the data set
 MAX_SLICES = 24  # measured, evenly spaced
@@ -125,7 +125,7 @@ def _amounts(one: Displacement, volume: Volume) -> list[str]:
         amounts.append(
             t("about {shift:.0f} mm up or down", shift=shift)
             if known
-            else t("about {count} slices up or down", count=abs(one.slices))
+            else tn("about {n} slice up or down", "about {n} slices up or down", abs(one.slices))
         )
     return amounts
 
