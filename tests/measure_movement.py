@@ -21,8 +21,7 @@ from unet.scans.movement import Displacement, displacement
 from unet.weights.network import find_weights
 
 MOVEMENTS = (  # pixels in the slice, degrees in the slice, slices
-    (0, 0, 0), (2, 0, 0), (4, 0, 0), (6, 0, 0), (8, 0, 0), (12, 0, 0), (20, 0, 0),
-    (0, 3, 0), (0, 6, 0), (0, 10, 0), (6, 4, 0), (0, 0, 1), (4, 4, 1),
+    (0, 0, 0), (2, 0, 0), (4, 0, 0), (6, 0, 0), (8, 0, 0), (12, 0, 0), (0, 3, 0), (0, 6, 0), (0, 10, 0), (0, 0, 1),
 )  # fmt: skip
 THRESHOLDS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 T1_SERIES = PRE_CONTRAST, POST_CONTRAST

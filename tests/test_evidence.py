@@ -100,3 +100,12 @@ def test_what_the_visitor_chose_is_said_to_be_chosen():
     chosen = (mapping[0], mapping[FLAIR], Channel(2, 0))
     assert evidence(scans, chosen, Channel(2, 0)).certainty == CHOSEN
     assert questions(scans, chosen) == []
+
+
+def test_who_chooses_a_picture_without_a_name_is_not_asked_again():
+    scans, mapping = read("1.png", "2.png", "3.png")
+    assert len(questions(scans, mapping)) == 3
+    assert questions(scans, (None, Channel(0, 0), None)) == []
+    scans, _ = read("t1.png", "flair.png", "t2.png")
+    [question] = questions(scans, (None, Channel(2, 0), None))
+    assert "3. t2.png says another picture, but it is used as FLAIR" in question

@@ -54,10 +54,10 @@ def evidence(scans: list[Scan], mapping: Mapping, channel: Channel, expected: Ch
         return _by_the_clock(scans, scan, own) if role == SEQUENCE_NAMES[PRE_CONTRAST] else own
     if role == EXPECTED_MASK or all(sequence_of(one, channel) != role for one in suggest(scans)):
         return Evidence(t("You chose it."), CHOSEN)
-    if None not in mapping:
-        place = t("It is taken by its place among three pictures, as in the data set.")
-    else:
+    if role == SEQUENCE_NAMES[FLAIR] and None in mapping:
         place = t("It is used because no other picture states FLAIR.")
+    else:
+        place = t("It is taken by its place among three pictures, as in the data set.")
     return Evidence(f"{own.why} {place}", UNSURE)
 
 
@@ -96,9 +96,14 @@ def questions(scans: list[Scan], mapping: Mapping) -> list[str]:
     labels, asked = channels(scans), []
     for number in (FLAIR, PRE_CONTRAST, POST_CONTRAST):
         channel = mapping[number]
-        if number == FLAIR and (reason := doubt(scans, mapping)):
-            asked.append(reason)
-        elif channel and (found := evidence(scans, mapping, channel)).certainty == UNSURE:
+        if channel is None:
+            continue
+        found = evidence(scans, mapping, channel)
+        unstated = scans[channel.scan].guesses[channel.channel] is None
+        if number == FLAIR and doubt(scans, mapping):
+            if not (unstated and found.certainty == CHOSEN):  # who chooses a picture that states another one is told
+                asked.append(doubt(scans, mapping))
+        elif found.certainty == UNSURE:
             asked.append(
                 t(
                     "{label} is used as {sequence}. {why}",

@@ -8,7 +8,7 @@ import streamlit as st
 from unet.language import t, tn
 from unet.scans.evidence import CHOSEN, LIKELY, SURE, UNSURE, evidence, sequence_of
 from unet.scans.limits import MAX_PICTURED
-from unet.scans.mapping import Channel, Mapping
+from unet.scans.mapping import Channel, Mapping, suggest
 from unet.scans.scan import BURNED_IN, Scan
 from unet.scans.stacking import can_be_stacked, stack_pictures
 from views.shared import page
@@ -71,8 +71,14 @@ def _show_use(scans: list[Scan], mapping: Mapping, expected: Channel | None, num
     used = [channel for channel in every if sequence_of(mapping, channel, expected)]
     roles = [sequence_of(mapping, channel, expected) or "" for channel in used]
     said = [evidence(scans, mapping, channel, expected) for channel in used or every]
+    elsewhere = [place for place, one in enumerate(suggest(scans), start=1) if set(every) & set(one)]
     with st.container(horizontal=True, gap="small"):
-        st.badge(", ".join(map(t, roles)) if used else t("not used"), color="primary" if used else "gray")
+        if used:
+            st.badge(", ".join(map(t, roles)), color="primary")
+        elif elsewhere:
+            st.badge(t("part of picture {number}", number=elsewhere[0]), color="gray")
+        else:
+            st.badge(t("not used"), color="gray")
         if used:
             least = max(said, key=lambda one: list(COLOURS).index(one.certainty)).certainty
             st.badge(t(least), color=COLOURS[least])

@@ -23,7 +23,9 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
         number = st.selectbox(
             t("Picture to look at"),
             range(len(suggested)),
-            format_func=lambda number: labels[suggested[number][FLAIR]],
+            format_func=lambda number: t(
+                "Picture {number}: {label}", number=number + 1, label=labels[suggested[number][FLAIR]]
+            ),
             help=t("The upload holds more than one. You can change the sequences below."),
         )
         first = suggested[number]
@@ -40,7 +42,7 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     chosen: list[Channel | None] = [None, flair, None]
     fitting = [channel for channel in labels if channel != flair and covers(scans[flair.scan], scans[channel.scan])]
     for number in (PRE_CONTRAST, POST_CONTRAST):
-        likeliest, boxes[number] = first[number], f"map_{key}_{number}_{flair}"
+        likeliest, boxes[number] = _likeliest(scans, flair, first, number), f"map_{key}_{number}_{flair}"
         picked = columns[number].selectbox(
             t(SEQUENCE_NAMES[number].capitalize()),
             [MISSING, *fitting],
@@ -54,6 +56,14 @@ def pick_mapping(scans: list[Scan]) -> tuple[Mapping, Channel | None]:
     for sentence in left_out(scans, mapping):
         st.caption(page.plain(sentence))
     return mapping, expected
+
+
+def _likeliest(scans: list[Scan], flair: Channel, first: Mapping, number: int) -> Channel | None:
+    """Return the channel for a sequence beside FLAIR; beside one that the visitor chose, none by its place alone."""
+    channel = first[number]
+    if channel is None or flair == first[FLAIR]:
+        return channel
+    return channel if scans[channel.scan].guesses[channel.channel] == SEQUENCE_NAMES[number] else None
 
 
 def sequence_box(number: int) -> str:
