@@ -66,3 +66,17 @@ def test_nothing_is_cut_off(page, app_address, phantom, width, height):
     page.get_by_role("button", name="Segment").wait_for(timeout=60_000)
     page.wait_for_timeout(1000)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_on_a_phone_a_sample_is_one_click_and_its_result_comes_into_view(page, app_address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{app_address}/upload")
+    page.get_by_role("button", name="NIfTI with a mask").click()
+    page.get_by_role("button", name="Segment", exact=True).click(timeout=120_000)
+    wait_for_view(page)
+    picture = page.locator(".viewer .pane canvas").first
+    page.wait_for_timeout(500)  # the page may still move
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 844
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -43,6 +43,7 @@ def show_found(scans: list[Scan], mapping: Mapping, expected: Channel | None) ->
     pictures = once("upload_strips", len(scans), lambda: [collage(scan) for scan in scans[:MAX_PICTURED]])
     if len(scans) > MAX_PICTURED:
         st.caption(t("Pictures are shown for the first {max_pictured} only.", max_pictured=MAX_PICTURED))
+    suggested = suggest(scans)
     with st.container(horizontal=True):
         for number, scan in enumerate(scans):
             with st.container(border=True, width=CARD_WIDTH, gap="xsmall"):
@@ -56,7 +57,7 @@ def show_found(scans: list[Scan], mapping: Mapping, expected: Channel | None) ->
                         on_click=partial(st.session_state.update, enlarged=number),
                     )
                 st.markdown(f"**{number + 1}. {page.plain(scan.name)}**")
-                _show_use(scans, mapping, expected, number)
+                _show_use(scans, mapping, expected, number, suggested)
                 st.caption(describe(scan))
                 _show_notes(scan)
     number = st.session_state.pop("enlarged", None)
@@ -64,14 +65,16 @@ def show_found(scans: list[Scan], mapping: Mapping, expected: Channel | None) ->
         st.dialog(page.plain(scans[number].name), width="medium")(_enlarge)(scans[number])
 
 
-def _show_use(scans: list[Scan], mapping: Mapping, expected: Channel | None, number: int) -> None:
+def _show_use(
+    scans: list[Scan], mapping: Mapping, expected: Channel | None, number: int, suggested: list[Mapping]
+) -> None:
     """Say what a scan is used as, or what it states where it is not used, with the reason."""
     scan = scans[number]
     every = [Channel(number, channel) for channel in range(len(scan.channel_names))]
     used = [channel for channel in every if sequence_of(mapping, channel, expected)]
     roles = [sequence_of(mapping, channel, expected) or "" for channel in used]
     said = [evidence(scans, mapping, channel, expected) for channel in used or every]
-    elsewhere = [place for place, one in enumerate(suggest(scans), start=1) if set(every) & set(one)]
+    elsewhere = [place for place, one in enumerate(suggested, start=1) if set(every) & set(one)]
     with st.container(horizontal=True, gap="small"):
         if used:
             st.badge(", ".join(map(t, roles)), color="primary")
