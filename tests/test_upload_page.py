@@ -243,16 +243,15 @@ def test_one_click_says_which_of_the_pictures_is_flair(page, phantom):
     assert asked(app) == []
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.key)
-def test_a_sample_is_read_as_an_upload_and_closed_again(page, sample):
-    page.button(key=f"sample_{sample.key}").click().run()
+def test_a_sample_is_read_as_an_upload_and_closed_again(page):
+    page.button(key="sample_dicom").click().run()
     assert not page.exception and not page.error
     assert "phantom" in texts(page)
     assert all(box.value.scan >= 0 for box in page.selectbox[:3])
     assert "segment" in [button.key for button in page.button]
     page.button(key="close_sample").click().run()
     assert "reading" not in page.session_state
-    assert f"sample_{sample.key}" in [button.key for button in page.button]
+    assert [button.key for button in page.button] == [f"sample_{sample.key}" for sample in SAMPLES]
 
 
 def test_own_files_take_the_place_of_a_sample(page, phantom):
