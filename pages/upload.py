@@ -10,7 +10,7 @@ from views.upload import steps
 from views.upload.export import show_export
 from views.upload.found import offer_stack, show_found
 from views.upload.mirrored import Mirrored, mirrored
-from views.upload.questions import ask, offer_flair_alone
+from views.upload.questions import ask, is_aligned, offer_alignment
 from views.upload.sequences import pick_mapping
 from views.viewer.slice_viewer import show_viewer
 
@@ -46,14 +46,14 @@ asked = ask(scans, mapping)
 flair = scans[mapping[FLAIR].scan]
 
 try:
-    volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected)
+    volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected, is_aligned(mapping))
     weights = loaders.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
     st.error(page.plain(str(error)), title=t("This upload cannot be segmented"))
     st.stop()
 for note in notes:
     st.caption(note)
-warnings = [*asked, *offer_flair_alone(volume), *steps.show_familiarity(volume, flair)]
+warnings = [*asked, *offer_alignment(volume, mapping), *steps.show_familiarity(volume, flair)]
 steps.show_input(volume, weights.size)
 
 if st.session_state.get("segmented") != content_hash:

@@ -6,7 +6,7 @@ import pytest
 from tests.measure_movement import moved
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.data.volume import POST_CONTRAST, PRE_CONTRAST, Geometry, Volume
-from unet.scans.movement import Displacement, apart, displacement, say_apart
+from unet.scans.movement import Displacement, apart, displacement, moved_onto_flair, say_apart
 
 pytestmark = pytest.mark.quick
 RIGHT, DOWN = 0.0, np.pi / 2  # directions
@@ -92,3 +92,23 @@ def test_what_is_said_has_millimetres_only_from_a_header(phantom):
         "about 1 slice up or down: the patient may have moved."
     ]
     assert "about 16 mm, turned by about 6°, about 5 mm up or down" in say_apart(found, volume_of(images, (5, 2, 2)))[0]
+
+
+@pytest.mark.parametrize("movement", [(8, 0, 0), (0, 6, 0), (12, 6, 1)])
+def test_moved_back_is_where_it_was(phantom, movement):
+    volume = volume_of(shifted(phantom, movement, DOWN))
+    before = volume.images.copy()
+    aligned, said = moved_onto_flair(volume)
+    np.testing.assert_array_equal(volume.images, before)
+    assert len(said) == 1 and said[0].startswith("Moved onto FLAIR: pre-contrast, ")
+    np.testing.assert_array_equal(aligned.images[..., 1:], before[..., 1:])
+    inside = np.s_[2:-2, 60:-60, 60:-60, PRE_CONTRAST]
+    assert np.corrcoef(aligned.images[inside].ravel(), phantom[inside].ravel())[0, 1] > 0.9
+    assert np.corrcoef(before[inside].ravel(), phantom[inside].ravel())[0, 1] < 0.8
+    assert apart(aligned) == {}
+
+
+def test_what_has_not_moved_is_left_as_it_is(phantom):
+    volume = volume_of(phantom)
+    aligned, said = moved_onto_flair(volume)
+    assert aligned is volume and said == []

@@ -128,4 +128,8 @@ def test_sequences_that_moved_are_said(tmp_path, capsys):
     assert main(["predict", *paths, "--output", str(tmp_path / "out"), "--format", "csv"]) == 0
     said = capsys.readouterr().out
     assert "The head lies elsewhere on pre-contrast and post-contrast than on FLAIR, about 9 mm" in said
-    assert "Give the FLAIR file alone" in said
+    assert "Give --align to move it onto FLAIR" in said
+    assert main(["predict", *paths, "--output", str(tmp_path / "out"), "--format", "csv", "--align"]) == 0
+    said = capsys.readouterr().out
+    assert "Moved onto FLAIR: pre-contrast and post-contrast, about 9 mm, turned by about 6°." in said
+    assert "lies elsewhere" not in said

@@ -261,13 +261,17 @@ def test_own_files_take_the_place_of_a_sample(page, phantom):
     assert "flair" in texts(app) and "phantom" not in texts(app)
 
 
-def test_flair_alone_is_one_click_where_the_head_moved(page):
+def test_aligned_sequences_and_flair_alone_are_one_click_where_the_head_moved(page):
     app = page.button(key="sample_moved").click().run()
     assert [box.value.scan for box in app.selectbox[:3]] == [0, 1, 2]  # not without being asked
     [warning] = [one.value for one in app.warning if "lies elsewhere" in one.value]
     assert warning.startswith(
         "The head lies elsewhere on pre-contrast and post-contrast than on FLAIR, about 9 mm, turned by about 6°"
     )
+    app.button(key="align").click().run()
+    assert "Moved onto FLAIR: pre-contrast and post-contrast" in texts(app)
+    assert not [one.value for one in app.warning if "lies elsewhere" in one.value]
+    app.button(key="undo_alignment").click().run()
     app.button(key="flair_alone").click().run()
     assert [box.value.scan for box in app.selectbox[:3]] == [-1, 1, -1]
     assert not [one.value for one in app.warning if "lies elsewhere" in one.value]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unet import overlay
 from unet.commands.arguments import add_engine, add_weights, share
+from unet.commands.result_names import ResultNames, stem_of
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.slice_files import DataError
 from unet.data.volume import FLAIR, SEQUENCE_NAMES, Volume
@@ -19,7 +20,7 @@ from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.evidence import questions
 from unet.scans.mapping import Mapping, left_out, suggest
-from unet.scans.movement import apart, say_apart
+from unet.scans.movement import apart, moved_onto_flair, say_apart
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import Aside, IngestError, Scan
 from unet.weights.network import find_weights
@@ -36,6 +37,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
         default="png",
         help=t("separated by commas: {format_names}", format_names=", ".join(FORMAT_NAMES)),
     )
+    command.add_argument(
+        "--align", action="store_true", help=t("move sequences on which the head lies elsewhere onto FLAIR")
+    )
     command.add_argument("--threshold", type=share, help=t("from 0 to 1; default: the threshold of the weights"))
     add_weights(command)
     add_engine(command)
@@ -51,7 +55,8 @@ def run(args: argparse.Namespace) -> None:
     weights = find_weights(args.weights)
     segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
     threshold = weights.threshold if args.threshold is None else args.threshold
-    lines, problems = predict(segmenter, args.paths, args.output, args.format, threshold)
+    wanted = Wanted(args.output, args.format, threshold, args.align)
+    lines, problems = predict(segmenter, args.paths, wanted)
     print("\n".join(lines))
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -83,9 +88,24 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return chosen
 
 
-def predict(
-    segmenter: Segmenter, paths: list[Path], output: Path, formats: tuple[str, ...], threshold: float
-) -> tuple[list[str], list[str]]:
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written.
+
+    Attributes:
+        output: folder for the results; made if it is not there.
+        formats: of `FORMAT_NAMES`.
+        threshold: from which probability a voxel counts.
+        align: whether sequences on which the head lies elsewhere are moved onto FLAIR.
+    """
+
+    output: Path
+    formats: tuple[str, ...]
+    threshold: float
+    align: bool = False
+
+
+def predict(segmenter: Segmenter, paths: list[Path], wanted: Wanted) -> tuple[list[str], list[str]]:
     """Read files, segment them and write the results.
 
     Files given together are one upload, as on the page: series and sequences are told apart and put together. Each
@@ -94,16 +114,14 @@ def predict(
     Args:
         segmenter: ready to run.
         paths: files, zips or folders.
-        output: folder for the results; made if it is not there.
-        formats: of `FORMAT_NAMES`.
-        threshold: from which probability a voxel counts.
+        wanted: where to, and in which formats.
 
     Returns:
         Lines that say which file became which sequence, what came of it and how it is unlike the training set; and one
         for each file that could not be used, an `Aside` where it holds nothing to segment.
     """
     lines, problems, taken = [], [], set()
-    output.mkdir(parents=True, exist_ok=True)
+    wanted.output.mkdir(parents=True, exist_ok=True)
     for name, files in _uploads(paths, problems):
         try:
             scans, sentences = read_upload(files)
@@ -116,23 +134,14 @@ def predict(
             problems.append(t("{name}: only masks were found. Give them together with their pictures.", name=name))
         for number, mapping in enumerate(pictures, start=1):
             flair = scans[mapping[FLAIR].scan]
+            stem = f"{name}_{number}" if flair.file_format == "DICOM" else stem_of(flair.files[0])
             try:
-                volume, notes = build_volume(scans, mapping)
+                names, said = _segment(segmenter, wanted, scans, mapping, stem, taken)
             except IngestError as error:
                 problems.append(str(error))
                 continue
-            mask = segmenter.segment(volume.images).mask(threshold)
-            result = Result(flair, volume, mask, threshold, segmenter.weights, segmenter.engine_name)
-            stem = f"{name}_{number}" if flair.file_format == "DICOM" else _stem(flair.files[0])
-            names = _Names.of(flair, stem, taken)
-            warnings = _warnings(scans, mapping, volume)
-            _write(result, output, names, formats, (*flair.notes, *notes, *warnings))
-            lines += [
-                _origin(scans, mapping, names),
-                *_summary(result, names),
-                *(f"{names.stem}: {warning}" for warning in warnings),
-            ]
-            if "dicom-seg" in formats and not can_be_dicom_seg(flair):
+            lines += said
+            if "dicom-seg" in wanted.formats and not can_be_dicom_seg(flair):
                 problems.append(
                     t(
                         "{stem}: no DICOM-SEG was written. It needs DICOM slices with UIDs and positions.",
@@ -141,6 +150,26 @@ def predict(
                 )
         lines += _unused(scans, pictures)
     return lines, problems
+
+
+def _segment(
+    segmenter: Segmenter, wanted: Wanted, scans: list[Scan], mapping: Mapping, stem: str, taken: set[str]
+) -> tuple[ResultNames, list[str]]:
+    """Segment one picture and write its results; return how they are called, and what there is to say of it.
+
+    Raises:
+        IngestError: the sequences do not fit together, or the picture is too small or too big.
+    """
+    flair = scans[mapping[FLAIR].scan]
+    volume, notes = build_volume(scans, mapping)
+    volume, moved = moved_onto_flair(volume) if wanted.align else (volume, [])
+    mask = segmenter.segment(volume.images).mask(wanted.threshold)
+    result = Result(flair, volume, mask, wanted.threshold, segmenter.weights, segmenter.engine_name)
+    names = ResultNames.of(flair, stem, taken)
+    warnings = _warnings(scans, mapping, volume)
+    _write(result, wanted.output, names, wanted.formats, (*flair.notes, *notes, *moved, *warnings))
+    sentences = (f"{names.stem}: {sentence}" for sentence in (*moved, *warnings))
+    return names, [_origin(scans, mapping, names), *_summary(result, names), *sentences]
 
 
 def _is_mask(scans: list[Scan], mapping: Mapping) -> bool:
@@ -155,7 +184,7 @@ def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume) -> list[str]:
         *questions(scans, mapping),
         *left_out(scans, mapping),
         *moved,
-        *([t("Give the FLAIR file alone to leave the other sequences out.")] if moved else []),
+        *([t("Give --align to move it onto FLAIR, or the FLAIR file alone.")] if moved else []),
         *warnings_of(compare(volume), scans[mapping[FLAIR].scan]),
     ]
 
@@ -202,17 +231,7 @@ def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list
         yield "series", [(path.name, path.read_bytes()) for path in loose]
 
 
-def _stem(name: str) -> str:
-    """A file's name without its folder and endings.
-
-    >>> _stem("a/flair.nii.gz"), _stem("v1.2.png")
-    ('flair', 'v1.2')
-    """
-    name = Path(name).name.removesuffix(".gz")
-    return Path(name).stem if Path(name).suffix else name
-
-
-def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ...], notes: tuple[str, ...]) -> None:
+def _write(result: Result, folder: Path, names: ResultNames, formats: tuple[str, ...], notes: tuple[str, ...]) -> None:
     """Write one result in every format that it can have."""
     for kind in FORMATS:
         if kind.name not in formats or not kind.fits(result.scan):
@@ -227,7 +246,7 @@ def _write(result: Result, folder: Path, names: "_Names", formats: tuple[str, ..
             (folder / (names.stem + kind.ending)).write_bytes(written)
 
 
-def _origin(scans: list[Scan], mapping: Mapping, names: "_Names") -> str:
+def _origin(scans: list[Scan], mapping: Mapping, names: ResultNames) -> str:
     """Say which file or series became which sequence."""
     parts = [
         f"{t(name)}: {t('missing') if channel is None else _file(scans[channel.scan])}"
@@ -236,7 +255,7 @@ def _origin(scans: list[Scan], mapping: Mapping, names: "_Names") -> str:
     return t("{stem}: {sequences}", stem=names.stem, sequences="; ".join(parts))
 
 
-def _summary(result: Result, names: "_Names") -> list[str]:
+def _summary(result: Result, names: ResultNames) -> list[str]:
     """Return what to say of one result: a line, or one for each of several picture files."""
     if names.files:
         return [
@@ -259,29 +278,3 @@ def _summary(result: Result, names: "_Names") -> list[str]:
             threshold=result.threshold,
         )
     ]
-
-
-@dataclass(frozen=True)
-class _Names:
-    """How the files of one result begin, as a whole and slice by slice; `files` where each slice was a file."""
-
-    stem: str
-    slices: list[str]
-    files: list[str]
-
-    @classmethod
-    def of(cls, scan: Scan, stem: str, taken: set[str]) -> "_Names":
-        """Choose names, numbered where an earlier result of this run has taken one."""
-        count = len(scan.voxels)
-        files = [Path(file).name for file in scan.files] if scan.file_format != "DICOM" else []
-        if len(files) == count:
-            slices = [_stem(file) for file in files]
-        else:
-            files, slices = [], [stem] if count == 1 else [f"{stem}_{number:03d}" for number in range(1, count + 1)]
-        number, end = 1, ""
-        while any(name + end in taken for name in (stem, *slices)):
-            number += 1
-            end = f"_{number}"
-        names = cls(stem + end, [name + end for name in slices], files)
-        taken.update((names.stem, *names.slices))
-        return names

@@ -6,7 +6,7 @@ the slice comes from one Fourier transform. `python -m tests.measure_movement` p
 movement costs the network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import fft
 
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES, Volume
 from unet.language import t, tn
+from unet.scans import budget
 
 SIDE = 128  # pixels of the longer side of a slice while it is measured; 2 mm each in the data set
 MAX_SLICES = 24  # measured, evenly spaced
@@ -91,6 +92,41 @@ def apart(volume: Volume) -> dict[int, Displacement]:
     return {which: one for which, one in found.items() if one.moved}
 
 
+def moved_onto_flair(volume: Volume) -> tuple[Volume, list[str]]:
+    """Return a volume whose sequences lie where FLAIR does, as far as that was measured, and a sentence about it.
+
+    Args:
+        volume: not changed; itself if no sequence lies elsewhere.
+    """
+    found = apart(volume)
+    if not found:
+        return volume, []
+    images = budget.SERVER.hold(volume.images.astype(np.float32))
+    for which, one in found.items():
+        images[..., which] = moved_back(volume.images[..., which], one)
+    images.flags.writeable = False
+    said = [
+        t("Moved onto FLAIR: {names}, {by}. Their values are interpolated.", names=names, by=by)
+        for by, names in _by_amount(found, volume).items()
+    ]
+    return replace(volume, images=images, patient_id=f"{volume.patient_id}_aligned"), said
+
+
+def moved_back(planes: np.ndarray, by: Displacement) -> np.ndarray:
+    """Return a sequence, (slices, height, width) float32, without its displacement; what comes in is as dark as air."""
+    height, width = planes.shape[1:]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -by.degrees, 1)
+    matrix[:, 2] -= by.columns, by.rows
+    places = np.clip(np.arange(len(planes)) + by.slices, 0, len(planes) - 1)
+    lowest = float(planes.min())
+    return np.stack(
+        [
+            cv2.warpAffine(planes[place].astype(np.float32), matrix, (width, height), borderValue=lowest)
+            for place in places
+        ]
+    )
+
+
 def say_apart(found: dict[int, Displacement], volume: Volume) -> list[str]:
     """Return sentences about the sequences that do not lie where FLAIR does.
 
@@ -98,17 +134,19 @@ def say_apart(found: dict[int, Displacement], volume: Volume) -> list[str]:
         found: from `apart`.
         volume: whose spacing is used where it is known.
     """
-    names: dict[str, list[str]] = {}
-    for which, one in found.items():
-        names.setdefault(", ".join(_amounts(one, volume)), []).append(t(SEQUENCE_NAMES[which]))
     return [
-        t(
-            "The head lies elsewhere on {names} than on FLAIR, {by}: the patient may have moved.",
-            names=t("{first} and {second}", first=of_these[0], second=of_these[1]) if of_these[1:] else of_these[0],
-            by=by,
-        )
-        for by, of_these in names.items()
+        t("The head lies elsewhere on {names} than on FLAIR, {by}: the patient may have moved.", names=names, by=by)
+        for by, names in _by_amount(found, volume).items()
     ]
+
+
+def _by_amount(found: dict[int, Displacement], volume: Volume) -> dict[str, str]:
+    """Return the names of the sequences that lie elsewhere, by how far: both mostly by the same."""
+    names: dict[str, str] = {}
+    for which, one in found.items():
+        by, name = ", ".join(_amounts(one, volume)), t(SEQUENCE_NAMES[which])
+        names[by] = t("{first} and {second}", first=names[by], second=name) if by in names else name
+    return names
 
 
 def _amounts(one: Displacement, volume: Volume) -> list[str]:

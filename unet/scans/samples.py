@@ -157,12 +157,12 @@ def _stripped() -> Files:
 
 
 def _brain(plane: np.ndarray) -> np.ndarray:
-    """Cut the brain out of a phantom's T1 slice, (height, width) uint8: what lies 1 cm below the skin and is no fat."""
+    """Cut the brain out of a phantom's T1 slice, (height, width) uint8: 12 mm below the skin, and no fat."""
     smooth = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), 1)
     head = cv2.morphologyEx((smooth > 14).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     head = np.pad(ndimage.binary_fill_holes(head).astype(np.uint8), 1)
     depth = cv2.distanceTransform(head, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    tissue = ((smooth > 24) & (smooth < 85) & (depth > 11)).astype(np.uint8)
+    tissue = ((smooth > 24) & (smooth < 85) & (depth > 13)).astype(np.uint8)
     tissue = cv2.morphologyEx(tissue, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     count, labels, sizes, _ = cv2.connectedComponentsWithStats(tissue)
     large = [label for label in range(1, count) if sizes[label, cv2.CC_STAT_AREA] > 200]

@@ -5,6 +5,7 @@ from typing import Literal
 
 import streamlit as st
 
+from unet.data.volume import FLAIR
 from unet.language import t, tn
 from unet.scans.evidence import CHOSEN, LIKELY, SURE, UNSURE, evidence, sequence_of
 from unet.scans.limits import MAX_PICTURED
@@ -74,7 +75,8 @@ def _show_use(
     used = [channel for channel in every if sequence_of(mapping, channel, expected)]
     roles = [sequence_of(mapping, channel, expected) or "" for channel in used]
     said = [evidence(scans, mapping, channel, expected) for channel in used or every]
-    elsewhere = [place for place, one in enumerate(suggested, start=1) if set(every) & set(one)]
+    others = [(place, one) for place, one in enumerate(suggested, start=1) if one[FLAIR] != mapping[FLAIR]]
+    elsewhere = [place for place, one in others if set(every) & set(one)]
     with st.container(horizontal=True, gap="small"):
         if used:
             st.badge(", ".join(map(t, roles)), color="primary")

@@ -17,6 +17,7 @@ from views.upload.once import once
 from views.upload.sequences import MISSING, sequence_box
 from views.upload.thumbnails import fullest_slice, picture
 
+_ALIGNED = "upload_aligned"
 CANDIDATE = 200  # pixels of a picture in a question
 
 
@@ -85,29 +86,52 @@ def _choose_flair(channel: Channel) -> None:
     st.session_state[sequence_box(FLAIR)] = channel
 
 
-def offer_flair_alone(volume: Volume) -> list[str]:
-    """Say where the head lies elsewhere on a sequence than on FLAIR, and offer to leave those out; return what is said.
+def offer_alignment(volume: Volume, mapping: Mapping) -> list[str]:
+    """Say where the head lies elsewhere on a sequence than on FLAIR, and offer what helps; return what is said.
 
     Args:
         volume: as it would be segmented.
+        mapping: of its sequences.
     """
+    if is_aligned(mapping):
+        st.button(
+            t("Leave the sequences where they were"),
+            icon=":material/undo:",
+            key="undo_alignment",
+            on_click=lambda: st.session_state.pop(_ALIGNED, None),
+        )
+        return []
     found = once("upload_apart", volume.patient_id, lambda: apart(volume))
     said = say_apart(found, volume)
     if said:
         with st.container(border=True):
             st.warning(
-                "\n\n".join([*said, t("A mask from sequences that do not match is worse than one from FLAIR alone.")]),
+                "\n\n".join([*said, t("The mask may be worse for it.")]),
                 title=t("The sequences do not lie in the same place"),
                 icon=":material/swap_calls:",
             )
-            st.button(
-                t("Use FLAIR alone"),
-                icon=":material/filter_1:",
-                key="flair_alone",
-                on_click=_leave_out,
-                args=((PRE_CONTRAST, POST_CONTRAST),),
-            )
+            with st.container(horizontal=True):
+                st.button(
+                    t("Move them onto FLAIR"),
+                    icon=":material/align_horizontal_center:",
+                    key="align",
+                    help=t("Turns and moves whole slices by what was measured. FLAIR, and with it the mask, stays."),
+                    on_click=partial(st.session_state.__setitem__, _ALIGNED, mapping),
+                )
+                st.button(
+                    t("Use FLAIR alone"),
+                    icon=":material/filter_1:",
+                    key="flair_alone",
+                    help=t("Leaves the other sequences out, and puts copies of FLAIR in their place."),
+                    on_click=_leave_out,
+                    args=((PRE_CONTRAST, POST_CONTRAST),),
+                )
     return said
+
+
+def is_aligned(mapping: Mapping) -> bool:
+    """Tell whether the visitor wants the sequences of a mapping moved onto FLAIR."""
+    return st.session_state.get(_ALIGNED) == mapping
 
 
 def _leave_out(sequences: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ from unet.scans.assemble import build_volume
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.scans.mapping import Channel, Mapping
+from unet.scans.movement import moved_onto_flair
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from views.shared import page
@@ -89,7 +90,8 @@ def _visit() -> str:
 
 def _forget() -> None:
     """Drop everything about the last upload, so that nothing of it can stand beside the next one."""
-    for name in (*MADE, "reading", "segmented", "upload_confirmed", "enlarged", "private_segmentation"):
+    chosen = "upload_confirmed", "upload_aligned", "enlarged"
+    for name in (*MADE, *chosen, "reading", "segmented", "private_segmentation"):
         st.session_state.pop(name, None)
     forget_private()
 
@@ -109,9 +111,15 @@ def show_problems(reading: Reading) -> None:
 
 
 def volume_of(
-    scans: list[Scan], mapping: Mapping, expected: Channel | None
+    scans: list[Scan], mapping: Mapping, expected: Channel | None, aligned: bool
 ) -> tuple[Volume, list[str], np.ndarray, str]:
     """Return the volume, what was changed on the way, its brain mask and its content hash; built once per choice.
+
+    Args:
+        scans: of the upload.
+        mapping: which channel is used as which sequence.
+        expected: the channel that is used as expected mask.
+        aligned: whether sequences on which the head lies elsewhere are moved onto FLAIR.
 
     Raises:
         IngestError: the sequences do not fit together, or the picture is too small or too big.
@@ -119,9 +127,12 @@ def volume_of(
 
     def build() -> tuple[Volume, list[str], np.ndarray, str]:
         volume, notes = build_volume(scans, mapping, expected)
+        if aligned:
+            volume, moved = moved_onto_flair(volume)
+            notes += moved
         return volume, notes, brain_mask(volume.images), volume.content_hash
 
-    return once("upload_volume", (mapping, expected, len(scans)), build)
+    return once("upload_volume", (mapping, expected, aligned, len(scans)), build)
 
 
 def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
