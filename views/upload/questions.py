@@ -106,7 +106,7 @@ def offer_alignment(volume: Volume, mapping: Mapping) -> list[str]:
     if said:
         with st.container(border=True):
             st.warning(
-                "\n\n".join([*said, t("The mask may be worse for it.")]),
+                "\n\n".join([*said, t("This can make the mask worse.")]),
                 title=t("The sequences do not lie in the same place"),
                 icon=":material/swap_calls:",
             )
