@@ -17,7 +17,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from tests import hostile_large
+from tests import hostile_large, hostile_volumes
+from tests.heic_files import HEIC
 from tests.upload_files import (
     dicom_bytes,
     dicom_series,
@@ -30,6 +31,15 @@ from tests.upload_files import (
     tar_bytes,
     tiff_bytes,
     zip_bytes,
+)
+from tests.volume_files import (
+    afni_pair,
+    mha_bytes,
+    minc_bytes,
+    nrrd_bytes,
+    nrrd_header,
+    par_pair,
+    seg_nrrd_bytes,
 )
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError
@@ -54,7 +64,7 @@ def stack(slices: int = 6, side: int = 64) -> np.ndarray:
 
 
 def good() -> dict[str, Files]:
-    """One upload of each kind that is read."""
+    """One upload of each kind that is read, the file that tells the kind first."""
     image, colour = slice_image(), stack(1)[0]
     jpeg = io.BytesIO()
     Image.fromarray(colour).save(jpeg, "JPEG")
@@ -69,6 +79,22 @@ def good() -> dict[str, Files]:
         "tar_gz": [("a.tar.gz", gzip.compress(tar_bytes(dicom_series(stack()[..., 1]))))],
         "mgz": [("flair.mgz", mgz_bytes(stack()[..., 1]))],
         **{kind: [(f"a.{kind}", picture_bytes(image, kind))] for kind in ("webp", "bmp", "gif")},
+        "heic": [("a.heic", HEIC)],
+        "nrrd": [("a.nrrd", nrrd_bytes(stack()[..., 1]))],
+        "nrrd_bzip2": [("a.nrrd", nrrd_bytes(stack()[..., 1], "bzip2"))],
+        "nhdr": [
+            ("a.nhdr", nrrd_header((6, 64, 64), data_file="a.raw")),
+            ("a.raw", stack()[..., 1].astype("<i2").tobytes()),
+        ],
+        "seg_nrrd": [("a.seg.nrrd", seg_nrrd_bytes([stack()[..., 1] > 110, stack()[..., 2] > 120], ["core", "edema"]))],
+        "mha": [("a.mha", mha_bytes(stack()[..., 1]))],
+        "mhd": [
+            ("a.mhd", mha_bytes(stack()[..., 1], "a.raw", compressed=False)),
+            ("a.raw", stack()[..., 1].astype("<i2").tobytes()),
+        ],
+        "afni": afni_pair(stack()[..., 1]),
+        "parrec": par_pair(stack()[..., 1]),
+        "minc": [("a.mnc", minc_bytes(stack()[..., 1]))],
     }
 
 
@@ -80,14 +106,15 @@ def corpus() -> dict[str, tuple[str, Files]]:
         for name, case in part().items():
             assert name not in found
             found[name] = case
-    return found | hostile_large.corpus(slice_image())
+    return found | hostile_large.corpus(slice_image()) | hostile_volumes.corpus(stack()[..., 1])
 
 
 def _truncated() -> dict:
     cases = {}
-    for kind, [(name, content)] in good().items():
+    for kind, [(name, content), *rest] in good().items():
         for percent in (1, 25, 50, 99):
-            cases[f"{kind}_cut_at_{percent}"] = (EITHER, [(name, content[: max(1, len(content) * percent // 100)])])
+            cut = (name, content[: max(1, len(content) * percent // 100)])
+            cases[f"{kind}_cut_at_{percent}"] = (EITHER, [cut, *rest])
     return cases
 
 

@@ -15,7 +15,12 @@ pytestmark = pytest.mark.quick
 PROJECT = Path(__file__).resolve().parent.parent
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OWN = {"demo", "pages", "streamlit_app", "tests", "train", "unet", "views"}
-DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}  # where the import has another name
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "nrrd": "pynrrd",
+    "pi_heif": "pi-heif",
+}  # where the import has another name
 # groups that code may import from; within `unet` an import of an optional group is inside a function or a module
 # that only training loads
 GROUPS = {

@@ -179,7 +179,7 @@ def test_predict_goes_on_after_a_bad_file(tmp_path, capsys, patients):
     assert main(["predict", str(bad), str(tmp_path / "none.tif"), str(good), "--output", str(tmp_path / "out")]) == 1
     assert (tmp_path / "out" / f"{good.stem}_overlay.png").exists()
     said = capsys.readouterr().err
-    assert "bad.tif: unknown file type; supported: DICOM, NIfTI, MGZ" in said
+    assert "bad.tif: unknown file type; supported: DICOM, NIfTI" in said
     assert "none.tif does not exist" in said
     assert "2 of the files could not be used" in said
 

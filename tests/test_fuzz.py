@@ -23,15 +23,14 @@ KINDS = tuple(hostile.good())
 
 
 @cache
-def good(kind: str) -> tuple[str, bytes]:
-    [file] = hostile.good()[kind]
-    return file
+def good(kind: str) -> hostile.Files:
+    return hostile.good()[kind]
 
 
 @st.composite
 def mutated(draw, kind: str):
-    """A good file with bytes changed, cut out, doubled or put in; mostly in its first kilobyte, where headers are."""
-    name, content = good(kind)
+    """A good file, of a pair its header, with bytes changed, cut out, doubled or put in; mostly where headers are."""
+    (name, content), *rest = good(kind)
     content = bytearray(content)
     for _ in range(draw(st.integers(1, 6))):
         reach = draw(st.sampled_from([64, 400, 1200, len(content)]))
@@ -50,7 +49,7 @@ def mutated(draw, kind: str):
                 content[place:place] = draw(st.binary(max_size=16))
             case "end":
                 del content[place + 1 :]
-    return [(name, bytes(content))]
+    return [(name, bytes(content)), *rest]
 
 
 @pytest.fixture(scope="module", autouse=True)

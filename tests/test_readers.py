@@ -564,8 +564,8 @@ def test_half_a_pair_says_what_is_wrong():
         "a.img.gz: the .hdr file of the same name is missing. Upload both files."
     ]
     assert read_files([("a.hdr", damaged), ("a.img", image)])[1] == [
-        "a.hdr: unknown file type; supported: DICOM, NIfTI, MGZ, Analyze, TIFF, PNG, JPEG, WebP, BMP, GIF, "
-        "or a zip or tar of these. "
+        "a.hdr: unknown file type; supported: DICOM, NIfTI, Analyze, MGZ, NRRD, MHA, AFNI, PAR/REC, MINC-1, TIFF, "
+        "PNG, JPEG, HEIC, WebP, BMP, GIF, or a zip or tar of these. "
         "Export it as one of these.",
         "a.img: left out together with its .hdr file.",
     ]
@@ -614,8 +614,8 @@ def test_one_good_file_beside_a_bad_one():
     scans, problems = read_files([("bad.dcm", b"no"), ("good.png", png_bytes(slice_image()))])
     assert len(scans) == 1
     assert problems == [
-        "bad.dcm: unknown file type; supported: DICOM, NIfTI, MGZ, Analyze, TIFF, PNG, JPEG, WebP, BMP, GIF, "
-        "or a zip or tar of these. "
+        "bad.dcm: unknown file type; supported: DICOM, NIfTI, Analyze, MGZ, NRRD, MHA, AFNI, PAR/REC, MINC-1, TIFF, "
+        "PNG, JPEG, HEIC, WebP, BMP, GIF, or a zip or tar of these. "
         "Export it as one of these."
     ]
 

@@ -16,7 +16,9 @@ OTHER = mark("another picture")  # named, and none of the above: T2, diffusion, 
 MAX_STATING = 4  # words of a name that state a sequence together
 MAX_NAME = 500  # characters; of a longer name its end is read, as matching takes longer than in proportion
 
-_ENDING = re.compile(r"(\.(nii|gz|hdr|img|dcm|ima|nrrd|nhdr|mha|mhd|mgz|mgh|tiff?|png|jpe?g|zip|bmp|webp))+$")
+_ENDING = re.compile(
+    r"(\.(nii|gz|hdr|img|dcm|ima|nrrd|nhdr|mha|mhd|mgz|mgh|tiff?|png|jpe?g|zip|bmp|webp|heic|heif|mnc|head|par))+$"
+)
 
 # --- parts of a name that speak of something else than the picture
 _ENTITIES = r"(?<![a-z0-9])(sub|ses|run|acq|dir|echo|part|rec|chunk)-[a-z0-9]+"  # of BIDS

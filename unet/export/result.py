@@ -126,7 +126,7 @@ def to_nifti(result: Result) -> bytes:
     source = scan.source or {}
     kinds = (Nifti2Header, Nifti2Image) if source.get("version") == 2 else (Nifti1Header, Nifti1Image)
     header = kinds[0]()
-    if scan.file_format == "NIfTI":
+    if "header" in source:  # of a NIfTI, or of a format that is written as one
         array = array.reshape(source["shape"])
         header.set_data_shape(array.shape)
         for field, value in source["header"].items():

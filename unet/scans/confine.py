@@ -19,6 +19,7 @@ import numpy as np
 from unet.scans.limits import MAX_MEMORY
 
 MAX_OPEN_FILES = 64
+SPARE_THREADS = 8  # beside those that the user has; libde265 decodes HEIC in one, and others may start meanwhile
 MAX_WRITTEN = 600 << 20  # bytes of one file; the largest is an array of a scan
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
@@ -40,11 +41,17 @@ def confine(folder: Path, seconds: int, parent: int) -> list[str]:
     Returns:
         The names of the measures that hold.
     """
-    held = limit_resources(seconds)
+    held = []
+    threads = 0
+    if sys.platform == "linux":
+        threads = threads_of_this_user() + SPARE_THREADS
+        with suppress(OSError, AttributeError):
+            threads = 2 if _leave_network() else threads  # in a namespace of its own the count begins anew
+            held.append("no network")
+    held += limit_resources(seconds, threads)
     if sys.platform == "linux":
         measures: dict[str, Callable[[], None]] = {
             "no new privileges": _refuse_privileges,
-            "no network": _leave_network,
             "files": lambda: _see_only(folder),
             "dies with the server": lambda: _die_with(parent),
         }
@@ -55,8 +62,16 @@ def confine(folder: Path, seconds: int, parent: int) -> list[str]:
     return held
 
 
-def limit_resources(seconds: int) -> list[str]:
-    """Limit memory, processor time, files and processes, each where the system lets it be limited; return which."""
+def limit_resources(seconds: int, threads: int = 0) -> list[str]:
+    """Limit memory, processor time, files and processes, each where the system lets it be limited.
+
+    Args:
+        seconds: of processor time.
+        threads: that this user may have, this process included; systems but Linux count processes.
+
+    Returns:
+        The names of the limits that hold.
+    """
     try:
         import resource
     except ImportError:  # not on Windows: the parent watches time and memory
@@ -66,7 +81,7 @@ def limit_resources(seconds: int) -> list[str]:
         "CPU": seconds,
         "FSIZE": MAX_WRITTEN,
         "CORE": 0,
-        "NPROC": 0,  # no process or thread beside this one; the system makes an exception for root
+        "NPROC": threads,  # the system makes an exception for root
         "NOFILE": MAX_OPEN_FILES,
     }
     held = []
@@ -78,6 +93,15 @@ def limit_resources(seconds: int) -> list[str]:
             resource.setrlimit(limit, (value, value))
             held.append(name)
     return held
+
+
+def threads_of_this_user() -> int:
+    """Return how many threads this user has, as far as this process sees."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            count += len(list((process / "task").iterdir())) if process.stat().st_uid == os.getuid() else 0
+    return count
 
 
 def _system_call(name: str, *arguments: int | bytes | ctypes.c_size_t | None) -> int:
@@ -104,15 +128,18 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _leave_network() -> None:
-    """Enter an empty network namespace; without root only a new user namespace may make one."""
+def _leave_network() -> bool:
+    """Enter an empty network namespace; return whether a user namespace is new too, without which only root may."""
+    own_users = True
     try:
         _system_call("unshare", _CLONE_NEWUSER | _CLONE_NEWNET)
     except OSError:
+        own_users = False
         _system_call("unshare", _CLONE_NEWNET)
     number = _CAPSET.get(os.uname().machine)
     if number:  # the first process of a user namespace has every capability inside it
         _system_call("syscall", number, struct.pack("Ii", _CAPABILITY_VERSION_3, 0), bytes(24))
+    return own_users
 
 
 def _see_only(folder: Path) -> None:

@@ -5,11 +5,11 @@ process that has little of either. Libraries are imported only when a file needs
 each upload.
 """
 
-import re
 from collections.abc import Callable
 
 from unet.language import t
-from unet.scans.formats.signatures import FORMATS, PICTURE_KINDS, UNREADABLE
+from unet.scans.formats.signatures import FORMATS, PICTURE_KINDS, UNREADABLE, VOLUME_KINDS
+from unet.scans.halves import Halves, join_halves, say_what_is_left
 from unet.scans.limits import MAX_SCANS
 from unet.scans.scan import IngestError, Room, Scan
 from unet.scans.stacking import stack_pictures
@@ -43,24 +43,10 @@ def read_files(
     """
     room, problems = Room(), []
     unpacked, passed_over = unpack(files, problems, starting, left_out)
-    headers = {_stem(one.name) for one in unpacked if one.name.lower().endswith((".hdr", ".hdr.gz"))}
-    # voxels of an .img may look like anything, so its name counts first
-    images = {
-        _stem(one.name): one
-        for one in unpacked
-        if one.name.lower().endswith((".img", ".img.gz")) and (one.kind is None or _stem(one.name) in headers)
-    }
-    rest = [one for one in unpacked if one not in images.values()]
+    rest, halves = join_halves(unpacked)
     scans = _read_series([one for one in rest if one.kind == "dicom"], room, problems, starting)
-    scans += _read_single([one for one in rest if one.kind != "dicom"], images, room, problems, starting)
-    used = {_stem(scan.files[0]) for scan in scans if scan.file_format == "NIfTI"}
-    for stem, image in images.items():
-        if stem not in used:
-            problems.append(
-                t("{name}: left out together with its .hdr file.", name=image.name)
-                if stem in headers
-                else t("{name}: the .hdr file of the same name is missing. Upload both files.", name=image.name)
-            )
+    scans += _read_single([one for one in rest if one.kind != "dicom"], halves, room, problems, starting)
+    problems += say_what_is_left(unpacked, halves, {file for scan in scans for file in scan.files})
     scans = stack_pictures(scans) if stacked else scans
     if stacked and len(scans) > MAX_SCANS:
         problems.append(
@@ -94,7 +80,7 @@ def _read_series(
 
 def _read_single(
     files: list[UploadedFile],
-    images: dict[str, UploadedFile],
+    halves: dict[str, Halves],
     room: Room,
     problems: list[str],
     starting: Callable[[str, str], None],
@@ -104,7 +90,7 @@ def _read_single(
     for one in files:
         starting(one.key, one.name)
         try:
-            scans.append(_read_one(one, room, images.get(_stem(one.name))))
+            scans.append(_read_one(one, room, halves.get(one.key, Halves())))
         except IngestError as error:
             problems.append(str(error))
         except Exception as error:
@@ -125,19 +111,19 @@ def _unforeseen(name: str, error: Exception) -> str:
     )
 
 
-def _read_one(file: UploadedFile, room: Room, image: UploadedFile | None) -> Scan:
+def _read_one(file: UploadedFile, room: Room, halves: Halves) -> Scan:
     """Read a file that is a scan by itself.
 
     Args:
         file: one that is not an archive or DICOM.
         room: memory that is left.
-        image: the `.img` of the same name, if there is one.
+        halves: the data files that belong to it.
     """
     name, content = file.name, file.content
     if file.kind == "nifti":
         from unet.scans.formats.nifti import read_nifti
 
-        return read_nifti(content, name, room, image and image.content)
+        return read_nifti(content, name, room, halves.contents()[0] if halves.found else None)
     if file.kind == "mgh":
         from unet.scans.formats.mgh import read_mgh
 
@@ -150,6 +136,8 @@ def _read_one(file: UploadedFile, room: Room, image: UploadedFile | None) -> Sca
         from unet.scans.formats.tiff import read_tiff
 
         return read_tiff(content, name, room)
+    if file.kind in VOLUME_KINDS:
+        return _read_volume(file, room, halves)
     if file.kind in UNREADABLE:
         raise IngestError(f"{name}: {t(UNREADABLE[file.kind])}")
     raise IngestError(
@@ -157,6 +145,25 @@ def _read_one(file: UploadedFile, room: Room, image: UploadedFile | None) -> Sca
     )
 
 
-def _stem(name: str) -> str:
-    """The name that a .hdr and its .img share."""
-    return re.sub(r"\.(hdr|img)(\.gz)?$", "", name, flags=re.IGNORECASE)
+def _read_volume(file: UploadedFile, room: Room, halves: Halves) -> Scan:
+    """Read a volume of a format whose values may lie in further files."""
+    from unet.scans.formats import afni, metaimage, minc, nrrd, parrec
+
+    if halves.missing:
+        raise IngestError(
+            t(
+                "{name}: {file_format} with an external data file, {missing}, which is not in this upload. Upload both "
+                "together.",
+                name=file.name,
+                file_format=t(VOLUME_KINDS[file.kind or ""]),
+                missing=halves.missing[0],
+            )
+        )
+    readers = {
+        "nrrd": nrrd.read_nrrd,
+        "metaimage": metaimage.read_metaimage,
+        "afni": afni.read_afni,
+        "parrec": parrec.read_parrec,
+        "minc": minc.read_minc,
+    }
+    return readers[file.kind or ""](file.content, file.name, room, halves.contents())

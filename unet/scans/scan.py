@@ -135,7 +135,7 @@ class Scan:
 
     Attributes:
         name: for the visitor's eyes: the file's or the series' own name. Never exported.
-        file_format: `DICOM`, `NIfTI`, `PNG`, `JPEG` or `TIFF`.
+        file_format: for people, such as `DICOM`, `NIfTI`, `NRRD` or `PNG`.
         voxels: (slices, height, width, channels) float32, finite, in display order.
         channel_names: (channels,), what each channel is called; empty words where nothing is known.
         bit_depth: bits a value has in the file.

@@ -12,6 +12,7 @@ from unet.scans.formats.archives import (
     gunzip,
     inflate_start,
     is_companion,
+    is_data_half,
     is_junk,
     untar,
     unzip,
@@ -131,9 +132,9 @@ class _Unpacker:
             yield from self.open(f"{key}/{number}", entry, data, depth - 1)
 
     def _open_gzip(self, key: str, name: str, content: bytes, depth: int) -> Iterator[UploadedFile]:
-        """Yield what a gzip holds; a NIfTI stays packed, as it is unpacked with an eye on its header."""
+        """Yield what a gzip holds; what has a header that tells its size stays packed until that has been read."""
         inner = sniff(inflate_start(content, START))
-        if inner == "nifti" or (inner is None and name.lower().endswith(".img.gz")):
+        if inner == "nifti" or (inner is None and is_data_half(name)):
             yield UploadedFile(key, name, content, inner)
         elif inner is None or not depth:
             self._problems.append(

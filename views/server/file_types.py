@@ -5,8 +5,8 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unet.language import t
-from unet.scans.formats.archives import is_companion, is_junk
-from unet.scans.formats.signatures import FORMATS, START, sniff
+from unet.scans.formats.archives import is_companion, is_data_half, is_junk
+from unet.scans.formats.signatures import FORMATS, START, UNREADABLE, sniff
 from views.server.refusals import RefusedError
 from views.server.uploads import MULTIPART_BYTES, upload_ids
 
@@ -45,16 +45,21 @@ def _judge(started: bytes, final: bool) -> bytes | None:
         raise RefusedError(400, t("A file was expected."))
     if not final and (not found or len(content) < START):
         return started
-    if found and sniff(content) is None and not _may_be_anything(head):
+    if not found or _may_be_anything(head):
+        return None
+    kind = sniff(content[:START])
+    if kind is None:
         raise RefusedError(415, t("Unknown file type; supported: {formats}.", formats=t(FORMATS)))
+    if kind in UNREADABLE:
+        raise RefusedError(415, t(UNREADABLE[kind]))
     return None
 
 
 def _may_be_anything(head: bytes) -> bool:
     """Tell by its name a file whose first bytes say nothing.
 
-    That is the `.img` half of a NIfTI pair, which begins with pixels, and what lies beside pictures in a folder.
+    That is the half of a scan that begins with pixels, and what lies beside pictures in a folder.
     """
     named = re.search(rb'filename="([^"\r\n]*)"', head)
     name = named[1].decode(errors="replace") if named else ""
-    return ".img" in name.lower() or is_junk(name) or is_companion(name)
+    return is_data_half(name) or is_junk(name) or is_companion(name)

@@ -5,6 +5,7 @@ are too big, too many, too dense, encrypted, that name files outside themselves,
 Sources: Fifield (2019), "A better zip bomb", for overlapping entries; APPNOTE.TXT 6.3.10, 4.3, for the records.
 """
 
+import bz2
 import io
 import lzma
 import re
@@ -13,6 +14,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from contextlib import suppress
 
 from unet.language import t
 from unet.scans.scan import IngestError, plain_name
@@ -22,9 +24,10 @@ MAX_ENTRIES = 5_000
 MAX_RATIO = 200  # unpacked to packed; a head in black air reaches 10 to 30
 FREE_BYTES = 8 << 20  # below this an archive may be as dense as it likes
 _CHUNK, _SLICE = 1 << 20, 1 << 16
-_GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
+_GZIP, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS  # the first takes zlib's own header too
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, RuntimeError)
 _JUNK = (".ds_store", "thumbs.db", "desktop.ini", "dicomdir")
+_DATA_HALF = re.compile(r"\.(img|brik|rec|z?raw)(\.(gz|bz2))?$", re.IGNORECASE)
 _COMPANIONS = (".json", ".tsv", ".csv", ".bval", ".bvec", ".txt", ".md", ".xml", ".html", ".yaml", ".yml", ".log")
 
 
@@ -46,6 +49,15 @@ def is_companion(name: str) -> bool:
     """
     own = name.lower().replace("\\", "/").rpartition("/")[2]
     return own.endswith(_COMPANIONS) or own in ("readme", "changes", "license")
+
+
+def is_data_half(name: str) -> bool:
+    """Tell the files that hold the values of a scan whose header is a file of its own.
+
+    >>> is_data_half("a.img"), is_data_half("a+orig.BRIK.gz"), is_data_half("a.nii.gz")
+    (True, True, False)
+    """
+    return bool(_DATA_HALF.search(name))
 
 
 def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, bytes]], list[str]]:
@@ -195,12 +207,35 @@ def inflate_start(data: bytes, wanted: int) -> bytes:
 
 
 def gunzip(data: bytes, name: str, room: int) -> bytes:
-    """Return what a gzip file holds.
+    """Return what a gzip file, or a zlib stream, holds.
 
     Raises:
         IngestError: it holds more than `room` bytes, or is damaged.
     """
-    content, complete = _inflate(data, room + 1, _GZIP)
+    return _whole(*_inflate(data, room + 1, _GZIP), name, room)
+
+
+def bunzip(data: bytes, name: str, room: int) -> bytes:
+    """Return what a bzip2 file holds; errors as `gunzip`."""
+    pieces, size, complete = [], 0, False
+    with suppress(OSError, ValueError, EOFError):
+        while data and size <= room:
+            engine, fed = bz2.BZ2Decompressor(), data
+            while not engine.eof and size <= room and (fed or not engine.needs_input):
+                pieces.append(engine.decompress(fed, room + 1 - size))
+                size, fed = size + len(pieces[-1]), b""
+            complete = engine.eof
+            data = engine.unused_data if engine.unused_data.startswith(b"BZh") else b""  # files may follow one another
+    return _whole(b"".join(pieces), complete, name, room)
+
+
+def inflates_beyond(data: bytes, room: int) -> bool:
+    """Tell whether a raw deflate stream unpacks to more than `room` bytes."""
+    return len(_inflate(data, room + 1, _RAW)[0]) > room
+
+
+def _whole(content: bytes, complete: bool, name: str, room: int) -> bytes:
+    """Return what was unpacked, if it is all and no more than there is room for; errors as `gunzip`."""
     if len(content) > room:
         raise IngestError(
             t(
@@ -212,17 +247,12 @@ def gunzip(data: bytes, name: str, room: int) -> bytes:
     if not complete:
         raise IngestError(
             t(
-                "{name}: the gzip is cut off or damaged after {count:,} bytes. Copy it again.",
+                "{name}: its compressed bytes are cut off or damaged after {count:,} unpacked ones. Copy it again.",
                 name=name,
                 count=len(content),
             )
         )
     return content
-
-
-def inflates_beyond(data: bytes, room: int) -> bool:
-    """Tell whether a raw deflate stream unpacks to more than `room` bytes."""
-    return len(_inflate(data, room + 1, _RAW)[0]) > room
 
 
 def _inflate(data: bytes, room: int, kind: int) -> tuple[bytes, bool]:

@@ -1,4 +1,4 @@
-"""FreeSurfer's MGH and MGZ into a Scan, as a NIfTI on the same grid: so its masks are written as NIfTI.
+"""FreeSurfer's MGH and MGZ into a Scan.
 
 Source: the FreeSurfer wiki, "MghFormat"; nibabel reads the header.
 """
@@ -7,12 +7,11 @@ import io
 
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
-from nibabel.nifti1 import Nifti1Header
 
 from unet.language import t
-from unet.scans.formats.nifti import scan_of, values_of
-from unet.scans.limits import MAX_CHANNELS
-from unet.scans.scan import IngestError, Room, Scan, finished
+from unet.scans.formats.nifti import values_of
+from unet.scans.formats.volumes import reserve, volume_scan
+from unet.scans.scan import IngestError, Room, Scan
 
 _DATA_STARTS = 284  # bytes of header before the values
 
@@ -25,17 +24,5 @@ def read_mgh(data: bytes, name: str, room: Room) -> Scan:
         dtype, affine = np.dtype(str(header.get_data_dtype())), header.get_affine()
     except Exception as error:  # nibabel raises many kinds for a damaged header
         raise IngestError(t("{name}: the MGH header is damaged. Copy or convert the file again.", name=name)) from error
-    if min(shape) < 1:
-        raise IngestError(t("{name}: the MGH header is damaged. Copy or convert the file again.", name=name))
-    room.take(name, (1, shape[0], shape[1]), shape[2] * min(shape[3], MAX_CHANNELS), dtype.itemsize)
-    array = values_of(data, shape, dtype, _DATA_STARTS, name)
-    return finished(scan_of(array, _as_nifti(affine, shape), name))
-
-
-def _as_nifti(affine: np.ndarray, shape: tuple[int, ...]) -> Nifti1Header:
-    """Return the header of a NIfTI with that shape and place, in millimetres."""
-    header = Nifti1Header()
-    header.set_data_shape(shape)
-    header.set_sform(affine, 1)
-    header.set_xyzt_units("mm")
-    return header
+    reserve(name, shape, dtype, room)
+    return volume_scan(values_of(data, shape, dtype, _DATA_STARTS, name), affine, None, name, "MGZ")

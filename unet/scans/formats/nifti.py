@@ -50,15 +50,7 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
     start = inflate_start(data, 2048) if zipped else data[:2048]
     header, shape, dtype = _read_header(start, name)
     count = int(np.prod(shape, dtype=object))
-    if max(shape[:3]) > MAX_SIDE:
-        raise IngestError(
-            t(
-                "{name}: {shape} values; expected at most {max_side:,} a side. An MRI has a few hundred. Crop it.",
-                name=name,
-                shape=" × ".join(map(str, shape)),
-                max_side=MAX_SIDE,
-            )
-        )
+    check_sides(name, shape)
     volumes = int(np.prod(shape[3:], dtype=object))
     # which axis counts the slices is known later
     room.take(
@@ -81,6 +73,19 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
         values = gunzip(values, name, end + _SLACK)
     array = values_of(values, shape, dtype, offset, name)
     return finished(scan_of(array, header, name))
+
+
+def check_sides(name: str, shape: tuple[int, ...]) -> None:
+    """Raise IngestError where a side of a volume is longer than any slice that is segmented."""
+    if max(shape[:3]) > MAX_SIDE:
+        raise IngestError(
+            t(
+                "{name}: {shape} values; expected at most {max_side:,} a side. An MRI has a few hundred. Crop it.",
+                name=name,
+                shape=" × ".join(map(str, shape)),
+                max_side=MAX_SIDE,
+            )
+        )
 
 
 def values_of(data: bytes, shape: tuple[int, ...], dtype: np.dtype, offset: int, name: str) -> np.ndarray:

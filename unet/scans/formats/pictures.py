@@ -1,7 +1,11 @@
-"""PNG, JPEG, WebP, BMP and GIF into a Scan. They carry no geometry: dots per inch are about paper, not patients."""
+"""PNG, JPEG, HEIC, WebP, BMP and GIF into a Scan.
+
+They carry no geometry: dots per inch are about paper, not patients.
+"""
 
 import io
 import re
+import threading
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,7 +17,8 @@ from unet.scans.formats.signatures import JPEG_SCAN, PICTURE_KINDS, START, sniff
 from unet.scans.limits import MAX_JPEG_SCANS, MAX_PIXELS_2D, MAX_PIXELS_INTERLACED, MAX_SIDE, MIN_SIDE
 from unet.scans.scan import IngestError, Room, Scan, finished
 
-LOSSY = ("JPEG", "WEBP")  # the second may be saved without loss too
+LOSSY = ("JPEG", "WEBP", "HEIF")  # the last two may be saved without loss too
+_TURNED = re.compile(rb"irot[\1-\3]|imir[\0\1]")  # boxes of HEIF that turn or mirror a picture
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 
 
@@ -22,6 +27,8 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
     file_format = PICTURE_KINDS[sniff(data[:START]) or ""]
     is_mask = guess_from_file(name) == EXPECTED_MASK
     notes: list[str] = []
+    if file_format == "HEIF":
+        _register_heif(name)
     try:
         picture = Image.open(io.BytesIO(data), formats=[file_format])
         width, height = picture.size
@@ -49,9 +56,12 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             array = _sixteen_bit_colour(data, name)
         else:
             turned = ImageOps.exif_transpose(picture)
-            if turned.size != picture.size or picture.getexif().get(274, 1) not in (0, 1):
+            by_tag = picture.getexif().get(274, 1) not in (0, 1)
+            if by_tag or (file_format == "HEIF" and _TURNED.search(data[:65536])):  # libheif has turned the second
                 notes.append(t("Turned upright by the camera's orientation tag."))
             array = np.asarray(turned) if is_mask and turned.mode == "P" else _pixels(turned, notes)
+            if array.shape[0] * array.shape[1] != width * height:
+                raise ValueError
     except Image.DecompressionBombError:
         raise IngestError(
             t(
@@ -62,7 +72,7 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
         ) from None
     except IngestError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, RuntimeError) as error:
         if file_format == "JPEG" and re.search(rb"\xff[\xc0-\xc3]..\x0c", data[:65536], re.DOTALL):
             raise IngestError(
                 t("{name}: a JPEG of 12 bits, which this app cannot read. Save it as PNG or TIFF.", name=name)
@@ -75,10 +85,32 @@ def read_picture(data: bytes, name: str, room: Room) -> Scan:
             )
         ) from error
     if getattr(picture, "n_frames", 1) > 1:
-        notes.append(t("The picture is animated. Only the first frame is used."))
+        notes.append(
+            t("The file holds several pictures. Only the main one is used.")
+            if file_format == "HEIF"
+            else t("The picture is animated. Only the first frame is used.")
+        )
     array = _without_alpha(array, notes)
     array = mask_of_colours(array, file_format in LOSSY, notes) if is_mask else grey_if_tinted(array, notes)
     return picture_scan(name, file_format, array[np.newaxis], bits, notes)
+
+
+def _register_heif(name: str) -> None:
+    """Make Pillow read HEIF by libheif.
+
+    Raises:
+        IngestError: no thread can be started. libde265 decodes in one, and ends the process where it gets none.
+    """
+    import pi_heif
+
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        raise IngestError(
+            t("{name}: this server cannot read HEIC, as its reader may start no thread. Save it as JPEG.", name=name)
+        ) from None
+    # 0: no further thread for the tiles of a picture
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=0)
 
 
 def _pixels(picture: Image.Image, notes: list[str]) -> np.ndarray:

@@ -4,20 +4,44 @@ import re
 
 from unet.language import mark
 
-FORMATS = mark("DICOM, NIfTI, MGZ, Analyze, TIFF, PNG, JPEG, WebP, BMP, GIF, or a zip or tar of these")
-PICTURE_KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "bmp": "BMP", "gif": "GIF"}  # as Pillow calls them
+FORMATS = mark(
+    "DICOM, NIfTI, Analyze, MGZ, NRRD, MHA, AFNI, PAR/REC, MINC-1, TIFF, PNG, JPEG, HEIC, WebP, BMP, GIF, or a zip or "
+    "tar of these"
+)
+PICTURE_KINDS = {  # as Pillow calls them
+    "png": "PNG",
+    "jpeg": "JPEG",
+    "webp": "WEBP",
+    "bmp": "BMP",
+    "gif": "GIF",
+    "heic": "HEIF",
+}
+VOLUME_KINDS = {  # as people call them, of volumes that have a reader each beside NIfTI and MGH
+    "nrrd": mark("an NRRD"),
+    "metaimage": mark("a MetaImage"),
+    "afni": mark("an AFNI header"),
+    "parrec": mark("a PAR header"),
+    "minc": mark("a MINC file"),
+}
 UNREADABLE = {
-    "heic": mark("HEIC, which this app does not read yet. Save the photo as JPEG."),
-    "nrrd": mark("NRRD, which this app does not read yet. Save it as NIfTI, for example in 3D Slicer."),
-    "metaimage": mark("a MetaImage (MHA, MHD), which this app does not read yet. Save it as NIfTI."),
-    "minc": mark("MINC, which this app does not read. Convert it with mnc2nii."),
     "hdf5": mark("HDF5, or MINC-2 inside it, which this app does not read. Convert it to NIfTI."),
+    "netcdf": mark("NetCDF of a version that MINC-1 does not have. Convert it to NIfTI."),
+    "matlab": mark("MATLAB data, which this app does not read. Save the picture as NIfTI or PNG."),
+    "numpy": mark("A NumPy array, which this app does not read. Save it as NIfTI or PNG."),
+    "avif": mark("AVIF, which this app does not read. Save the picture as JPEG or PNG."),
+    "video": mark("A video, which this app does not read. Save one picture of it as JPEG or PNG."),
+    "pdf": mark("A PDF, which this app does not read. Save its picture as PNG."),
+    "archive": mark("An archive of type 7z, RAR, xz or bzip2, which this app does not open. Pack the files as zip."),
 }
 START = 348  # bytes that tell every format apart: NIfTI-1 has its magic at the end of its header
 
 JPEG_SCAN = b"\xff\xda"  # starts a pass over a JPEG's picture; the bytes of a pass never hold it
 
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_BRANDS = {  # of the ISO base media file format, by the word after "ftyp"
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"), "heic"),
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+    **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  ", b"3gp4", b"3gp5"), "video"),
+}
 _MAGICS = {
     b"\x89PNG": "png",
     b"\xff\xd8\xff": "jpeg",
@@ -28,12 +52,25 @@ _MAGICS = {
     b"BM": "bmp",
     b"GIF8": "gif",
     b"NRRD000": "nrrd",
-    b"ObjectType": "metaimage",
+    b"# === DATA DESCRIPTION FILE": "parrec",
     b"CDF\1": "minc",
+    b"CDF\2": "netcdf",
+    b"CDF\5": "netcdf",
     b"\x89HDF": "hdf5",
+    b"MATLAB 5": "matlab",
+    b"\x93NUMPY": "numpy",
+    b"%PDF-": "pdf",
+    b"7z\xbc\xaf\x27\x1c": "archive",
+    b"Rar!\x1a": "archive",
+    b"\xfd7zXZ": "archive",
+    b"BZh": "archive",
     b"PK\3\4": "zip",
     b"PK\5\6": "zip",
     b"\x1f\x8b": "gzip",
+}
+_TEXTS = {  # headers of text, whose first line may begin with spaces
+    re.compile(rb"\s*type\s*=\s*(string|integer|float)-attribute\s"): "afni",
+    re.compile(rb"\s*(ObjectType|NDims|Comment)[ \t]*=", re.IGNORECASE): "metaimage",
 }
 
 
@@ -53,13 +90,15 @@ def sniff(start: bytes) -> str | None:
         return "dicom"
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
-        return "heic"
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        return _BRANDS[start[8:12]]
     if start[:4] == b"\0\0\0\1" and _is_mgh(start):
         return "mgh"
     if start[257:262] == b"ustar":
         return "tar"
-    return next((kind for magic, kind in _MAGICS.items() if start.startswith(magic)), None)
+    if found := next((kind for magic, kind in _MAGICS.items() if start.startswith(magic)), None):
+        return found
+    return next((kind for text, kind in _TEXTS.items() if text.match(start)), None)
 
 
 def is_analyze(start: bytes) -> bool:
