@@ -25,6 +25,7 @@ from unet.scans.private_folders import PrivateFolder
 from unet.weights.network import Weights
 from views.shared import loaders, page
 from views.shared.browser_state import one_of
+from views.shared.uploader import say_refusals
 
 SECONDS_A_RERUN = 0.8  # long enough to get on, short enough for the cancel button to answer
 HERE = mark("Patients on this machine")
@@ -120,6 +121,7 @@ def _choose(weights: Weights, source: str) -> None:
         files = st.file_uploader(
             t("Folder of patients"), type=["tif", "tiff"], accept_multiple_files="directory", key="own_files"
         )
+        say_refusals()
         if st.button(t("Evaluate"), icon=":material/play_arrow:", disabled=not files, key="own_start"):
             folder = PrivateFolder("patients")
             try:

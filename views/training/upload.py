@@ -16,6 +16,7 @@ from unet.scans.patient_folders import as_in_the_data_set, write_tiff
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError
 from views.shared import page
+from views.shared.uploader import say_refusals
 
 UPLOAD = "upload"
 MAX_FILES = 2000
@@ -34,6 +35,7 @@ def ask_for_slices() -> list[Patient]:
         help=t("Named PATIENT_1.tif with its mask PATIENT_1_mask.tif, as in the data set: pre-contrast, FLAIR and "
         "post-contrast as red, green and blue; the mask black and white."),
     )  # fmt: skip
+    say_refusals()
     st.caption(
         t(
             "The slices stay in the folder of the run on this server until the run is deleted. "

@@ -23,6 +23,7 @@ from unet.scans.movement import moved_onto_flair
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 from views.shared import page
+from views.shared.uploader import say_refusals
 from views.upload.once import MADE, once
 from views.upload.samples import chosen_sample, forget_sample, offer_samples, show_sample
 from views.viewer.slice_viewer import forget_private
@@ -47,8 +48,8 @@ def pick_files() -> Reading | None:
     )
     files = st.file_uploader(
         t(
-            "Drop an MRI here: DICOM (files, folder or zip), NIfTI, MGZ, TIFF, PNG or JPEG, up to {max_file_bytes} MB "
-            "a file and {max_upload_bytes} MB together",
+            "Drop an MRI here: DICOM (files, folder or zip), NIfTI, NRRD, MHA, MGZ, TIFF, PNG, JPEG or HEIC, up to "
+            "{max_file_bytes} MB a file and {max_upload_bytes} MB together",
             max_file_bytes=MAX_FILE_BYTES >> 20,
             max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
         ),
@@ -56,9 +57,7 @@ def pick_files() -> Reading | None:
         key=f"upload_files_{whole_folder}",
         help=t("Several sequences of one examination belong together: drop them at once."),
     )
-    st.caption(
-        t("A red file was refused: it is empty or too large, the upload is too large, or the format is not supported.")
-    )
+    say_refusals()
     if files:
         forget_sample()
     sample = chosen_sample()
