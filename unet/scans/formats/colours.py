@@ -26,7 +26,9 @@ def grey_if_tinted(picture: np.ndarray, notes: list[str]) -> np.ndarray:
             "picture change the mask."
         )
     )
-    red, green, blue = np.moveaxis(picture, 2, 0)  # one by one: along an axis of three NumPy takes several times as long
+    red, green, blue = np.moveaxis(
+        picture, 2, 0
+    )  # one by one: along an axis of three NumPy takes several times as long
     return ((red.astype(np.float32) + green + blue) / np.float32(3))[..., np.newaxis]
 
 

@@ -32,6 +32,8 @@ def read_parrec(data: bytes, name: str, room: Room, parts: list[bytes]) -> Scan:
     try:
         header = _header(data[:_MAX_HEADER].decode("latin-1"), name, notes)
         shape: tuple[int, ...] = tuple(int(size) for size in header.get_data_shape())
+        if len(shape) < 3:
+            raise ValueError
         dtype, affine = header.get_data_dtype(), header.get_affine()
         slopes, intercepts = (one.reshape(-1, order="F") for one in header.get_data_scaling())
         order, stored = header.get_sorted_slice_indices(), header.get_rec_shape()
