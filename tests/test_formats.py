@@ -335,7 +335,7 @@ def test_a_part_of_a_philips_volume_is_refused():
     assert scans == []
     assert problems == [
         "flair.PAR: the header describes 5 of 6 slices. Export the scan again.",
-        "flair.REC: left out together with its .par file.",
+        "flair.REC: left out together with its .PAR file.",
     ]
 
 

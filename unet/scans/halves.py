@@ -73,7 +73,7 @@ def say_what_is_left(files: list[UploadedFile], halves: dict[str, Halves], read:
         found = halves[header.key].found if header.key in halves else ()
         claimed |= {part.key for part in found}
         if found and header.name not in read:
-            ending = header.name.lower().removesuffix(".gz").rpartition(".")[2]
+            ending = re.sub(r"\.gz$", "", header.name, flags=re.IGNORECASE).rpartition(".")[2]
             yield t("{name}: left out together with its .{ending} file.", name=found[0].name, ending=ending)
     for one in files:
         if one.key in claimed or one.kind is not None or not is_data_half(one.name):

@@ -31,13 +31,13 @@ def looks_cheap(files: list[tuple[str, bytes]]) -> bool:
 
 
 def _is_packed(content: bytes) -> bool:
-    """Tell archives, compressed DICOM, progressive JPEG and interlaced PNG by their first bytes."""
+    """Tell archives, compressed DICOM and volumes, HEIC, progressive JPEG, interlaced PNG by their first bytes."""
     kind = sniff(content[:START])
     if kind == "dicom":
         return any(syntax in content[:1024] for syntax in _COMPRESSED)
     if kind == "jpeg":
         return b"\xff\xc2" in content[: 1 << 16]
-    return kind in ("zip", "tar", "gzip") or (kind == "png" and content[28:29] == b"\1")
+    return kind in ("zip", "tar", "gzip", "nrrd", "metaimage", "heic") or (kind == "png" and content[28:29] == b"\1")
 
 
 @dataclass(eq=False)

@@ -146,7 +146,7 @@ def _unit(header: dict, spatial: list[int], notes: list[str]) -> float:
     if not units:
         notes.append(t("The header names no unit of length. Millimetres are assumed, as is usual."))
         return 1.0
-    unit = units.pop()
+    unit = " ".join(sorted(units))
     if unit not in _MILLIMETRES:
         notes.append(
             t("The header's unit of length is {unit}. Sizes in millimetres stay unknown.", unit=plain_name(unit))
