@@ -46,11 +46,13 @@ asked = ask(scans, mapping)
 flair = scans[mapping[FLAIR].scan]
 
 try:
-    volume, notes, brain, content_hash = steps.volume_of(scans, mapping, expected, is_aligned(mapping))
+    volume, notes, refusal, brain, content_hash = steps.volume_of(scans, mapping, expected, is_aligned(mapping))
     weights = loaders.default_weights()
 except (IngestError, *page.PAGE_ERRORS) as error:
     st.error(page.plain(str(error)), title=t("This upload cannot be segmented"))
     st.stop()
+if refusal:
+    st.warning(page.plain(refusal), title=t("The expected mask is not used"), icon=":material/help:")
 for note in notes:
     st.caption(note)
 warnings = [*asked, *offer_alignment(volume, mapping), *steps.show_familiarity(volume, flair)]

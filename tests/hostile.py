@@ -17,7 +17,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from tests import hostile_large, hostile_volumes
+from tests import hostile_large, hostile_masks, hostile_volumes
 from tests.heic_files import HEIC
 from tests.upload_files import (
     dicom_bytes,
@@ -95,6 +95,7 @@ def good() -> dict[str, Files]:
         "afni": afni_pair(stack()[..., 1]),
         "parrec": par_pair(stack()[..., 1]),
         "minc": [("a.mnc", minc_bytes(stack()[..., 1]))],
+        **hostile_masks.good(),
     }
 
 
@@ -106,7 +107,8 @@ def corpus() -> dict[str, tuple[str, Files]]:
         for name, case in part().items():
             assert name not in found
             found[name] = case
-    return found | hostile_large.corpus(slice_image()) | hostile_volumes.corpus(stack()[..., 1])
+    masks = {name: (READ, files) for name, files in hostile_masks.corpus().items()}
+    return found | hostile_large.corpus(slice_image()) | hostile_volumes.corpus(stack()[..., 1]) | masks
 
 
 def _truncated() -> dict:

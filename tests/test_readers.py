@@ -475,7 +475,7 @@ def test_the_files_that_pydicom_ships_are_read_or_refused_in_words():
         assert scans or (problems and path.name in problems[0])
         read += bool(scans)
     assert len(paths) >= 161
-    assert read >= 154
+    assert read >= 150  # four more are masks without their series
 
 
 # --- NIfTI

@@ -12,12 +12,12 @@ from scipy import ndimage, sparse
 from unet.data.volume import FLAIR, SEQUENCE_NAMES, Geometry, Volume
 from unet.language import t
 from unet.scans import budget
-from unet.scans.grids import MIN_OVERLAP, covered, even_shape, fits, off_even_grid, on_even_grid, same_grid
+from unet.scans.expected_mask import MaskError, expected_mask
+from unet.scans.grids import MIN_OVERLAP, covered, even_shape, fits, off_even_grid, on_even_grid, same_grid, size_of
 from unet.scans.limits import MAX_RESAMPLED, MAX_SIDE, MAX_VOLUME, MIN_SIDE
 from unet.scans.mapping import Channel, Mapping
 from unet.scans.scan import IngestError, Scan, check_shape
 
-MAX_LABELS = 16  # values of a mask, 0 included
 MAX_TILT = 0.01  # of a voxel, over the whole grid: grids that are tilted less share their axes
 
 
@@ -34,12 +34,15 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
         shifted.
 
     Raises:
-        IngestError: FLAIR's grid is too small or too big, a sequence does not lie where FLAIR does, or the expected
-            mask is none.
+        MaskError: the expected mask is none, or does not lie where FLAIR does; the picture can be used without it.
+        IngestError: FLAIR's grid is too small or too big, or a sequence does not lie where FLAIR does.
     """
     flair = scans[mapping[FLAIR].scan]
     count, height, width = flair.voxels.shape[:3]
     _check_size(flair)
+    mask, mask_notes = np.zeros((count, height, width), np.uint8), []
+    if expected:
+        mask = expected_mask(flair, scans[expected.scan], expected.channel, mask_notes)
     notes, images = [], budget.SERVER.hold(np.empty((count, height, width, 3), np.float32))
     missing = [SEQUENCE_NAMES[number] for number, channel in enumerate(mapping) if channel is None]
     if missing:
@@ -49,15 +52,12 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
                 missing=", ".join(t(name) for name in missing),
             )
         )
-    _check_resampling(flair, [scans[channel.scan] for channel in (*mapping, expected) if channel])
+    _check_resampling(flair, [scans[channel.scan] for channel in mapping if channel])
     for number, channel in enumerate(mapping):
         channel = channel or mapping[FLAIR]
         _fill(images[..., number], flair, scans[channel.scan], channel, SEQUENCE_NAMES[number], notes)
     _make_positive(images, notes)
     images.flags.writeable = False
-    mask = np.zeros(images.shape[:3], np.uint8)
-    if expected:
-        mask = _expected_mask(flair, scans[expected.scan], expected.channel, notes)
     volume = Volume(
         patient_id=f"upload_{zlib.crc32(images.data):08x}",
         images=images,
@@ -66,7 +66,21 @@ def build_volume(scans: list[Scan], mapping: Mapping, expected: Channel | None =
         slice_numbers=np.arange(1, count + 1),
         geometry=Geometry(flair.spacing, flair.edges, flair.plane),
     )
-    return volume, notes
+    return volume, [*notes, *mask_notes]
+
+
+def build_volume_and_mask(
+    scans: list[Scan], mapping: Mapping, expected: Channel | None
+) -> tuple[Volume, list[str], str]:
+    """Return what `build_volume` does, without the mask where that cannot be used, and why it cannot.
+
+    Raises:
+        IngestError: as `build_volume`, for the sequences.
+    """
+    try:
+        return *build_volume(scans, mapping, expected), ""
+    except MaskError as error:
+        return *build_volume(scans, mapping), str(error)
 
 
 def _check_size(scan: Scan) -> None:
@@ -109,7 +123,7 @@ def _check_resampling(flair: Scan, sequences: list[Scan]) -> None:
                 "million in all; at most {max_resampled:.0f} million are allowed. Upload FLAIR alone, or "
                 "fewer slices.",
                 moved=moved,
-                size=_size(flair),
+                size=size_of(flair),
                 voxels=voxels / 1000000.0,
                 max_resampled=MAX_RESAMPLED / 1000000.0,
             )
@@ -128,8 +142,8 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
                 "{name}: {size} voxels, but FLAIR has {flair_size}, and the files hold no positions. "
                 "Upload sequences on one grid, or DICOM or NIfTI with positions.",
                 name=name,
-                size=_size(other),
-                flair_size=_size(flair),
+                size=size_of(other),
+                flair_size=size_of(flair),
             )
         )
     assert flair.affine is not None  # else `fits` has said no
@@ -147,8 +161,8 @@ def _fill(values: np.ndarray, flair: Scan, other: Scan, channel: Channel, name: 
         t(
             "The {name} series has another grid, {size}. It was resampled onto the grid of FLAIR, {flair_size}.",
             name=name,
-            size=_size(other),
-            flair_size=_size(flair),
+            size=size_of(other),
+            flair_size=size_of(flair),
         )
     )
     even = np.empty(even_shape(flair), np.float32) if flair.places else values
@@ -191,64 +205,6 @@ def _linear_weights(size: int, scale: float, start: float, known: int) -> sparse
     rows, columns = np.concatenate([inside, inside]), np.concatenate([below, np.minimum(below + 1, known - 1)])
     weights = np.concatenate([1 - share, share]).astype(np.float32)
     return sparse.csr_array((weights, (rows, columns)), shape=(size, known))
-
-
-def _expected_mask(flair: Scan, scan: Scan, channel: int, notes: list[str]) -> np.ndarray:
-    """Return a channel as a mask on FLAIR's grid, (slices, height, width) uint8 in {0, 1}: what is not 0 is lesion."""
-    if not fits(flair, scan):
-        raise IngestError(
-            t(
-                "{scan}: its grid of {size} voxels differs from that of FLAIR, {flair_size}, and the files hold no "
-                "positions. Draw the expected mask on the grid of FLAIR.",
-                scan=scan.name,
-                size=_size(scan),
-                flair_size=_size(flair),
-            )
-        )
-    values = scan.voxels[..., channel]
-    labels = np.unique(values)
-    if labels[0] != 0 or len(labels) > MAX_LABELS:
-        raise IngestError(
-            t(
-                "{scan}: {count:,} different values from {lowest:g} to {highest:g}, so it is not a mask. "
-                "Expected 0 outside the lesion and one value inside, at most {max_labels} labels. Save "
-                "it without smoothing, and not as JPEG.",
-                scan=scan.name,
-                count=len(labels),
-                lowest=labels[0],
-                highest=labels[-1],
-                max_labels=MAX_LABELS - 1,
-            )
-        )
-    if len(labels) > 2:
-        notes.append(
-            t(
-                "The expected mask has the labels {labels}. All of them count as lesion.",
-                labels=", ".join(f"{one:g}" for one in labels[1:]),
-            )
-        )
-    mask = (values != 0).astype(np.uint8)
-    if same_grid(flair, scan):
-        return mask
-    assert flair.affine is not None  # else `fits` has said no
-    assert scan.affine is not None
-    to_mask = np.linalg.solve(scan.affine, flair.affine)
-    notes.append(
-        t(
-            "The expected mask has another grid, {size}. It was resampled onto the grid of FLAIR, {flair_size}: "
-            "each voxel takes the nearest value.",
-            size=_size(scan),
-            flair_size=_size(flair),
-        )
-    )
-    even = ndimage.affine_transform(
-        on_even_grid(scan, mask), to_mask[:3, :3], to_mask[:3, 3], output_shape=even_shape(flair), order=0
-    )
-    return off_even_grid(flair, even)
-
-
-def _size(scan: Scan) -> str:
-    return " × ".join(str(size) for size in scan.voxels.shape[:3])
 
 
 def _make_positive(images: np.ndarray, notes: list[str]) -> None:

@@ -54,12 +54,40 @@ def covers(flair: Scan, other: Scan) -> bool:
     return fits(flair, other) and covered(flair, other) >= MIN_OVERLAP
 
 
+def touches(flair: Scan, other: Scan) -> bool:
+    """Tell whether the box of another scan that `fits` meets FLAIR's, in FLAIR's directions."""
+    if same_grid(flair, other):
+        return True
+    assert flair.affine is not None
+    assert other.affine is not None
+    low, high = np.full(3, -0.5), np.array(even_shape(other)) - 0.5
+    corners = np.array([[*np.where(corner, high, low), 1] for corner in np.ndindex(2, 2, 2)]).T
+    found = np.linalg.solve(flair.affine, other.affine @ corners)[:3]
+    return bool(((found.max(axis=1) > -0.5) & (found.min(axis=1) < np.array(even_shape(flair)) - 0.5)).all())
+
+
+def size_of(scan: Scan) -> str:
+    """Return slices, height and width for a sentence."""
+    return " × ".join(str(size) for size in scan.voxels.shape[:3])
+
+
 def even_shape(scan: Scan) -> tuple[int, int, int]:
     """Return slices, height and width with the missing slices counted."""
     shape = list(scan.voxels.shape[:3])
     if scan.places:
         shape[scan.placement.axes.index(0)] = scan.places[-1] + 1
     return shape[0], shape[1], shape[2]
+
+
+def file_affine(scan: Scan) -> np.ndarray:
+    """Return the 4 × 4 matrix from the file's own indices, missing slices counted, to RAS+ millimetres.
+
+    Args:
+        scan: one with an affine.
+    """
+    assert scan.affine is not None
+    shape = scan.placement.inverse(np.broadcast_to(np.False_, even_shape(scan))).shape
+    return scan.affine @ np.linalg.inv(scan.placement.affine(np.eye(4), shape))
 
 
 def on_even_grid(scan: Scan, values: np.ndarray, interpolated: bool = False) -> np.ndarray:

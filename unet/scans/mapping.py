@@ -6,7 +6,7 @@ from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
 from unet.scans.examinations import Examinations
-from unet.scans.grids import MIN_OVERLAP, covered, covers, fits, same_grid
+from unet.scans.grids import MIN_OVERLAP, covered, covers, fits, same_grid, touches
 from unet.scans.scan import Scan
 
 
@@ -50,8 +50,8 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     for number in coloured:
         pre, flair, post = (Channel(number, scans[number].guesses.index(name)) for name in SEQUENCE_NAMES)
         mappings.append((pre, flair, post))
-    if set(guesses.values()) != {EXPECTED_MASK}:
-        guesses = {channel: guess for channel, guess in guesses.items() if guess != EXPECTED_MASK}
+    pictures = {channel: guess for channel, guess in guesses.items() if not scans[channel.scan].is_mask}
+    guesses = pictures or guesses
     rest = {channel: guess for channel, guess in guesses.items() if channel.scan not in coloured}
     flairs = [channel for channel, guess in rest.items() if guess == SEQUENCE_NAMES[FLAIR]]
     together = Examinations(scans, [channel.scan for channel in flairs])
@@ -87,15 +87,60 @@ def doubt(scans: list[Scan], mapping: Mapping) -> str:
 
 
 def suggest_mask(scans: list[Scan], flair: Channel) -> Channel | None:
-    """Return the first channel of FLAIR's examination that is named like a mask, one on FLAIR's grid before others."""
+    """Return the first channel that is named like a mask and may be FLAIR's, one drawn on its grid before others."""
     together, picture = _examinations(scans), scans[flair.scan]
     named = [
-        Channel(number, 0)
+        Channel(number, scan.guesses.index(EXPECTED_MASK))
         for number, scan in enumerate(scans)
-        if EXPECTED_MASK in scan.guesses and together.hold(flair.scan, number) and fits(picture, scan)
+        if EXPECTED_MASK in scan.guesses and not _why_no_mask(scans, flair, number, together)
     ]
-    named = [one for one in named if one != flair and covered(picture, scans[one.scan]) > 0]
-    return min(named, key=lambda one: not same_grid(picture, scans[one.scan]), default=None)
+    return min(
+        (one for one in named if one != flair), key=lambda one: not same_grid(picture, scans[one.scan]), default=None
+    )
+
+
+def mask_choices(scans: list[Scan], mapping: Mapping) -> list[Channel]:
+    """Return the channels that a visitor may choose as expected mask."""
+    together, flair = _examinations(scans), mapping[FLAIR]
+    return [
+        Channel(number, channel)
+        for number, scan in enumerate(scans)
+        if not _why_no_mask(scans, flair, number, together)
+        for channel in range(len(scan.channel_names))
+        if Channel(number, channel) not in mapping
+    ]
+
+
+def _why_no_mask(scans: list[Scan], flair: Channel, number: int, together: Examinations) -> str:
+    """Return why a scan, by number, cannot be FLAIR's mask, as a sentence; empty where it can."""
+    picture, mask, label = scans[flair.scan], scans[number], f"{number + 1}. {scans[number].name}"
+    one, other = picture.source or {}, mask.source or {}
+    drawn_on_it = one.get("series") in other.get("drawn_on", ()) if one.get("series") else False
+    places = one.get("frame_of_reference"), other.get("frame_of_reference")
+    if not drawn_on_it and all(places) and places[0] != places[1]:
+        return t("Not used as mask: {label} lies in another frame of reference than FLAIR.", label=label)
+    if not drawn_on_it and not (all(places) or _may_hold(scans, flair.scan, number, together)):
+        return t("Not used as mask: {label} is of another examination than FLAIR.", label=label)
+    if not fits(picture, mask):
+        return t("Not used as mask: {label} has another size than FLAIR, and the files hold no positions.", label=label)
+    if not touches(picture, mask):
+        return t("Not used as mask: {label} lies outside the FLAIR volume.", label=label)
+    return ""
+
+
+def masks_left_out(scans: list[Scan], flair: Channel) -> list[str]:
+    """Return why masks of an upload are not FLAIR's, a sentence for each."""
+    together = _examinations(scans)
+    named = [number for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses and number != flair.scan]
+    return list(filter(None, (_why_no_mask(scans, flair, number, together) for number in named)))
+
+
+def _may_hold(scans: list[Scan], flair: int, mask: int, together: Examinations) -> bool:
+    """Tell whether a mask may be of FLAIR's examination: it is, or the pictures of the upload are all of this one."""
+    if together.hold(flair, mask):
+        return True
+    pictures = [number for number, scan in enumerate(scans) if not scan.is_mask]
+    return all(together.hold(flair, number) for number in pictures)
 
 
 def left_out(scans: list[Scan], mapping: Mapping) -> list[str]:

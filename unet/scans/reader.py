@@ -48,6 +48,7 @@ def read_files(
     scans += _read_single([one for one in rest if one.kind != "dicom"], halves, room, problems, starting)
     problems += say_what_is_left(unpacked, halves, {file for scan in scans for file in scan.files})
     scans = stack_pictures(scans) if stacked else scans
+    scans = _with_masks(scans, unpacked, room, problems, starting)
     if stacked and len(scans) > MAX_SCANS:
         problems.append(
             t(
@@ -69,13 +70,40 @@ def _read_series(
     if not files:
         return []
     from unet.scans.formats.dicom import read_dicom
+    from unet.scans.formats.dicom_class import states_mask
 
+    files = [one for one in files if not states_mask(one.content)]
     named = [(one.name, one.content) for one in files]
     scans, sentences = read_dicom(
         named, room, _unforeseen, lambda number: starting(files[number].key, files[number].name)
     )
     problems += sentences
     return scans
+
+
+def _with_masks(
+    scans: list[Scan],
+    files: list[UploadedFile],
+    room: Room,
+    problems: list[str],
+    starting: Callable[[str, str], None],
+) -> list[Scan]:
+    """Return scans, volumes of labels among them as masks, and the segmentations and contours drawn on them."""
+    from unet.scans.formats.dicom_class import states_mask
+    from unet.scans.label_maps import as_label_map
+
+    scans = [as_label_map(scan) for scan in scans]
+    masks = [one for one in files if one.kind == "dicom" and states_mask(one.content)]
+    if not masks:
+        return scans
+    from unet.scans.formats.dicom_masks import read_masks
+
+    named = [(one.name, one.content) for one in masks]
+    found, sentences = read_masks(
+        named, scans, room, _unforeseen, lambda number: starting(masks[number].key, masks[number].name)
+    )
+    problems += sentences
+    return [*scans, *found]
 
 
 def _read_single(

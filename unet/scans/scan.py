@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.data.sequences import EXPECTED_MASK
 from unet.language import mark, t
 from unet.scans.limits import MAX_DECODED, MAX_PIXELS_2D, MAX_SIDE, MAX_SLICES
 from unet.scans.placement import Placement, nearest_axes, place
 
+MASK_FORMATS = "DICOM-SEG", "RTSTRUCT"
 OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 BURNED_IN = mark(
     "The header says that text is burned into the picture. It may name the patient. Check it before you share it."
@@ -153,6 +155,8 @@ class Scan:
         acquisition: of DICOM: `repetition`, `echo` and `inversion` in milliseconds, None where the header is silent;
             `agent`, whether it names a contrast agent; `minute` of the day, or None; `words` that name the sequence.
         source: what export needs to speak the file's own language, and no more; nothing about the patient.
+        patient: who it is, as the header of a DICOM series says; only for a DICOM-SEG that the visitor wants to be
+            filed under the patient.
     """
 
     name: str
@@ -172,6 +176,12 @@ class Scan:
     files: tuple[str, ...] = ()
     acquisition: dict | None = None
     source: dict | None = None
+    patient: dict[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it holds what was drawn on a picture, and is none."""
+        return EXPECTED_MASK in self.guesses or self.file_format in MASK_FORMATS
 
     @property
     def edges(self) -> tuple[str, str, str, str] | None:

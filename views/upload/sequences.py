@@ -3,11 +3,19 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from unet.data.sequences import EXPECTED_MASK
 from unet.data.volume import FLAIR, POST_CONTRAST, PRE_CONTRAST, SEQUENCE_NAMES
 from unet.language import t
-from unet.scans.grids import covers, fits
-from unet.scans.mapping import Channel, Mapping, channels, left_out, suggest, suggest_mask
+from unet.scans.grids import covers
+from unet.scans.mapping import (
+    Channel,
+    Mapping,
+    channels,
+    left_out,
+    mask_choices,
+    masks_left_out,
+    suggest,
+    suggest_mask,
+)
 from unet.scans.scan import Scan
 from views.shared import page
 
@@ -74,7 +82,7 @@ def sequence_box(number: int) -> str:
 def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapping, key: str) -> Channel | None:
     """Let the visitor choose a mask; say of one that is named so but does not fit why it is not offered."""
     labels, flair = channels(scans), mapping[FLAIR]
-    fitting = [one for one in labels if one not in mapping and fits(scans[flair.scan], scans[one.scan])]
+    fitting = mask_choices(scans, mapping)
     suggested = suggest_mask(scans, flair)
     picked = column.selectbox(
         t("Expected mask"),
@@ -83,16 +91,11 @@ def _pick_expected_mask(column: DeltaGenerator, scans: list[Scan], mapping: Mapp
         format_func=lambda channel: labels.get(channel, t("none")),
         key=key,
         help=t(
-            "Upload a mask together with its pictures: 0 outside the lesion, one value inside. It is shown beside the "
-            "predicted mask, which is scored against it. A mask on another grid is resampled."
+            "Upload a mask together with its pictures: a picture with 0 outside the lesion and one value inside, "
+            "a NIfTI, a DICOM-SEG or an RTSTRUCT. It is shown beside the predicted mask, which is scored against it. "
+            "A mask on another grid is resampled."
         ),
     )
-    for scan in scans:
-        if EXPECTED_MASK in scan.guesses and not fits(scans[flair.scan], scan):
-            st.caption(
-                t(
-                    "{scan} is named like a mask, but its size is not that of FLAIR. It is not used for scoring.",
-                    scan=page.plain(scan.name),
-                )
-            )
+    for sentence in masks_left_out(scans, flair):
+        st.caption(page.plain(sentence))
     return None if picked == MISSING else picked

@@ -15,7 +15,7 @@ from unet.data.volume import SEQUENCE_NAMES, Volume
 from unet.language import t
 from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics, normalise
-from unet.scans.assemble import build_volume
+from unet.scans.assemble import build_volume_and_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.scans.mapping import Channel, Mapping
@@ -111,8 +111,10 @@ def show_problems(reading: Reading) -> None:
 
 def volume_of(
     scans: list[Scan], mapping: Mapping, expected: Channel | None, aligned: bool
-) -> tuple[Volume, list[str], np.ndarray, str]:
-    """Return the volume, what was changed on the way, its brain mask and its content hash; built once per choice.
+) -> tuple[Volume, list[str], str, np.ndarray, str]:
+    """Return the volume, what was changed on the way, why its mask is not used, its brain mask and its content hash.
+
+    It is built once per choice. A mask that cannot be used costs the score, not the picture.
 
     Args:
         scans: of the upload.
@@ -124,12 +126,12 @@ def volume_of(
         IngestError: the sequences do not fit together, or the picture is too small or too big.
     """
 
-    def build() -> tuple[Volume, list[str], np.ndarray, str]:
-        volume, notes = build_volume(scans, mapping, expected)
+    def build() -> tuple[Volume, list[str], str, np.ndarray, str]:
+        volume, notes, refusal = build_volume_and_mask(scans, mapping, expected)
         if aligned:
             volume, moved = moved_onto_flair(volume)
             notes += moved
-        return volume, notes, brain_mask(volume.images), volume.content_hash
+        return volume, notes, refusal, brain_mask(volume.images), volume.content_hash
 
     return once("upload_volume", (mapping, expected, aligned, len(scans)), build)
 

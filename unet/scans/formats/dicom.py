@@ -26,6 +26,7 @@ from unet.scans.formats.dicom_frames import (
     text_of,
     uid_of,
 )
+from unet.scans.formats.dicom_patient import patient_of
 from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
 from unet.scans.limits import MAX_SLICES
@@ -152,6 +153,7 @@ def _read_stack(
             "frames": int(number_of(first, "NumberOfFrames") or 1),
             "references": [frame.reference for frame in frames],
         },
+        patient=patient_of(first),
         **geometry,
     )
 

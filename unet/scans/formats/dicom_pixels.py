@@ -16,7 +16,7 @@ from unet.scans.limits import MAX_JPEG_SCANS
 from unet.scans.scan import IngestError
 
 
-def _open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[str]) -> pydicom.Dataset:
+def open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[str]) -> pydicom.Dataset:
     """Read a file with its pixels, and repair or refuse what the decoders would stumble over."""
     name, data = file
     dataset = open_file(data, name, pixels=True)
@@ -66,7 +66,7 @@ def decode_all(
         try:
             if opened is None or opened[0] != frame.file:
                 starting(frame.file)
-                opened = frame.file, _open_pixels(files[frame.file], headers[frame.file], notes)
+                opened = frame.file, open_pixels(files[frame.file], headers[frame.file], notes)
             array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
             stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
         except IngestError as error:
