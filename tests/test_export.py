@@ -5,6 +5,7 @@ import gzip
 import io
 import zipfile
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import highdicom
@@ -17,17 +18,18 @@ from pydicom.uid import EnhancedMRImageStorage
 from pydicom.valuerep import DSfloat
 
 from tests.hostile import slice_image, stack
+from tests.segmentations import files_of, series, valid
 from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
-from unet.export.formats import FORMATS
+from unet.export.dicom_seg import REQUIRED, can_be_dicom_seg
+from unet.export.dicom_seg import to_dicom_seg as write_dicom_seg
+from unet.export.formats import FORMATS, Options
 from unet.export.html_report import to_html
 from unet.export.result import (
     Result,
-    can_be_dicom_seg,
     lesion_size,
     mask_pictures,
     to_csv,
-    to_dicom_seg,
     to_nifti,
     to_png,
 )
@@ -55,6 +57,11 @@ def bright(scan, volume) -> Result:
     """The result of a network that finds what is brighter than 900."""
     mask = (np.asarray(scan.voxels[..., 0]) > 900).astype(np.uint8)
     return Result(scan, volume, mask, 0.5, WEIGHTS, "OpenVINO int8")
+
+
+def to_dicom_seg(result, keep_patient=False) -> bytes:
+    """Every DICOM-SEG that is written here is checked by dciodvfy."""
+    return valid(write_dicom_seg(result, keep_patient))
 
 
 def lesion_in(shape, start, stop) -> np.ndarray:
@@ -168,6 +175,61 @@ def test_a_lesion_in_a_dicom_series_comes_back_in_the_seg_that_refers_to_it():
     assert not any(secret in content for secret in SECRETS)
 
 
+def patient_of(content: bytes) -> dict[str, str]:
+    seg = pydicom.dcmread(io.BytesIO(content))
+    names = (*REQUIRED, "StudyDescription", "IssuerOfPatientID")
+    return {name: str(seg[name].value or "") for name in names if name in seg}
+
+
+def test_the_patient_is_in_a_seg_only_where_that_is_wanted():
+    named: dict[str, Any] = {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "PatientName": "Hong^Gildong=洪^吉洞=홍^길동",
+        "PatientID": "4711",
+        "PatientBirthDate": "19500101",
+        "PatientSex": "M",
+        "StudyDate": "20200102",
+        "StudyTime": "101112.5",
+        "StudyID": "7",
+        "AccessionNumber": "A1",
+        "ReferringPhysicianName": "Müller^Anna",
+        "StudyDescription": "Schädel",
+    }
+    scan, volume = upload(*files_of(series(**named)))
+    assert "Gildong" not in repr(scan)
+    result = bright(scan, volume)
+    kept = patient_of(to_dicom_seg(result, keep_patient=True))
+    assert kept == {name: value for name, value in named.items() if name != "SpecificCharacterSet"}
+    assert set(patient_of(to_dicom_seg(result)).values()) == {""}
+    for kind in FORMATS:
+        written = kind.one_file(result, Options(keep_patient=kind.name != "dicom-seg"), "a")
+        content = written if isinstance(written, bytes) else written.encode()
+        assert not any(secret in content for secret in (b"Gildong", "길동".encode(), b"4711", b"Anna"))
+
+
+def test_words_that_are_no_name_or_date_stay_out_of_a_seg():
+    odd: dict[str, Any] = {
+        "PatientSex": "?",
+        "StudyTime": "late",
+        "StudyID": "far longer than sixteen",
+        "PatientID": "1\\2",
+    }
+    scan, volume = upload(*files_of(series(**odd)))
+    kept = patient_of(to_dicom_seg(bright(scan, volume), keep_patient=True))
+    assert (kept["PatientName"], kept["StudyDate"]) == ("Doe^Jane", "20200102")
+    assert {kept[name] for name in odd} == {""}
+
+
+def test_csv_for_a_german_spreadsheet_has_semicolons_and_decimal_commas():
+    planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
+    result = bright(*upload(*dicom_series(planes, spacing=(5.0, 0.5, 2.25))))
+    german = to_csv(result, decimal_comma=True)
+    assert german.encode().startswith(b"\xef\xbb\xbfslice;lesion_pixels;lesion_mm2;threshold;model;")
+    assert german.splitlines()[3].startswith("3;36;40,50;0,50;")
+    assert to_csv(result).encode().startswith(b"\xef\xbb\xbfslice,lesion_pixels,")
+    assert to_csv(result).splitlines()[3].startswith("3,36,40.50,0.50,")
+
+
 def test_a_sagittal_series_of_cubes_comes_back_too():
     planes = lesion_in((20, 24, 22), (2, 5, 3), (4, 9, 12)).astype(np.uint16)
     cosines = [0, 1, 0, 0, 0, -1]
@@ -251,7 +313,7 @@ def test_sizes_are_in_millimetres_only_where_the_header_gives_them():
     planes = lesion_in((6, 24, 20), (2, 5, 3), (4, 9, 12)).astype(np.uint16)  # 2 × 4 × 9 voxels
     known = bright(*upload(*dicom_series(planes, spacing=(5.0, 0.5, 2.0))))
     assert lesion_size(known) == (72, pytest.approx(0.36))
-    rows = list(csv.DictReader(io.StringIO(to_csv(known))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(known).removeprefix("\ufeff"))))
     assert [(row["slice"], row["lesion_pixels"], row["lesion_mm2"]) for row in rows][1:4] == [
         ("2", "0", "0.00"),
         ("3", "36", "36.00"),
@@ -261,7 +323,7 @@ def test_sizes_are_in_millimetres_only_where_the_header_gives_them():
     assert rows[0]["engine"] == "OpenVINO int8"
     unknown = bright(*upload(("a.tif", tiff_bytes(planes))))
     assert lesion_size(unknown) == (72, None)
-    assert {row["lesion_mm2"] for row in csv.DictReader(io.StringIO(to_csv(unknown)))} == {""}
+    assert {row["lesion_mm2"] for row in csv.DictReader(io.StringIO(to_csv(unknown).removeprefix("\ufeff")))} == {""}
 
 
 def test_png_is_one_picture_or_a_zip_of_them():
@@ -326,7 +388,7 @@ def test_every_format_is_one_file_with_a_name():
         "Overlays as PNG": ("a_overlay.zip", "application/zip"),
     }
     for kind in FORMATS[2:]:
-        assert kind.one_file(stack_of_tiff, (), "a")
+        assert kind.one_file(stack_of_tiff, Options(), "a")
 
 
 def test_a_phantom_gives_one_mask_in_every_format():

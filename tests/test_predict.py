@@ -2,11 +2,14 @@
 
 import csv
 import gzip
+import io
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
+from tests.segmentations import files_of, seg_bytes, segmentation, series, valid
 from tests.upload_files import dicom_bytes, dicom_slice, dicom_study, nifti_bytes, nifti_of, png_bytes, zip_bytes
 from unet.__main__ import main
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
@@ -35,8 +38,9 @@ def test_a_zip_of_dicom_is_written_in_every_format(phantom, tmp_path, capsys):
     assert {f"series_1_{n:03d}_overlay.png" for n in range(1, 9)} < written
     content = gzip.decompress((tmp_path / "out" / "series_1_predicted_mask.nii.gz").read_bytes())
     mask = np.asarray(nibabel.Nifti1Image.from_bytes(content).dataobj).transpose(2, 1, 0)
+    valid((tmp_path / "out" / "series_1_seg.dcm").read_bytes())
     assert dice_score(mask, phantom.expected_mask[part]) > 0.85
-    rows = csv.DictReader((tmp_path / "out" / "series_1_slices.csv").open())
+    rows = csv.DictReader((tmp_path / "out" / "series_1_slices.csv").open(encoding="utf-8-sig"))
     assert {row["engine"] for row in rows} == {"OpenVINO int8"}  # what the page runs
     said = capsys.readouterr().out
     assert f"series_1: {int(mask.sum())} voxels, {mask.sum() * 0.006:.2f} mL at threshold 0.5" in said
@@ -90,10 +94,10 @@ def test_a_bids_folder_says_what_became_what_and_ends_with_0(phantom, tmp_path, 
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.splitlines()[0] == (
-        "sub-01_FLAIR: pre-contrast: sub-01_T1w.nii; FLAIR: sub-01_FLAIR.nii; post-contrast: sub-01_ce-gd_T1w.nii"
+        "sub-01_FLAIR: pre-contrast: sub-01_T1w.nii; FLAIR: sub-01_FLAIR.nii; post-contrast: sub-01_ce-gd_T1w.nii; "
+        "expected mask: sub-01_dseg.nii"
     )
     assert "not used: sub-01_T2w.nii (another picture)" in said.out
-    assert "not used: sub-01_dseg.nii (expected mask)" in said.out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["sub-01_FLAIR_slices.csv"]
 
 
@@ -133,3 +137,23 @@ def test_sequences_that_moved_are_said(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "Moved onto FLAIR: pre-contrast and post-contrast, about 9 mm, turned by about 6°." in said
     assert "lies elsewhere" not in said
+
+
+def test_a_mask_among_the_files_is_scored_against(phantom, tmp_path, capsys):
+    datasets = series(4, 256, 256)
+    for one, image in zip(datasets, phantom.images[12:16, ..., 1], strict=True):
+        one.PixelData = (image.astype(np.uint16) * 16).tobytes()
+    drawn = segmentation(datasets, {"Lesion": phantom.expected_mask[12:16]})
+    for name, content in (*files_of(datasets, "study"), ("study/seg.dcm", seg_bytes(drawn))):
+        (tmp_path / "study").mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    options = ["--format", "csv,dicom-seg", "--name-patient", "--decimal-comma"]
+    assert main(["predict", str(tmp_path / "study"), "--output", str(tmp_path / "out"), *options]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "study_1: pre-contrast: missing; FLAIR: ax FLAIR; post-contrast: missing; expected mask: Segmentation (1 file, seg.dcm …)" in said
+    )
+    assert float(said.partition("volume Dice ")[2].split()[0]) > 0.7
+    seg = pydicom.dcmread(io.BytesIO(valid((tmp_path / "out" / "study_1_seg.dcm").read_bytes())))
+    assert seg.PatientName == "Doe^Jane"
+    assert ";" in (tmp_path / "out" / "study_1_slices.csv").read_text(encoding="utf-8-sig").splitlines()[0]

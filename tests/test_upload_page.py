@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests import hostile
+from tests.segmentations import files_of, seg_bytes, segmentation, series
 from tests.upload_files import (
     dicom_bytes,
     dicom_slice,
@@ -202,9 +203,35 @@ def test_a_mask_dropped_along_is_scored(page, phantom):
     assert labels(app) == []  # without the mask it is another result
 
 
+def test_a_dicom_seg_beside_its_series_is_the_expected_mask(page, phantom):
+    datasets, part = series(4, 256, 256), slice(12, 16)
+    volume = load_volume(list_patients(DEMO_FOLDER)[0][0])
+    for one, image in zip(datasets, volume.images[part, ..., 1], strict=True):
+        one.PixelData = (image.astype(np.uint16) * 16).tobytes()
+    brain = (volume.images[part, ..., 1] > 20).astype(np.uint8)
+    drawn = segmentation(datasets, {"Whole brain": brain, "Lesion": volume.expected_mask[part]})
+    app = drop(page, ("study.zip", zip_bytes(files_of(datasets))), ("seg.dcm", seg_bytes(drawn)))
+    assert [app.selectbox[number].value.scan for number in (1, 3)] == [0, 1]
+    assert "Not counted as lesion: Whole brain." in texts(app)
+    app.button(key="segment").click().run()
+    assert not app.exception and not app.error
+    assert float({one.label: one.value for one in app.metric}["Volume Dice"]) > 0.7
+    [keep] = [box for box in app.checkbox if box.label == "Name the patient in the DICOM-SEG"]
+    assert keep.value is False and "The files contain no name" in texts(app)
+    keep.check().run()
+    assert "The DICOM-SEG names the patient. The other files do not." in texts(app)
+
+
+def test_a_mask_that_is_none_costs_the_score_and_not_the_picture(page, phantom):
+    app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(phantom[4, ..., 0])))
+    assert "so it is not a mask" in texts(app)
+    assert not app.error and not app.exception
+    assert app.button(key="segment")
+
+
 def test_a_mask_of_another_size_is_said_and_left(page, phantom):
     app = drop(page, ("a.png", png_bytes(phantom[4])), ("a_mask.png", png_bytes(np.zeros((32, 32), np.uint8))))
-    assert r"a\_mask.png is named like a mask, but its size is not that of FLAIR" in texts(app)
+    assert r"Not used as mask\: 2. a\_mask.png has another size than FLAIR" in texts(app)
     assert not app.error and not app.exception
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.viewer import native_pixels, probe, wait_for_view
+from tests.segmentations import valid
 from tests.upload_files import dicom_study, png_bytes, zip_bytes
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.metrics import dice_score
@@ -41,7 +42,7 @@ def test_a_zip_of_dicom_gives_a_lesion_and_a_seg(page, app_address, phantom, tmp
     with page.expect_download() as download:
         page.get_by_role("button", name="Mask as DICOM-SEG").click()
     download.value.save_as(tmp_path / "seg.dcm")
-    content = (tmp_path / "seg.dcm").read_bytes()
+    content = valid((tmp_path / "seg.dcm").read_bytes())
     assert b"Doe" not in content and b"SECRET" not in content
     segmentation = highdicom.seg.segread(tmp_path / "seg.dcm")
     mask = np.zeros(phantom.expected_mask.shape, np.uint8)

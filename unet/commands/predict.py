@@ -3,23 +3,25 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet import overlay
 from unet.commands.arguments import add_engine, add_weights, share
+from unet.commands.result_lines import origin, summary, unused
 from unet.commands.result_names import ResultNames, stem_of
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.slice_files import DataError
-from unet.data.volume import FLAIR, SEQUENCE_NAMES, Volume
-from unet.export.formats import FORMAT_NAMES, FORMATS
-from unet.export.result import Result, can_be_dicom_seg, lesion_size
+from unet.data.volume import FLAIR, Volume
+from unet.export.dicom_seg import can_be_dicom_seg
+from unet.export.formats import FORMAT_NAMES, FORMATS, Options
+from unet.export.result import Result
 from unet.inference.segmenter import Segmenter, quick_precision
-from unet.language import t, tn
-from unet.scans.assemble import build_volume
+from unet.language import t
+from unet.scans.assemble import build_volume_and_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.evidence import questions
-from unet.scans.mapping import Mapping, left_out, suggest
+from unet.scans.mapping import Mapping, left_out, masks_left_out, suggest, suggest_mask
 from unet.scans.movement import apart, moved_onto_flair, say_apart
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import Aside, IngestError, Scan
@@ -40,6 +42,16 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--align", action="store_true", help=t("move sequences on which the head lies elsewhere onto FLAIR")
     )
+    command.add_argument(
+        "--name-patient",
+        action="store_true",
+        help=t("write what the series says of patient and study into the DICOM-SEG, so that an archive files it there"),
+    )
+    command.add_argument(
+        "--decimal-comma",
+        action="store_true",
+        help=t("CSV for spreadsheets that write 1,5, as German and French ones: columns end with semicolons"),
+    )
     command.add_argument("--threshold", type=share, help=t("from 0 to 1; default: the threshold of the weights"))
     add_weights(command)
     add_engine(command)
@@ -55,7 +67,8 @@ def run(args: argparse.Namespace) -> None:
     weights = find_weights(args.weights)
     segmenter = Segmenter(weights, args.engine, quick_precision(weights))  # as the page, voxel by voxel
     threshold = weights.threshold if args.threshold is None else args.threshold
-    wanted = Wanted(args.output, args.format, threshold, args.align)
+    options = Options(keep_patient=args.name_patient, decimal_comma=args.decimal_comma)
+    wanted = Wanted(args.output, args.format, threshold, args.align, options)
     lines, problems = predict(segmenter, args.paths, wanted)
     print("\n".join(lines))
     for problem in problems:
@@ -97,12 +110,14 @@ class Wanted:
         formats: of `FORMAT_NAMES`.
         threshold: from which probability a voxel counts.
         align: whether sequences on which the head lies elsewhere are moved onto FLAIR.
+        options: what the files shall hold; notes are added.
     """
 
     output: Path
     formats: tuple[str, ...]
     threshold: float
     align: bool = False
+    options: Options = field(default_factory=Options)
 
 
 def predict(segmenter: Segmenter, paths: list[Path], wanted: Wanted) -> tuple[list[str], list[str]]:
@@ -148,7 +163,7 @@ def predict(segmenter: Segmenter, paths: list[Path], wanted: Wanted) -> tuple[li
                         stem=names.stem,
                     )
                 )
-        lines += _unused(scans, pictures)
+        lines += unused(scans, pictures)
     return lines, problems
 
 
@@ -161,15 +176,18 @@ def _segment(
         IngestError: the sequences do not fit together, or the picture is too small or too big.
     """
     flair = scans[mapping[FLAIR].scan]
-    volume, notes = build_volume(scans, mapping)
+    expected = suggest_mask(scans, mapping[FLAIR])
+    volume, notes, refusal = build_volume_and_mask(scans, mapping, expected)
     volume, moved = moved_onto_flair(volume) if wanted.align else (volume, [])
     mask = segmenter.segment(volume.images).mask(wanted.threshold)
     result = Result(flair, volume, mask, wanted.threshold, segmenter.weights, segmenter.engine_name)
     names = ResultNames.of(flair, stem, taken)
-    warnings = _warnings(scans, mapping, volume)
-    _write(result, wanted.output, names, wanted.formats, (*flair.notes, *notes, *moved, *warnings))
+    warnings = [*_warnings(scans, mapping, volume), *filter(None, [refusal])]
+    noted = replace(wanted.options, notes=(*flair.notes, *notes, *moved, *warnings))
+    _write(result, wanted.output, names, wanted.formats, noted)
     sentences = (f"{names.stem}: {sentence}" for sentence in (*moved, *warnings))
-    return names, [_origin(scans, mapping, names), *_summary(result, names), *sentences]
+    used = None if refusal else expected
+    return names, [origin(scans, mapping, used, names), *summary(result, names), *sentences]
 
 
 def _is_mask(scans: list[Scan], mapping: Mapping) -> bool:
@@ -183,37 +201,11 @@ def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume) -> list[str]:
     return [
         *questions(scans, mapping),
         *left_out(scans, mapping),
+        *masks_left_out(scans, mapping[FLAIR]),
         *moved,
         *([t("Give --align to move it onto FLAIR, or the FLAIR file alone.")] if moved else []),
         *warnings_of(compare(volume), scans[mapping[FLAIR].scan]),
     ]
-
-
-def _unused(scans: list[Scan], mappings: list[Mapping]) -> list[str]:
-    """Return a line for each file or series that is no part of any picture, with what it is taken for."""
-    used = {channel.scan for mapping in mappings for channel in mapping if channel}
-    return [
-        t(
-            "not used: {file} ({guess})",
-            file=_file(scan),
-            guess=", ".join(dict.fromkeys(t(guess) if guess else t("sequence not stated") for guess in scan.guesses)),
-        )
-        for number, scan in enumerate(scans)
-        if number not in used
-    ]
-
-
-def _file(scan: Scan) -> str:
-    """Name a scan, and the files of a series."""
-    if scan.file_format != "DICOM":
-        return scan.name
-    return tn(
-        "{name} ({n} file, {first})",
-        "{name} ({n} files, {first} …)",
-        len(scan.files),
-        name=scan.name,
-        first=scan.files[0],
-    )
 
 
 def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
@@ -231,12 +223,12 @@ def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list
         yield "series", [(path.name, path.read_bytes()) for path in loose]
 
 
-def _write(result: Result, folder: Path, names: ResultNames, formats: tuple[str, ...], notes: tuple[str, ...]) -> None:
+def _write(result: Result, folder: Path, names: ResultNames, formats: tuple[str, ...], options: Options) -> None:
     """Write one result in every format that it can have."""
     for kind in FORMATS:
         if kind.name not in formats or not kind.fits(result.scan):
             continue
-        written = kind.write(result, notes)
+        written = kind.write(result, options)
         if isinstance(written, list):
             for name, picture in zip(names.slices, written, strict=True):
                 overlay.write_png(folder / (name + kind.ending), picture)
@@ -244,37 +236,3 @@ def _write(result: Result, folder: Path, names: ResultNames, formats: tuple[str,
             (folder / (names.stem + kind.ending)).write_text(written, encoding="utf-8")
         else:
             (folder / (names.stem + kind.ending)).write_bytes(written)
-
-
-def _origin(scans: list[Scan], mapping: Mapping, names: ResultNames) -> str:
-    """Say which file or series became which sequence."""
-    parts = [
-        f"{t(name)}: {t('missing') if channel is None else _file(scans[channel.scan])}"
-        for name, channel in zip(SEQUENCE_NAMES, mapping, strict=True)
-    ]
-    return t("{stem}: {sequences}", stem=names.stem, sequences="; ".join(parts))
-
-
-def _summary(result: Result, names: ResultNames) -> list[str]:
-    """Return what to say of one result: a line, or one for each of several picture files."""
-    if names.files:
-        return [
-            t(
-                "{file}: {pixels} pixels at threshold {threshold}",
-                file=file,
-                pixels=int(plane.sum()),
-                threshold=result.threshold,
-            )
-            for file, plane in zip(names.files, result.mask, strict=True)
-        ]
-    voxels, millilitres = lesion_size(result)
-    size = "" if millilitres is None else f", {millilitres:.2f} mL"
-    return [
-        t(
-            "{stem}: {voxels} voxels{size} at threshold {threshold}",
-            stem=names.stem,
-            voxels=voxels,
-            size=size,
-            threshold=result.threshold,
-        )
-    ]

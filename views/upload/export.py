@@ -5,13 +5,16 @@ from functools import partial
 import streamlit as st
 
 from unet.data.volume import Volume
-from unet.export.formats import FORMATS
+from unet.export.dicom_seg import can_be_dicom_seg
+from unet.export.formats import FORMATS, Options
 from unet.export.result import Result, lesion_size
 from unet.inference.segmentation import Segmentation
 from unet.language import t
 from unet.scans.scan import BURNED_IN, Scan
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
+
+COMMA_LANGUAGES = "cs", "da", "de", "es", "fi", "fr", "hu", "it", "nb", "nl", "pl", "pt", "ru", "sv", "tr", "uk"
 
 
 @st.fragment
@@ -44,14 +47,8 @@ def show_export(
     size = [t("{count:,} voxels", count=voxels) if len(volume) > 1 else t("{count:,} pixels", count=voxels)]
     if millilitres is not None:
         size += [t("{volume:.2f} mL", volume=millilitres)]
-    words.caption(
-        t(
-            "{size}. Masks are on the grid of the upload. They contain no name, birth date or other text of a "
-            "header. A DICOM-SEG refers to its series by UID.",
-            size=", ".join(size),
-        )
-    )
-
+    words.caption(t("{size}. Masks are on the grid of the upload.", size=", ".join(size)))
+    options = _options(scan, volume.patient_id, notes)
     if BURNED_IN in scan.notes:
         st.warning(t(BURNED_IN), icon=":material/person_alert:")
     with st.container(horizontal=True):
@@ -59,12 +56,57 @@ def show_export(
             if kind.fits(scan):
                 st.download_button(
                     kind.label,
-                    partial(kind.one_file, chosen, notes, volume.patient_id),
+                    partial(kind.one_file, chosen, options, volume.patient_id),
                     *kind.one_name(chosen, volume.patient_id),
                     icon=":material/download:",
                     on_click="ignore",
                     key=f"export_{kind.label}",
                 )
+
+
+def _options(scan: Scan, upload: str, notes: tuple[str, ...]) -> Options:
+    """Ask what the files shall hold; the patient is left out unless the visitor asks for this upload.
+
+    Args:
+        scan: the FLAIR scan.
+        upload: id of the upload.
+        notes: what the report adds.
+    """
+    for_dicom, for_csv = st.columns(2, gap="medium")
+    keep_patient = False
+    if can_be_dicom_seg(scan) and scan.patient:
+        keep_patient = for_dicom.checkbox(t("Name the patient in the DICOM-SEG"), key=f"export_patient_{upload}")
+        for_dicom.caption(
+            t(
+                "The DICOM-SEG then holds what the series says of patient and study: name, ID, birth date, sex, "
+                "accession number. An archive (PACS) needs this to file it under the patient."
+            )
+        )
+    if keep_patient:
+        for_dicom.warning(t("The DICOM-SEG names the patient. The other files do not."), icon=":material/person_alert:")
+    else:
+        for_dicom.caption(
+            t(
+                "The files contain no name, birth date or other text of a header. A DICOM-SEG refers to its series "
+                "by UID."
+            )
+        )
+    decimal_comma = for_csv.selectbox(
+        t("CSV for spreadsheets that write"),
+        [False, True],
+        index=int(_language() in COMMA_LANGUAGES),
+        format_func=lambda comma: t("1,5 (German, French)") if comma else t("1.5 (English, Korean)"),
+        key="export_decimal",
+    )
+    for_csv.caption(
+        t("Columns are separated by semicolons.") if decimal_comma else t("Columns are separated by commas.")
+    )
+    return Options(notes, keep_patient, decimal_comma)
+
+
+def _language() -> str:
+    """The language of the visitor's browser, such as `de`."""
+    return (st.context.locale or "").split("-")[0].lower()
 
 
 def _viewer_threshold(default: float) -> float:
