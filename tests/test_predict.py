@@ -150,9 +150,7 @@ def test_a_mask_among_the_files_is_scored_against(phantom, tmp_path, capsys):
     options = ["--format", "csv,dicom-seg", "--name-patient", "--decimal-comma"]
     assert main(["predict", str(tmp_path / "study"), "--output", str(tmp_path / "out"), *options]) == 0
     said = capsys.readouterr().out
-    assert (
-        "study_1: pre-contrast: missing; FLAIR: ax FLAIR; post-contrast: missing; expected mask: Segmentation (1 file, seg.dcm …)" in said
-    )
+    assert "FLAIR: ax FLAIR (4 files, 0.dcm …); post-contrast: missing; expected mask: Segmentation" in said
     assert float(said.partition("volume Dice ")[2].split()[0]) > 0.7
     seg = pydicom.dcmread(io.BytesIO(valid((tmp_path / "out" / "study_1_seg.dcm").read_bytes())))
     assert seg.PatientName == "Doe^Jane"
