@@ -99,7 +99,9 @@ def _options(scan: Scan, upload: str, notes: tuple[str, ...]) -> Options:
         key="export_decimal",
     )
     for_csv.caption(
-        t("Columns are separated by semicolons.") if decimal_comma else t("Columns are separated by commas.")
+        t("Columns are separated by semicolons. Text is UTF-8 with a byte order mark.")
+        if decimal_comma
+        else t("Columns are separated by commas. Text is UTF-8 with a byte order mark.")
     )
     return Options(notes, keep_patient, decimal_comma)
 
