@@ -65,9 +65,10 @@ def corpus() -> dict[str, Files]:
     huge = np.array([[0.0, 0, 5], [1e15, 0, 5], [0, 1e15, 5]])
     cases["dicom_rtstruct_of_light_years"] = structure_set(datasets, {"GTV": [huge, line]})
     cases["dicom_rtstruct_without_points"] = structure_set(datasets, {"GTV": [line[:0]]})
-    cases["dicom_rtstruct_of_no_numbers"] = structure_set(datasets, {"GTV": [line]}).replace(b"-30.", b"-xx.")
-    many = structure_set(datasets, {"GTV": [line]})
-    bomb = pydicom.dcmread(io.BytesIO(many))
+    good_rt = structure_set(datasets, {"GTV": [line]})
+    place = good_rt.index(b"\x06\x30\x50\0") + 12  # of the coordinates
+    cases["dicom_rtstruct_of_no_numbers"] = good_rt[:place] + b"one" + good_rt[place + 3 :]
+    bomb = pydicom.dcmread(io.BytesIO(good_rt))
     bomb.ROIContourSequence[0].ContourSequence[0].add_new("ContourData", "UN", 2_000_001 * b"1\\1\\1\\" + b"1 ")
     cases["dicom_rtstruct_of_two_million_points"] = dicom_bytes(bomb)
     return {name: [*_beside(), (f"{name}.dcm", content)] for name, content in cases.items()}
