@@ -47,7 +47,7 @@ flair = scans[mapping[FLAIR].scan]
 
 try:
     volume, notes, refusal, brain, content_hash = steps.volume_of(scans, mapping, expected, is_aligned(mapping))
-    weights = loaders.default_weights()
+    weights, seen = loaders.default_weights(), steps.seen_by_network(volume)
 except (IngestError, *page.PAGE_ERRORS) as error:
     st.error(page.plain(str(error)), title=t("This upload cannot be segmented"))
     st.stop()
@@ -69,7 +69,7 @@ if st.session_state.get("segmented") != content_hash:
     st.stop()
 
 try:
-    running = segmentations.private_segmentation(volume, content_hash, weights)
+    running = segmentations.private_segmentation(seen, content_hash, weights)
     segmentations.show_progress(running)
 except page.PAGE_ERRORS as error:
     st.error(str(error), title=t("This upload cannot be segmented"))

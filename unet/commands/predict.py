@@ -20,11 +20,13 @@ from unet.inference.segmenter import Segmenter, quick_precision
 from unet.language import t
 from unet.scans.assemble import build_volume_and_mask
 from unet.scans.domain_check import compare, warnings_of
+from unet.scans.drawn_skull import DRAWN, network_images
 from unet.scans.evidence import questions
 from unet.scans.mapping import Mapping, left_out, masks_left_out, suggest, suggest_mask
 from unet.scans.movement import apart, moved_onto_flair, say_apart
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import Aside, IngestError, Scan
+from unet.scans.slice_classifier import SliceKind, classify, doubts, is_stripped
 from unet.weights.network import find_weights
 
 
@@ -179,10 +181,11 @@ def _segment(
     expected = suggest_mask(scans, mapping[FLAIR])
     volume, notes, refusal = build_volume_and_mask(scans, mapping, expected)
     volume, moved = moved_onto_flair(volume) if wanted.align else (volume, [])
-    mask = segmenter.segment(volume.images).mask(wanted.threshold)
+    kinds = classify(volume.images)
+    mask = segmenter.segment(network_images(volume.images, kinds)).mask(wanted.threshold)
     result = Result(flair, volume, mask, wanted.threshold, segmenter.weights, segmenter.engine_name)
     names = ResultNames.of(flair, stem, taken)
-    warnings = [*_warnings(scans, mapping, volume), *filter(None, [refusal])]
+    warnings = [*_warnings(scans, mapping, volume, kinds), *filter(None, [refusal])]
     noted = replace(wanted.options, notes=(*flair.notes, *notes, *moved, *warnings))
     _write(result, wanted.output, names, wanted.formats, noted)
     sentences = (f"{names.stem}: {sentence}" for sentence in (*moved, *warnings))
@@ -195,7 +198,7 @@ def _is_mask(scans: list[Scan], mapping: Mapping) -> bool:
     return EXPECTED_MASK in scans[mapping[FLAIR].scan].guesses
 
 
-def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume) -> list[str]:
+def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume, kinds: dict[int, SliceKind]) -> list[str]:
     """Return what speaks against a picture, a sentence each."""
     moved = say_apart(apart(volume), volume)
     return [
@@ -204,6 +207,8 @@ def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume) -> list[str]:
         *masks_left_out(scans, mapping[FLAIR]),
         *moved,
         *([t("Give --align to move it onto FLAIR, or the FLAIR file alone.")] if moved else []),
+        *doubts(kinds),
+        *([t(DRAWN)] if is_stripped(kinds) else []),
         *warnings_of(compare(volume), scans[mapping[FLAIR].scan]),
     ]
 

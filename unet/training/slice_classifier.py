@@ -5,7 +5,7 @@ network, then turned by quarters. One in four is made into something that is no 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from keras import layers, ops
 
 from unet.data.volume import FLAIR, SEQUENCE_NAMES, Volume
 from unet.files import write_text
+from unet.losses import Tensor
 from unet.preprocessing import Z_LIMIT, IntensityStatistics, intensity_statistics
 from unet.provenance import code_version, command_line
 from unet.scans.slice_classifier import ANSWERS, OUTPUTS, SIZE, classify, is_stripped
@@ -25,6 +26,8 @@ from unet.weights.arrays import file_sha256, save_arrays, variable_arrays
 
 FILTERS = (16, 32, 48, 64)
 STEPS, BATCH = 3000, 64
+CHOICES = ("sequence", "turn")  # answers of which one is right
+IMPORTANCE = {"sequence": 2, "turn": 1, "stripped": 2, "brain": 2}  # in the loss
 AUGMENTATION = Augmentation(zoom=(0.7, 1.15), shift=0.1, missing=0)
 OTHER_SHARE = 0.25  # of the draws are no axial slices of a brain
 STRIPPED_SHARE = 0.5
@@ -61,7 +64,7 @@ def draws(heads: list[_Head], seed: int) -> Iterator[tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(seed)
     while True:
         which = rng.integers(len(heads))
-        order = rng.integers(len(ORDERS))
+        order = int(rng.integers(len(ORDERS)))
         other = rng.random() < OTHER_SHARE
         picture = _draw(heads[which], order, other, rng)
         channels = [c for c in range(3) if ORDERS[order][c] in heads[which].sequences]
@@ -168,8 +171,10 @@ def train(training: list[Volume], validation: list[Volume], folder: Path, seed: 
     keras.utils.set_random_seed(seed)
     network = build()
     rate = keras.optimizers.schedules.CosineDecay(1e-5, steps, warmup_target=2e-3, warmup_steps=max(1, steps // 20))
-    network.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), loss)
-    network.fit(_batches(load_heads(training), seed), steps_per_epoch=max(1, steps // 10), epochs=10, verbose=2)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3)  # pyright: ignore[reportArgumentType] a schedule too
+    network.compile(optimizer, loss)
+    batches = _batches(load_heads(training), seed)
+    network.fit(batches, steps_per_epoch=max(1, steps // 10), epochs=10, verbose=2)  # pyright: ignore[reportArgumentType] a number too
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "classifier.npz"
     save_arrays(file, variable_arrays(network.variables), {})
@@ -187,17 +192,15 @@ def train(training: list[Volume], validation: list[Volume], folder: Path, seed: 
     write_text(folder / "README.md", _card(facts))
 
 
-def loss(target: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def loss(target: Tensor, outputs: Tensor) -> Tensor:
     """Return the cross-entropy of the four answers; `target` holds the answers and then which of them count."""
     answers, counts = target[:, :OUTPUTS], target[:, OUTPUTS:]
-    total = 0.0
+    total: Tensor = 0.0
     for name, where in ANSWERS.items():
-        wanted, given, counted = answers[:, where], outputs[:, where], counts[:, where.start]
-        if name in ("sequence", "turn"):
-            wrong = ops.categorical_crossentropy(wanted, given, from_logits=True)
-        else:
-            wrong = 2 * ops.binary_crossentropy(wanted, given, from_logits=True)[:, 0]
-        total += ops.mean(counted * wrong)
+        entropy: Callable[..., Tensor] = ops.categorical_crossentropy if name in CHOICES else ops.binary_crossentropy
+        wrong: Tensor = ops.reshape(entropy(answers[:, where], outputs[:, where], from_logits=True), (-1,))
+        mean: Tensor = ops.mean(counts[:, where.start] * wrong)
+        total += IMPORTANCE[name] * mean
     return total
 
 
@@ -216,9 +219,10 @@ def _batches(heads: list[_Head], seed: int) -> Iterator[tuple[np.ndarray, np.nda
 def report(volumes: list[Volume], folder: Path) -> dict[str, list[int]]:
     """Return for each answer how many volumes got the right one, and of how many.
 
-    Every volume is shown with and without skull, upright and turned; each of its sequences counts for `sequence`.
+    Every volume is shown with and without skull, upright and turned; each of its sequences counts.
     """
-    counted = {name: [0, 0] for name in ("sequence", "turn", "with skull", "without skull", "brain")}
+    names = ("FLAIR or T1", "T1 with or without contrast", "turn", "with skull", "without skull", "brain")
+    counted = {name: [0, 0] for name in names}
 
     def count(name: str, right: bool) -> None:
         counted[name] = [counted[name][0] + int(right), counted[name][1] + 1]
@@ -229,7 +233,10 @@ def report(volumes: list[Volume], folder: Path) -> dict[str, list[int]]:
             for turn in range(4):
                 kinds = classify(np.rot90(images, turn, (1, 2)), folder)
                 for channel, kind in kinds.items():
-                    count("sequence", kind.sequence.argmax() == channel)
+                    seen = int(kind.sequence.argmax())
+                    count("FLAIR or T1", (seen == FLAIR) == (channel == FLAIR))
+                    if channel != FLAIR != seen:
+                        count("T1 with or without contrast", seen == channel)
                 count("turn", kinds[FLAIR].turn.argmax() == turn)
                 count("brain", kinds[FLAIR].brain > 0.5)
                 count("without skull" if stripped else "with skull", is_stripped(kinds) == stripped)

@@ -22,10 +22,16 @@ def running_segmentation(loaded: Volume, content_hash: str, weights: Weights) ->
     return _running().get((content_hash, weights), quick_segmenter(weights), loaded.images)
 
 
-def private_segmentation(loaded: Volume, content_hash: str, weights: Weights) -> RunningSegmentation:
-    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it."""
+def private_segmentation(images: np.ndarray, content_hash: str, weights: Weights) -> RunningSegmentation:
+    """Like `running_segmentation`, but kept in the visitor's session alone and gone with it.
+
+    Args:
+        images: what the network is given of the volume, (slices, height, width, 3).
+        content_hash: of that volume.
+        weights: of the network.
+    """
     own = st.session_state.setdefault("private_segmentation", _Running(1))
-    return own.get((content_hash, weights), quick_segmenter(weights), loaded.images)
+    return own.get((content_hash, weights), quick_segmenter(weights), images)
 
 
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:

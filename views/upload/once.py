@@ -5,7 +5,16 @@ from typing import TypeVar
 
 import streamlit as st
 
-MADE = "upload_stacked", "upload_strips", "upload_volume", "upload_findings", "upload_apart", "input_statistics"
+MADE = (
+    "upload_stacked",
+    "upload_strips",
+    "upload_volume",
+    "upload_findings",
+    "upload_kinds",
+    "upload_seen",
+    "upload_apart",
+    "input_statistics",
+)
 Made = TypeVar("Made")
 
 

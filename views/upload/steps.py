@@ -17,11 +17,13 @@ from unet.letterbox import Letterbox
 from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statistics, normalise
 from unet.scans.assemble import build_volume_and_mask
 from unet.scans.domain_check import compare, warnings_of
+from unet.scans.drawn_skull import DRAWN, network_images
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from unet.scans.mapping import Channel, Mapping
 from unet.scans.movement import moved_onto_flair
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
+from unet.scans.slice_classifier import SliceKind, classify, doubts, is_stripped
 from views.shared import page
 from views.shared.uploader import say_refusals
 from views.upload.once import MADE, once
@@ -139,13 +141,17 @@ def volume_of(
 def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     """Warn in plain words where the picture is unlike the training set, and show the measures; return the warnings."""
     findings = once("upload_findings", volume.patient_id, lambda: compare(volume))
-    warnings = warnings_of(findings, flair)
+    kinds = _kinds(volume)
+    warnings = [*doubts(kinds), *warnings_of(findings, flair)]
     if warnings:
         st.warning(
             "\n".join(f"- {warning}" for warning in warnings),
             title=t("Outside the training range: the mask may be wrong"),
             icon=":material/help:",
         )
+    drawn = [t(DRAWN)] if is_stripped(kinds) else []
+    for sentence in drawn:
+        st.info(sentence, icon=":material/content_cut:")
     with st.expander(t("Domain check"), icon=":material/speed:"):
         st.caption(
             t(
@@ -167,7 +173,7 @@ def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
                 for one in findings
             ),
         )
-    return warnings
+    return [*warnings, *drawn]
 
 
 def _gauge(findings: list) -> go.Figure:
@@ -206,6 +212,16 @@ def _gauge(findings: list) -> go.Figure:
     return figure
 
 
+def seen_by_network(volume: Volume) -> np.ndarray:
+    """Return the pictures that the network is given, (slices, height, width, 3); see `network_images`."""
+    return once("upload_seen", volume.patient_id, lambda: network_images(volume.images, _kinds(volume)))
+
+
+def _kinds(volume: Volume) -> dict[int, SliceKind]:
+    """What the slices of the volume on the page show, looked at once."""
+    return once("upload_kinds", volume.patient_id, lambda: classify(volume.images))
+
+
 def show_input(volume: Volume, size: int) -> None:
     """Show the very tensor that the network gets, slice by slice."""
     with st.expander(
@@ -214,7 +230,7 @@ def show_input(volume: Volume, size: int) -> None:
         count = len(volume)
         index = 0 if count == 1 else st.slider(t("Slice"), 1, count, count // 2 + 1, key="input_slice") - 1
         letterbox = Letterbox.of(volume.images.shape[1:], size)
-        tensor = letterbox.forward(normalise(volume.images[index], _statistics(volume)))
+        tensor = letterbox.forward(normalise(seen_by_network(volume)[index], _statistics(volume)))
         for column, name, values in zip(st.columns(3), SEQUENCE_NAMES, np.moveaxis(tensor, -1, 0), strict=True):
             picture = overlay.grey_to_rgb(overlay.to_display(values, (-2.5, 3.5)))
             column.image(picture, width="stretch", output_format="PNG", alt=t("{name} as network input", name=name))
@@ -237,4 +253,4 @@ def show_input(volume: Volume, size: int) -> None:
 
 def _statistics(volume: Volume) -> IntensityStatistics:
     """The statistics of the volume on the page, measured once."""
-    return once("input_statistics", volume.patient_id, lambda: intensity_statistics(volume.images))
+    return once("input_statistics", volume.patient_id, lambda: intensity_statistics(seen_by_network(volume)))
