@@ -28,9 +28,9 @@ SOURCES = [
 ]
 # fields of Streamlit's messages that hold no text, or text that is data: files, patients, codes of a choice
 NO_TEXT = re.compile(
-    r"anchor|autocomplete|bytes|color|columns|config|css_class|data|default_string|"
+    r"anchor|autocomplete|bytes|color|columns|component_name|config|css_class|css_content|data|default_string|"
     r"deferred_file_id|delta_color|element_id|form_id|format|formatted_id|fragment_id|gap|icon|"
-    r"id|key|language|page|page_script_hash|query_param_key|query_string|raw_values|set_value|"
+    r"id|js_content|key|language|page|page_script_hash|query_param_key|query_string|raw_values|set_value|"
     r"size|spec|style|subset|theme|type|url|user_key"
 )
 
