@@ -232,6 +232,37 @@ print(
     assert done.stdout.split() == ["True", "True", "True"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count processes, not threads")
+def test_heic_is_read_where_the_system_limits_threads(tmp_path):
+    program = f"""
+import os, time
+from pathlib import Path
+from tests import hostile
+from unet.scans.confine import SPARE_THREADS, confine
+from unet.scans.reader import read_files
+heic = hostile.good()["heic"]
+read_files(heic)  # what is imported, as the user below may not read this folder
+if os.getuid() == 0:
+    os.setuid(65534)  # nobody: root has no limit
+confine(Path({str(tmp_path)!r}), 60, os.getppid())
+scans, problems = read_files(heic)
+started = 0
+try:
+    while started < 100:
+        if not os.fork():
+            time.sleep(30)
+        started += 1
+except OSError:
+    pass
+print(len(scans), problems, started <= SPARE_THREADS + 4, flush=True)
+os.killpg(0, 9)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, start_new_session=True
+    )
+    assert done.stdout.split() == ["1", "[]", "True"], done.stderr[-2000:]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_process_that_the_reader_starts_ends_with_it(reader_that, monkeypatch, tmp_path):
     if os.getuid() != 0:
