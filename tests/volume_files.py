@@ -39,7 +39,9 @@ def nrrd_header(shape: tuple[int, ...], encoding: str = "raw", kind: str = "int1
 
 def nrrd_bytes(stack: np.ndarray, encoding: str = "gzip", **fields: str | None) -> bytes:
     """An attached NRRD of int16."""
-    return nrrd_header(stack.shape, encoding, **fields) + b"\n" + PACKERS[encoding](stack.astype("<i2").tobytes())
+    return (
+        nrrd_header(stack.shape, encoding, "int16", **fields) + b"\n" + PACKERS[encoding](stack.astype("<i2").tobytes())
+    )
 
 
 def seg_nrrd_bytes(layers: list[np.ndarray], names: list[str]) -> bytes:
