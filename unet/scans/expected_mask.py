@@ -5,10 +5,9 @@ from scipy import ndimage
 
 from unet.language import t
 from unet.scans.grids import even_shape, fits, off_even_grid, on_even_grid, same_grid, size_of
-from unet.scans.limits import MAX_RESAMPLED
+from unet.scans.limits import MAX_LABELS, MAX_RESAMPLED
 from unet.scans.scan import IngestError, Scan
 
-MAX_LABELS = 16  # values of a mask, 0 included
 _SAME_LATTICE = 0.01  # of a voxel: grids that differ by whole voxels, up to this, need no resampling
 
 

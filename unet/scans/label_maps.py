@@ -6,7 +6,7 @@ import numpy as np
 
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.language import t
-from unet.scans.expected_mask import MAX_LABELS
+from unet.scans.limits import MAX_LABELS
 from unet.scans.scan import Scan
 from unet.scans.stacking import PICTURES
 
@@ -33,12 +33,15 @@ def as_label_map(scan: Scan) -> Scan:
 
 
 def _labels(voxels: np.ndarray) -> list[int]:
-    """Return the values of a label map, 0 first; empty for a picture."""
-    part = voxels[:: max(1, len(voxels) // 8), ::4, ::4]  # a picture shows itself in a part of it
-    if len(np.unique(part)) > MAX_LABELS or voxels.min() != 0 or not 0 < voxels.max() <= MAX_VALUE:
+    """Return the values of a label map, 0 first; empty for a picture, which shows itself in its first slices."""
+    if voxels.min() != 0 or not 0 < voxels.max() <= MAX_VALUE:
         return []
-    whole = voxels.astype(np.int32)
-    if not np.array_equal(whole, voxels):
-        return []
-    found = np.flatnonzero(np.bincount(whole.ravel()))
-    return found.tolist() if len(found) <= MAX_LABELS else []
+    found: set[int] = set()
+    for plane in voxels:  # one at a time, as a copy of all may be too large
+        whole = plane.astype(np.int32)
+        if not np.array_equal(whole, plane):
+            return []
+        found.update(np.flatnonzero(np.bincount(whole.ravel())).tolist())
+        if len(found) > MAX_LABELS:
+            return []
+    return sorted(found)

@@ -15,6 +15,7 @@ MAX_PIXELS_2D = 64_000_000  # of a single picture, which is scaled down to MAX_S
 MAX_PIXELS_INTERLACED = 16_000_000  # of an interlaced PNG, which is decoded in seven passes
 MAX_JPEG_SCANS = 64  # passes over a JPEG's picture; a progressive one has about ten
 MAX_CHANNELS = 8
+MAX_LABELS = 16  # values of a mask, 0 included
 MAX_SCANS = 200  # of an upload
 MAX_PICTURED = 24  # scans that are shown with thumbnails
 MIN_SPACING, MAX_SPACING = 1e-4, 1e4  # millimetres between voxels; a header that states others counts as silent
