@@ -53,7 +53,7 @@ def _filled(plane: np.ndarray) -> np.ndarray:
 
 def _closed(piece: np.ndarray, inside: np.ndarray, radius: int) -> np.ndarray:
     """Grow a plane of the eroded brain back to its surface and close its furrows and holes."""
-    grown = cv2.dilate(piece.astype(np.uint8), _disc(radius + 1)) & inside
+    grown = cv2.dilate(piece.astype(np.uint8), _disc(radius + 1)) * inside.astype(np.uint8)
     padded = np.pad(grown, 4 * radius)  # or closing would stop at the edge of the picture
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(2 * radius))
     return ndimage.binary_fill_holes(closed[4 * radius : -4 * radius, 4 * radius : -4 * radius])
