@@ -12,9 +12,9 @@ pytestmark = pytest.mark.quick
 
 @pytest.fixture
 def brain() -> np.ndarray:
-    """A brain of 100 ± 20 with a radius of 50 pixels in the first of two slices, 0 around it."""
-    disc = cv2.circle(np.zeros((200, 200), np.uint8), (100, 100), 50, 1, cv2.FILLED).astype(bool)
-    images = np.zeros((2, 200, 200, 3), np.float32)
+    """A brain of 100 ± 20 with a radius of 150 pixels in the first of two slices, 0 around it."""
+    disc = cv2.circle(np.zeros((400, 400), np.uint8), (200, 200), 150, 1, cv2.FILLED).astype(bool)
+    images = np.zeros((2, 400, 400, 3), np.float32)
     images[0][disc] = np.random.default_rng(1).normal(100, 20, (int(disc.sum()), 3)).clip(20, 180)
     return images
 
@@ -25,11 +25,11 @@ def kind(stripped: float) -> SliceKind:
 
 def test_bone_is_dark_and_scalp_bright_in_every_sequence(brain):
     drawn = with_drawn_skull(brain)
-    width = np.sqrt((brain[0, ..., 0] > 0).sum())  # 88.6 pixels
-    right = 150  # the last column of the disc
-    bone, scalp, air = (drawn[0, 100, right + round(share * width)] for share in (0.025, 0.075, 0.15))
-    assert bone == pytest.approx([44, 44, 44], abs=2)  # two deviations below the mean of the head, edges included
-    assert scalp == pytest.approx([175, 175, 175], abs=2)
+    width = np.sqrt((brain[0, ..., 0] > 0).sum())  # 266 pixels
+    right = 350  # the last column of the disc
+    bone, scalp, air = (drawn[0, 200, right + round(share * width)] for share in (0.012, 0.045, 0.15))
+    assert bone == pytest.approx([49, 49, 49], abs=2)  # two deviations below the mean of the head, edges included
+    assert scalp == pytest.approx([171, 171, 171], abs=3)
     assert air.tolist() == [0, 0, 0]
 
 
@@ -42,7 +42,7 @@ def test_the_brain_and_empty_slices_stay_as_they_are(brain):
 
 def test_noise_of_compression_around_a_brain_is_no_brain(brain):
     noisy = brain + np.random.default_rng(2).uniform(0, 2, brain.shape).astype(np.float32)
-    assert with_drawn_skull(noisy)[0, 100, 156] == pytest.approx([175, 175, 175], abs=3)
+    assert with_drawn_skull(noisy)[0, 200, 362] == pytest.approx([171, 171, 171], abs=4)
 
 
 def test_only_stripped_heads_are_drawn_on(brain):

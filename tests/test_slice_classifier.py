@@ -31,13 +31,13 @@ def test_nothing_is_said_of_what_fits():
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        ({FLAIR: kind(PRE_CONTRAST)}, ["What is taken for FLAIR looks like pre-contrast (90%)"]),
-        ({PRE_CONTRAST: kind(FLAIR), FLAIR: kind(FLAIR)}, ["What is taken for pre-contrast looks like FLAIR (90%)"]),
+        ({FLAIR: kind(PRE_CONTRAST)}, ["The picture that is used as FLAIR looks like T1 (95%)"]),
+        ({PRE_CONTRAST: kind(FLAIR), FLAIR: kind(FLAIR)}, ["The picture that is used as pre-contrast looks like FLAIR (90%)"]),
         ({FLAIR: kind(FLAIR, turn=2)}, ["The head is upside down"]),
         ({FLAIR: kind(FLAIR, turn=1)}, ["with the nose to the left"]),
         ({FLAIR: kind(FLAIR, turn=3)}, ["with the nose to the right"]),
         ({FLAIR: kind(POST_CONTRAST, turn=2, brain=0.4)}, ["These do not look like axial slices of a brain"]),
-        ({FLAIR: kind(PRE_CONTRAST, probability=0.45)}, []),
+        ({FLAIR: kind(FLAIR, probability=0.32)}, []),
     ],
 )
 def test_what_does_not_fit_is_said(kinds, words):
@@ -62,7 +62,7 @@ def test_a_phantom_upside_down_is_told(phantoms):
 
 def test_t1_as_flair_is_told(phantoms):
     alone = phantoms[0].images[..., [PRE_CONTRAST] * 3]
-    assert "What is taken for FLAIR looks like" in doubts(classify(alone))[0]
+    assert "The picture that is used as FLAIR looks like T1" in doubts(classify(alone))[0]
 
 
 def test_noise_is_no_brain():
@@ -76,7 +76,11 @@ def test_a_damaged_network_is_named(tmp_path):
     content = bytearray((tmp_path / "classifier.npz").read_bytes())
     content[-40_000] ^= 1
     (tmp_path / "classifier.npz").write_bytes(content)
-    with pytest.raises(WeightsError, match="Check the project out again"):
+    with pytest.raises(WeightsError, match="classifier.npz is truncated"):
+        classify(np.ones((1, 64, 64, 3), np.uint8), tmp_path)
+    (tmp_path / "classifier.npz").write_bytes((FOLDER / "classifier.npz").read_bytes())
+    (tmp_path / "classifier.json").write_text('{"sha256": "0"}')
+    with pytest.raises(WeightsError, match="is not the one that its classifier.json describes"):
         classify(np.ones((1, 64, 64, 3), np.uint8), tmp_path)
     with pytest.raises(WeightsError, match="Check the project out again"):
         classify(np.ones((1, 64, 64, 3), np.uint8), tmp_path / "none")

@@ -38,7 +38,8 @@ def run_unet(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
 def test_the_wheel_holds_the_package_one_network_and_the_phantoms(site):
     tops = {path.name for path in site.iterdir() if path.is_dir()}
     assert tops == {"unet", "brain_mri_attention_unet-0.1.0.dist-info"}
-    assert [path.name for path in (site / "unet/shipped/weights").iterdir()] == ["attention-unet-32"]
+    names = sorted(path.name for path in (site / "unet/shipped/weights").iterdir())
+    assert names == ["attention-unet-32", "slice-classifier"]
     assert len(list((site / "unet/shipped/demo/kaggle_3m").glob("PHANTOM_*"))) == 6
     scripts = (site / "brain_mri_attention_unet-0.1.0.dist-info/entry_points.txt").read_text()
     assert "unet = unet.__main__:main" in scripts

@@ -14,7 +14,7 @@ from unet.preprocessing import intensity_statistics
 from unet.scans import budget
 from unet.scans.slice_classifier import SliceKind, is_stripped
 
-BONE, SCALP = 0.05, 0.05  # thickness as shares of the brain's width
+BONE, SCALP = 0.02, 0.05  # thickness as shares of the brain's width, chosen on training patients without skull
 BONE_GREY, SCALP_GREY = -2.0, 3.0  # standard deviations of the brain above its mean, in every sequence
 FAINT = 0.03  # of the brightest: less is the noise that compression leaves around a stripped brain
 
