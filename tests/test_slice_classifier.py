@@ -32,7 +32,10 @@ def test_nothing_is_said_of_what_fits():
     ("kinds", "words"),
     [
         ({FLAIR: kind(PRE_CONTRAST)}, ["The picture that is used as FLAIR looks like T1 (95%)"]),
-        ({PRE_CONTRAST: kind(FLAIR), FLAIR: kind(FLAIR)}, ["The picture that is used as pre-contrast looks like FLAIR (90%)"]),
+        (
+            {PRE_CONTRAST: kind(FLAIR), FLAIR: kind(FLAIR)},
+            ["The picture that is used as pre-contrast looks like FLAIR (90%)"],
+        ),
         ({FLAIR: kind(FLAIR, turn=2)}, ["The head is upside down"]),
         ({FLAIR: kind(FLAIR, turn=1)}, ["with the nose to the left"]),
         ({FLAIR: kind(FLAIR, turn=3)}, ["with the nose to the right"]),

@@ -182,10 +182,11 @@ def _segment(
     volume, notes, refusal = build_volume_and_mask(scans, mapping, expected)
     volume, moved = moved_onto_flair(volume) if wanted.align else (volume, [])
     kinds = classify(volume.images)
-    mask = segmenter.segment(network_images(volume.images, kinds)).mask(wanted.threshold)
+    seen = replace(volume, images=network_images(volume.images, kinds))
+    mask = segmenter.segment(seen.images).mask(wanted.threshold)
     result = Result(flair, volume, mask, wanted.threshold, segmenter.weights, segmenter.engine_name)
     names = ResultNames.of(flair, stem, taken)
-    warnings = [*_warnings(scans, mapping, volume, kinds), *filter(None, [refusal])]
+    warnings = [*_warnings(scans, mapping, volume, seen, kinds), *filter(None, [refusal])]
     noted = replace(wanted.options, notes=(*flair.notes, *notes, *moved, *warnings))
     _write(result, wanted.output, names, wanted.formats, noted)
     sentences = (f"{names.stem}: {sentence}" for sentence in (*moved, *warnings))
@@ -198,7 +199,9 @@ def _is_mask(scans: list[Scan], mapping: Mapping) -> bool:
     return EXPECTED_MASK in scans[mapping[FLAIR].scan].guesses
 
 
-def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume, kinds: dict[int, SliceKind]) -> list[str]:
+def _warnings(
+    scans: list[Scan], mapping: Mapping, volume: Volume, seen: Volume, kinds: dict[int, SliceKind]
+) -> list[str]:
     """Return what speaks against a picture, a sentence each."""
     moved = say_apart(apart(volume), volume)
     return [
@@ -209,7 +212,7 @@ def _warnings(scans: list[Scan], mapping: Mapping, volume: Volume, kinds: dict[i
         *([t("Give --align to move it onto FLAIR, or the FLAIR file alone.")] if moved else []),
         *doubts(kinds),
         *([t(DRAWN)] if is_stripped(kinds) else []),
-        *warnings_of(compare(volume), scans[mapping[FLAIR].scan]),
+        *warnings_of(compare(seen), scans[mapping[FLAIR].scan]),
     ]
 
 

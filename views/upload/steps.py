@@ -3,7 +3,7 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -140,8 +140,9 @@ def volume_of(
 
 def show_familiarity(volume: Volume, flair: Scan) -> list[str]:
     """Warn in plain words where the picture is unlike the training set, and show the measures; return the warnings."""
-    findings = once("upload_findings", volume.patient_id, lambda: compare(volume))
     kinds = _kinds(volume)
+    seen = replace(volume, images=seen_by_network(volume))
+    findings = once("upload_findings", volume.patient_id, lambda: compare(seen))
     warnings = [*doubts(kinds), *warnings_of(findings, flair)]
     if warnings:
         st.warning(
