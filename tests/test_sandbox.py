@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,12 @@ def test_a_reader_that_sleeps_is_stopped(reader_that, monkeypatch):
     reader_that(when_reading="time.sleep(60)")
     _, problems = read_upload(hostile.good()["png"], seconds=2)
     assert problems == ["a.png: reading it takes more than 2 s and was stopped. Upload fewer or smaller files."]
+
+
+def test_the_clock_is_generous_where_processor_time_is_limited(monkeypatch):
+    assert sandbox.clock_seconds(5) == (300 if find_spec("resource") else 40)
+    monkeypatch.setattr(sandbox, "find_spec", lambda name: None)
+    assert sandbox.clock_seconds(5) == 40
 
 
 def test_a_reader_that_ends_before_its_first_file_is_told_in_words(reader_that):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,9 @@ from unet.scans.turns import Turns, looks_cheap
 MAX_CHILDREN = 8  # one after the other for an upload: each but the last has died of another file
 MAX_SLOW = 2  # of them that may die of their time
 NICE = 10  # of a child that looks expensive, so that cheap ones beside it and the pages are quick
-WALL_FACTOR = 8  # seconds on the clock for each of processor time: a busy machine is slow, a sleeping child is stopped
+# seconds on the clock for each of processor time
+WALL_FACTOR = 60  # beside a limit of processor time: on a busy machine a child of `NICE` gets a 25th of a core
+WALL_FACTOR_ALONE = 8  # where the clock is the only limit
 _PROJECT = Path(__file__).resolve().parents[2]
 _turns = Turns()
 _children: set[subprocess.Popen] = set()
@@ -178,9 +181,10 @@ def _run_child(folder: Path, seconds: int) -> str | None:
 def _wait(child: subprocess.Popen, seconds: int) -> str | None:
     """Wait until a child has ended, or has passed a limit that its system may not have; return which, as `_run_child`.
 
-    Time on the clock stands for processor time where that cannot be limited, and stops a child that sleeps.
+    Time on the clock stands for processor time where that cannot be limited, and stops a child that sleeps: a busy
+    machine gives it a small share of a core, and must not cost it its files.
     """
-    until = time.monotonic() + WALL_FACTOR * seconds
+    until = time.monotonic() + clock_seconds(seconds)
     watched = psutil.Process(child.pid)
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -191,6 +195,11 @@ def _wait(child: subprocess.Popen, seconds: int) -> str | None:
         with suppress(psutil.Error):
             if watched.memory_info().rss > MAX_MEMORY:
                 return t("it needs more than {max_memory} MB to unpack; left out.", max_memory=MAX_MEMORY >> 20)
+
+
+def clock_seconds(seconds: int) -> int:
+    """Return how long a child with so many seconds of processor time may live."""
+    return (WALL_FACTOR if find_spec("resource") else WALL_FACTOR_ALONE) * seconds
 
 
 def _end(child: subprocess.Popen) -> None:
