@@ -26,6 +26,7 @@ from unet.scans.formats.dicom_frames import (
     text_of,
     uid_of,
 )
+from unet.scans.formats.dicom_mosaic import is_mosaic, unfold
 from unet.scans.formats.dicom_patient import patient_of
 from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
@@ -68,7 +69,8 @@ def read_dicom(
             starting(number)
             try:
                 headers[number] = read_header(data, name)
-                listed += list_frames(headers[number], number, name)
+                frames = list_frames(headers[number], number, name)
+                listed += unfold(headers[number], frames[0], name) if is_mosaic(headers[number]) else frames
             except NoPictureError as error:
                 problems.append(Aside(error))
             except IngestError as error:
@@ -82,7 +84,9 @@ def read_dicom(
                 t("{name}: its header holds no position, those of its series do; left out.", name=files[one.file][0])
                 for one in lost
             ]
-            stacks = split_stacks(frames)
+            stacks, volumes = split_stacks(frames), 1
+            if frames[0].tile and len(stacks) > 1:
+                stacks, volumes = stacks[:1], len(stacks)
             for part, stack in enumerate(stacks, start=1):
                 try:
                     scan = _read_stack(stack, headers, files, room, problems, starting)
@@ -90,6 +94,11 @@ def read_dicom(
                         scan = replace(scan, name=f"{scan.name} ({part} of {len(stacks)})")
                     if len(stacks[-1]) < len(stacks[0]):
                         scan = replace(scan, notes=(*scan.notes, MIXED))
+                    if volumes > 1:
+                        note = t(
+                            "The series holds {count} volumes, as in a time series. The first is used.", count=volumes
+                        )
+                        scan = replace(scan, notes=(*scan.notes, note))
                     scans.append(finished(scan))
                 except IngestError as error:
                     problems.append(str(error))
@@ -109,7 +118,7 @@ def _read_stack(
     """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
     first = headers[frames[0].file]
     name = text_of(first, "SeriesDescription") or text_of(first, "ProtocolName") or files[frames[0].file][0]
-    rows, columns = int(stated(first, "Rows")), int(stated(first, "Columns"))
+    rows, columns = frames[0].key[1:3]
     samples = 3 if text_of(first, "PhotometricInterpretation") == "PALETTE COLOR" else int(frames[0].key[3])
     bits = int(stated(first, "BitsAllocated"))
     room.take(files[frames[0].file][0], (len(frames), rows, columns), samples, (bits + 7) // 8)

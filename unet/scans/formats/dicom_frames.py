@@ -42,6 +42,7 @@ class Frame:
     slope: float
     intercept: float
     reference: dict = field(compare=False)
+    tile: tuple[int, int] | None = None  # row and column of its corner in a mosaic
 
 
 def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:

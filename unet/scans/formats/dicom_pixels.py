@@ -83,7 +83,10 @@ def decode_all(
 def _decode(dataset: pydicom.Dataset, frame: Frame, name: str, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return one frame, float, in the scanner's unit, and where the scanner marked it as outside the picture."""
     try:
-        array = pixel_array(dataset, index=frame.index)
+        array = pixel_array(dataset, index=0 if frame.tile else frame.index)
+        if frame.tile:
+            (top, left), (height, width) = frame.tile, frame.key[1:3]
+            array = array[top : top + height, left : left + width]
         if text_of(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
             colours = apply_color_lut(array, dataset)[..., :3]
             return colours, np.zeros(colours.shape, bool)
