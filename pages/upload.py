@@ -59,8 +59,11 @@ warnings = [*asked, *offer_alignment(volume, mapping), *steps.show_familiarity(v
 steps.show_input(volume, weights.size)
 
 if st.session_state.get("segmented") != content_hash:
+    done = segmentations.slices_kept(content_hash, weights)
+    if done:
+        st.caption(t("Stopped: {done} of {count} slices are segmented. They are kept.", done=done, count=len(volume)))
     st.button(
-        t("Segment"),
+        t("Continue") if done else t("Segment"),
         type="primary",
         icon=":material/play_arrow:",
         key="segment",
@@ -70,7 +73,7 @@ if st.session_state.get("segmented") != content_hash:
 
 try:
     running = segmentations.private_segmentation(seen, content_hash, weights)
-    segmentations.show_progress(running)
+    segmentations.show_progress(running, on_stop=lambda: st.session_state.pop("segmented", None))
 except page.PAGE_ERRORS as error:
     st.error(str(error), title=t("This upload cannot be segmented"))
     st.stop()

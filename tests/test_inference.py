@@ -204,6 +204,22 @@ def test_slices_come_outward_from_the_one_that_is_looked_at(network, phantom, se
         assert (part.attention[2] == segmentation.attention[2][18:22]).all()
 
 
+def test_who_stops_while_waiting_leaves_the_queue(network, phantom):
+    running = RunningSegmentation(network, phantom.images)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(before: int) -> None:
+        raise StoppedError  # as Streamlit ends a script at its next word to the browser
+
+    with network._lock.turn(), pytest.raises(StoppedError):
+        running.advance(on_wait=stop)
+    assert (network.waiting, running.progress) == (0, 0)
+    assert not running.advance()  # neither lock is held
+    assert running.progress == 1 / 24
+
+
 def test_what_is_done_is_given_out_while_the_network_is_busy(network, phantom, monkeypatch):
     running = RunningSegmentation(network, phantom.images)
     running.advance(near=20)

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from unet.data.patients import DEMO_FOLDER, list_patients
 from unet.data.slice_files import DataError
 from unet.data.volume import Volume
+from unet.inference.running import RunningSegmentation
 from unet.inference.segmenter import Segmenter
 from unet.paths import WEIGHTS_FOLDER
 from unet.weights.network import find_weights
@@ -247,6 +248,30 @@ def test_the_canvas_viewer_gets_a_volume_and_every_slice(start):
     assert not app.exception
     assert not app.metric  # its numbers are in the browser
     assert len(app.get("bidi_component")) == 1 + 2 + 6  # viewer, volume, 24 slices in parcels of four
+
+
+def test_the_canvas_stops_and_goes_on(start, monkeypatch):
+    advance, calls = RunningSegmentation.advance, []
+
+    def stopped_after_five(self, *args, **more):
+        if len(calls) == 5:
+            calls.append(None)
+            assert st.session_state["stop_volume"] is False  # the button is on the page
+            st.session_state.stopped = loaders.volume(list_patients(DEMO_FOLDER)[0][0])[1]
+            st.rerun()  # how Streamlit ends the script at a click
+        calls.append(more)
+        return advance(self, *args, **more)
+
+    monkeypatch.setattr(RunningSegmentation, "advance", stopped_after_five)
+    app = start(simple_viewer="false")
+    assert not app.exception
+    assert len(calls) == 6
+    go_on = app.button(key="continue_volume")
+    assert go_on.label == "Stopped: some slices have no mask. Continue"
+    go_on.click().run()
+    assert not app.exception
+    assert len(calls) == 6 + 24 - 5
+    assert [button.key for button in app.button if button.key in ("stop_volume", "continue_volume")] == []
 
 
 def test_what_the_caches_are_asked_for_comes_with_the_question(start, tmp_path):

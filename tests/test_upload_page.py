@@ -18,6 +18,7 @@ from tests.upload_files import (
     zip_bytes,
 )
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
+from unet.inference.running import RunningSegmentation
 from unet.inference.segmenter import Segmenter
 from unet.scans.mapping import Channel
 from unet.scans.samples import SAMPLES
@@ -68,6 +69,32 @@ def test_a_study_is_found_mapped_segmented_and_offered(page, phantom):
     assert not app.exception and not app.error
     assert set(labels(app)) >= {"Report", "Mask as DICOM-SEG", "Mask as NIfTI", "Sizes as CSV", "Masks as PNG"}
     assert "mL" in texts(app)
+
+
+def test_a_stopped_segmentation_keeps_its_slices_and_goes_on(page, phantom, monkeypatch):
+    app = drop(page, ("a.nii", nifti_of(phantom)))
+    advance, calls, segmenters = RunningSegmentation.advance, [], []
+
+    def stopped_after_three(self, *args, **more):
+        if len(calls) == 3:
+            calls.append("stopped")
+            assert st.session_state["stop"] is False  # the button is on the page
+            st.session_state.pop("segmented")  # what a click does, and how Streamlit ends the script
+            st.rerun()
+        calls.append(more)
+        segmenters.append(self._segmenter)
+        return advance(self, *args, **more)
+
+    monkeypatch.setattr(RunningSegmentation, "advance", stopped_after_three)
+    app.button(key="segment").click().run()
+    assert not app.exception
+    assert "Stopped: 3 of 8 slices are segmented. They are kept." in texts(app)
+    assert (len(calls), segmenters[0].waiting) == (4, 0)
+    assert app.button(key="segment").label == "Continue"
+    app.button(key="segment").click().run()
+    assert not app.exception
+    assert len(calls) == 4 + 5  # the other slices, and none twice
+    assert "Report" in labels(app)
 
 
 def test_results_survive_other_widgets_without_another_run(page, phantom, monkeypatch):

@@ -2,6 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -34,6 +36,13 @@ def private_segmentation(images: np.ndarray, content_hash: str, weights: Weights
     return own.get((content_hash, weights), quick_segmenter(weights), images)
 
 
+def slices_kept(content_hash: str, weights: Weights) -> int:
+    """Return how many slices of an upload are segmented already: a visitor who stopped may go on."""
+    kept: _Running | None = st.session_state.get("private_segmentation")
+    running = kept.peek((content_hash, weights)) if kept else None
+    return round(running.progress * running.slices) if running else 0
+
+
 def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = None) -> Segmentation:
     """Return what the network says about a volume, with a progress bar while it is being made, once for all.
 
@@ -47,13 +56,24 @@ def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = No
     return running.result()
 
 
-def show_progress(running: RunningSegmentation) -> None:
-    """Run the network on what it has not seen yet, with a progress bar."""
+def show_progress(running: RunningSegmentation, on_stop: Callable[[], object] | None = None) -> None:
+    """Run the network on what it has not seen yet, with a progress bar.
+
+    Streamlit ends the script at the next word to the browser, so a stop costs one slice at most and leaves the queue.
+
+    Args:
+        running: of a volume.
+        on_stop: what a button *Stop* does before the page runs again; without it there is none.
+    """
     if running.progress < 1:
         bar = st.progress(running.progress, text=t("Segmenting every slice …"))
+        button = st.empty()
+        if on_stop:
+            button.button(t("Stop"), icon=":material/stop:", key="stop", on_click=on_stop)
         while not running.advance(on_wait=lambda before: bar.progress(running.progress, text=queue_text(before))):
             bar.progress(running.progress, text=t("Segmenting every slice: {progress:.0%}", progress=running.progress))
         bar.empty()
+        button.empty()
 
 
 def queue_text(before: int) -> str:
@@ -81,6 +101,41 @@ class QueuePosition:
         self._line.empty()
 
 
+class StopButton:
+    """A button that ends the segmentation of a volume for this visitor, and one that goes on with it.
+
+    Args:
+        volume_id: content hash; the choice is for this volume alone.
+    """
+
+    def __init__(self, volume_id: str) -> None:
+        self._volume_id, self._place, self._shown = volume_id, st.empty(), False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the visitor stopped this volume."""
+        return st.session_state.get("stopped") == self._volume_id
+
+    def show(self) -> None:
+        """Offer to stop; a second call changes nothing."""
+        if not self._shown:
+            self._shown = True
+            choose = partial(st.session_state.update, stopped=self._volume_id)
+            self._place.button(t("Stop the segmentation"), icon=":material/stop:", key="stop_volume", on_click=choose)
+
+    def finish(self, incomplete: bool) -> None:
+        """Take the button away, or offer to go on where slices are left."""
+        if not incomplete:
+            self._place.empty()
+            return
+        self._place.button(
+            t("Stopped: some slices have no mask. Continue"),
+            icon=":material/play_arrow:",
+            key="continue_volume",
+            on_click=partial(st.session_state.pop, "stopped", None),
+        )
+
+
 class _Running:
     """Bounded store of segmentations, running or done, by content of the volume and of the weights."""
 
@@ -97,6 +152,10 @@ class _Running:
             while len(self._entries) > self._capacity:
                 self._entries.popitem(last=False)
             return self._entries[key]
+
+    def peek(self, key: tuple[str, Weights]) -> RunningSegmentation | None:
+        with self._lock:
+            return self._entries.get(key)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -23,7 +23,7 @@ from unet.scans.scan import OPPOSITE
 from unet.weights.network import Weights
 from views.shared.browser_state import viewer_state
 from views.shared.loaders import MAX_VOLUMES
-from views.shared.segmentations import MAX_SEGMENTATIONS, QueuePosition, show_progress
+from views.shared.segmentations import MAX_SEGMENTATIONS, QueuePosition, StopButton, show_progress
 from views.viewer.parcels import PARCEL_SLICES, parcel_order, prediction_parcel, volume_parcel, volume_parts
 from views.viewer.simple_viewer import show_simple_viewer
 from views.viewer.slices import CHANNELS, LEVEL_MEANINGS, PROBABILITY_MEANING, SLICE_ORDER, linked_slice, window
@@ -170,14 +170,21 @@ def _parcels(
     """The volume, then what each network says of it, from the visible slice outward, as soon as it has said it."""
     for part in volume_parts(volume):
         yield f"volume {volume_id} {part[0]}", VOLUME_PARCEL[scope](volume_id, part, volume, brain)
-    position = QueuePosition()
+    position, stop, left = QueuePosition(), StopButton(volume_id), 0
     for weights, running in networks:
         for first in parcel_order(len(volume), opened_at):
+            end = min(first + PARCEL_SLICES, len(volume))
+            if running.part(first, end) is None:
+                if stop.stopped:
+                    left += 1
+                    continue
+                stop.show()
             # here, as a cached function must show nothing
-            running.part_when_done(first, min(first + PARCEL_SLICES, len(volume)), position.show)
+            running.part_when_done(first, end, position.show)
             position.clear()
             parcel = _PREDICTION_PARCEL[scope](volume_id, weights.key, first, running)
             yield f"prediction {volume_id} {weights.key} {first}", parcel
+    stop.finish(left > 0)
 
 
 def _opened_at(volume_id: str, slices: int) -> int:
