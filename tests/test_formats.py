@@ -77,7 +77,7 @@ def test_all_archives_of_an_upload_share_one_limit(monkeypatch):
     monkeypatch.setattr("unet.scans.unpacking.MAX_BYTES", int(1.5 * len(NIFTI)))
     scans, problems = read_files([(f"{n}.zip", zip_bytes([(f"{n}.nii", NIFTI)])) for n in (1, 2)])
     assert [scan.name for scan in scans] == ["1.nii"]
-    assert problems == ["2.zip: unpacks to more than 512 MB. Pack only the series you need."]
+    assert problems == ["2.zip: unpacks to more than 2048 MB. Pack only the series you need."]
 
 
 def test_what_lies_beside_pictures_is_passed_over_quietly():

@@ -184,7 +184,7 @@ def test_many_files_that_end_their_reader_are_named(reader_that, monkeypatch):
     monkeypatch.setattr(sandbox, "MAX_CHILDREN", 2)
     reader_that(when_reading="os.abort()")
     [(_, png)] = hostile.good()["png"]
-    with pytest.raises(IngestError, match="(?s)^1.png: .*\n2.png: .*left out.$"):
+    with pytest.raises(IngestError, match="(?s)^2.png: .*\n1.png: .*left out.$"):  # of three, the second is FLAIR
         read_upload([(f"{number}.png", png) for number in (1, 2, 3)])
 
 
@@ -295,8 +295,12 @@ def test_the_child_imports_neither_tensorflow_nor_streamlit():
 def test_a_reader_ends_where_its_server_has_ended(tmp_path):
     (tmp_path / "0").write_bytes(hostile.good()["png"][0][1])
     (tmp_path / "task.json").write_text(
-        json.dumps({"names": ["a.png"], "stacked": True, "nice": 0, "left_out": [], "language": "en"})
+        json.dumps(
+            {"names": ["a.png"], "paths": [None], "stacked": True, "nice": 0, "left_out": [], "wanted": None}
+            | {"language": "en"}
+        )
     )
+    (tmp_path / "paths.json").write_text("[]")
     command = [sys.executable, "-m", "unet.scans.child", str(tmp_path), "9"]
     for parent, code, result in ((1 << 22, 1, False), (os.getpid(), 0, True)):
         assert subprocess.run([*command, str(parent)], cwd=PROJECT).returncode == code

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests import hostile
+from unet.scans.contents import Content
 from unet.scans.turns import Turns, looks_cheap
 
 pytestmark = pytest.mark.quick
@@ -119,4 +120,4 @@ def test_a_place_is_given_back_by_a_reader_that_raises():
     ],
 )
 def test_dense_files_do_not_look_cheap(name, cheap):
-    assert looks_cheap(hostile.corpus()[name][1]) is cheap
+    assert looks_cheap([Content.of(*one) for one in hostile.corpus()[name][1]]) is cheap

@@ -11,6 +11,7 @@ from pathlib import Path
 from unet.language import speak
 from unet.scans.confine import confine
 
+PATHS = "paths.json"  # of the files outside its folder that the child may read
 READING = "reading.json"  # key and name of the file that is about to be read
 
 
@@ -21,8 +22,8 @@ def read_in_child(folder: Path, parent: int) -> None:
         folder: with the task; the result lies there too.
         parent: id of the process that waits for the result; without it no further file is read.
     """
-    from unet.scans.reader import read_files
-    from unet.scans.scan import Aside
+    from unet.scans.contents import Content
+    from unet.scans.reader import read_study
 
     def starting(key: str, name: str) -> None:
         if sys.platform != "win32" and os.getppid() != parent:  # there the launcher of Python stands between
@@ -33,17 +34,16 @@ def read_in_child(folder: Path, parent: int) -> None:
     speak(task["language"])
     if hasattr(os, "nice"):
         os.nice(task["nice"])
-    files = [(name, (folder / str(number)).read_bytes()) for number, name in enumerate(task["names"])]
-    scans, problems = read_files(files, task["stacked"], starting, frozenset(task["left_out"]))
-    for number, scan in enumerate(scans):
-        scan.save(folder, number)
-    asides = [problem for problem in problems if isinstance(problem, Aside)]
-    result = {"scans": len(scans), "problems": problems, "asides": asides}
-    (folder / "result.part").write_text(json.dumps(result), encoding="utf-8")
-    (folder / "result.part").rename(folder / "result.json")
+    sources = zip(task["names"], task["paths"], strict=True)
+    files = [
+        (name, Content.of(name, Path(path) if path else folder / str(number)))
+        for number, (name, path) in enumerate(sources)
+    ]
+    wanted = None if task["wanted"] is None else frozenset(task["wanted"])
+    read_study(files, task["stacked"], starting, frozenset(task["left_out"]), wanted).save(folder)
 
 
 if __name__ == "__main__":
     private_folder, its_seconds, its_parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    confine(private_folder, its_seconds, its_parent)
+    confine(private_folder, its_seconds, its_parent, json.loads((private_folder / PATHS).read_text(encoding="utf-8")))
     read_in_child(private_folder, its_parent)

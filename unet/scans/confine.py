@@ -10,7 +10,7 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,13 +30,14 @@ _READ = 0b1100  # LANDLOCK_ACCESS_FS_READ_FILE and _READ_DIR
 _SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu")
 
 
-def confine(folder: Path, seconds: int, parent: int) -> list[str]:
+def confine(folder: Path, seconds: int, parent: int, paths: Iterable[str] = ()) -> list[str]:
     """Confine this process, which must have one thread.
 
     Args:
         folder: the only one that it may write to.
         seconds: of processor time that it gets.
         parent: id of the process that started it, and with which it ends.
+        paths: files outside the folder that it may read.
 
     Returns:
         The names of the measures that hold.
@@ -52,7 +53,7 @@ def confine(folder: Path, seconds: int, parent: int) -> list[str]:
     if sys.platform == "linux":
         measures: dict[str, Callable[[], None]] = {
             "no new privileges": _refuse_privileges,
-            "files": lambda: _see_only(folder),
+            "files": lambda: _see_only(folder, [Path(path) for path in paths]),
             "dies with the server": lambda: _die_with(parent),
         }
         for name, measure in measures.items():
@@ -142,8 +143,8 @@ def _leave_network() -> bool:
     return own_users
 
 
-def _see_only(folder: Path) -> None:
-    """Let this process read Python and its libraries, write to a folder, open no TCP connection, signal nobody."""
+def _see_only(folder: Path, paths: list[Path]) -> None:
+    """Let this process read Python and some files, write to a folder, open no TCP connection, signal nobody."""
     version = _system_call("syscall", _LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
     writing = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1  # every right that this version knows
     network = 0b11 if version >= 4 else 0  # bind and connect
@@ -151,7 +152,7 @@ def _see_only(folder: Path) -> None:
     rules = struct.pack("QQQ", writing, network, scope)[: 24 if version >= 6 else 16 if version >= 4 else 8]
     ruleset = _system_call("syscall", _LANDLOCK_CREATE, rules, ctypes.c_size_t(len(rules)), 0)
     try:
-        for path in _readable():
+        for path in (*_readable(), *paths):
             _allow(ruleset, path, _READ if path.is_dir() else _READ & ~0b1000)
         _allow(ruleset, folder, writing)
         _system_call("syscall", _LANDLOCK_RESTRICT, ruleset, 0)

@@ -94,7 +94,7 @@ def _data_files(header: UploadedFile) -> list[tuple[str, ...]]:
     if header.kind not in _NAMED:
         return []
     named, end = _NAMED[header.kind]
-    start = header.content[:_MAX_HEADER]
+    start = header.start(_MAX_HEADER)
     start = end.split(start, 1)[0] if end else start
     found = named.search(start)
     value = found[1].decode(errors="replace").strip() if found else ""

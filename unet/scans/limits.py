@@ -3,8 +3,9 @@
 Numbers that a header states are checked before anything is decoded. Sizes in bytes unless their comment says otherwise.
 """
 
-MAX_FILE_BYTES = 100 << 20  # as sent
-MAX_UPLOAD_BYTES = 300 << 20  # as sent, all files of an upload together
+MAX_UPLOAD_BYTES = 2 << 30  # as sent, all files of an upload together; they lie on the disk
+MAX_FILE_BYTES = MAX_UPLOAD_BYTES  # as sent: a study may be one zip
+MAX_READ = 512 << 20  # of a file, or of an entry of an archive, in the reader's memory at once
 
 MAX_DECODED = 512 << 20  # of all scans of an upload, in the file's type or as float32, whichever is more
 MAX_VOLUME = 384 << 20  # of the three sequences as float32; 32 slices of 1024², 128 of 512², 512 of 256²
@@ -22,7 +23,7 @@ MIN_SPACING, MAX_SPACING = 1e-4, 1e4  # millimetres between voxels; a header tha
 MAX_SERVER_DECODED = 2 << 30  # of the scans and volumes of all visitors together
 
 MAX_MEMORY = 1536 << 20  # of the reader's child: address space, or resident where the system cannot limit that
-MAX_SECONDS = 24  # of processor time for a file of MAX_FILE_BYTES
+MAX_SECONDS = 24  # of processor time for an upload of 100 MB or more
 MIN_SECONDS = 3  # of processor time for an empty file; half a second of it starts Python
 BYTES_PER_SECOND = 5 << 20  # that the slowest honest format is given time for
 

@@ -71,6 +71,17 @@ def suggest(scans: list[Scan]) -> list[Mapping]:
     return [(None, channel, None) for channel in likely]
 
 
+def reading_order(scans: list[Scan]) -> list[int]:
+    """Return the numbers of scans as they are likely needed: each picture to segment, masks, the unnamed, the rest."""
+    flair_first = (FLAIR, PRE_CONTRAST, POST_CONTRAST)
+    needed = [mapping[which] for mapping in suggest(scans) for which in flair_first]
+    masks = [number for number, scan in enumerate(scans) if EXPECTED_MASK in scan.guesses]
+    unnamed = [number for number, scan in enumerate(scans) if None in scan.guesses]
+    stated = [number for number, scan in enumerate(scans) if set(SEQUENCE_NAMES) & set(scan.guesses)]
+    order = (*(channel.scan for channel in needed if channel), *masks, *stated, *unnamed, *range(len(scans)))
+    return list(dict.fromkeys(order))
+
+
 def doubt(scans: list[Scan], mapping: Mapping) -> str:
     """Return why the scan in FLAIR's place may be none, as a sentence; empty where a name or a header states FLAIR."""
     channel = mapping[FLAIR]

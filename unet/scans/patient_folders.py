@@ -14,11 +14,12 @@ import numpy as np
 
 from unet.data.slice_files import DataError
 from unet.language import t
-from unet.scans.sandbox import MAX_UPLOAD_BYTES, read_upload
+from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError, Scan
 
 MAX_SIDE = 1024  # pixels; the data set has 256
 MAX_FILE = 8 * 2**20  # bytes
+MAX_BYTES = 300 * 2**20  # of all files, which are in memory at once
 MAX_FILES = 5000  # what the server lets in, `views.server.uploads`
 # shorter than what the child cuts off, so that a name comes back as it went
 _NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,59})_([0-9]{1,4})(_mask)?\.tiff?", re.IGNORECASE | re.ASCII)
@@ -83,12 +84,12 @@ def _by_patient(files: Iterable[tuple[str, bytes]]) -> tuple[dict[str, list[tupl
     patients, problems, total = defaultdict(list), [], 0
     for count, (name, content) in enumerate(files, 1):
         total += len(content)
-        if count > MAX_FILES or total > MAX_UPLOAD_BYTES:
+        if count > MAX_FILES or total > MAX_BYTES:
             raise DataError(
                 t(
                     "more than {max_files:,} files or {max_upload_bytes} MB. Upload fewer patients at a time.",
                     max_files=MAX_FILES,
-                    max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+                    max_upload_bytes=MAX_BYTES >> 20,
                 )
             )
         own = re.split(r"[/\\]", name)[-1]

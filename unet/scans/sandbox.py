@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +22,12 @@ import psutil
 
 from unet.language import spoken, t
 from unet.scans import budget
-from unet.scans.child import READING
+from unet.scans.child import PATHS, READING
+from unet.scans.contents import Content
+from unet.scans.found import Study
 from unet.scans.limits import MAX_FILE_BYTES, MAX_MEMORY, MAX_UPLOAD_BYTES, processor_seconds
 from unet.scans.private_folders import PrivateFolder
-from unet.scans.scan import Aside, IngestError, Scan, plain_name
+from unet.scans.scan import IngestError, Scan, plain_name
 from unet.scans.turns import Turns, looks_cheap
 
 MAX_CHILDREN = 8  # one after the other for an upload: each but the last has died of another file
@@ -38,79 +42,99 @@ _children: set[subprocess.Popen] = set()
 
 
 def read_upload(
-    files: list[tuple[str, bytes]], seconds: int | None = None, stacked: bool = True, visitor: str = ""
+    files: Sequence[tuple[str, bytes | Path]], seconds: int | None = None, stacked: bool = True, visitor: str = ""
 ) -> tuple[list[Scan], list[str]]:
-    """Read the files of one upload.
+    """Read the files of one upload; the arguments as `read_study`, whose `waiting` is left out here, and said."""
+    study = read_study(files, seconds, stacked, visitor)
+    return study.scans, [*study.problems, *(one.sentence for one in study.waiting)]
+
+
+def read_study(
+    files: Sequence[tuple[str, bytes | Path]],
+    seconds: int | None = None,
+    stacked: bool = True,
+    visitor: str = "",
+    wanted: tuple[str, ...] | None = None,
+) -> Study:
+    """Read the headers of one upload, and decode what is likely needed.
 
     Args:
-        files: (name, content).
+        files: name, and content or where it lies; a file outside the temporary folder is read where it is.
         seconds: processor time that a child gets; by default what files of this size may need.
         stacked: whether single pictures that look like slices become one scan.
         visitor: who waits for it; visitors take turns.
+        wanted: keys of the only files to read, as `Waiting.keys` of the same files.
 
     Returns:
-        The scans, whose values stay in a file without a name that goes when they go, and one plain sentence for
-        each file that was left out, an `Aside` where it holds no picture by its nature.
+        The scans, whose values stay in a file without a name that goes when they go, one plain sentence for each
+        file that was left out, an `Aside` where it holds no picture by its nature, and what waits.
 
     Raises:
         IngestError: nothing could be read: too big, too slow, the decoder crashed, or other visitors' uploads fill
             the server.
+        OSError: a file cannot be opened.
     """
-    problems, accepted = _within_limits(files)
+    contents = [(Content.of(plain_name(name), source), source) for name, source in files]
+    problems, accepted = _within_limits(contents)
     if not accepted:
-        return [], problems
-    seconds = seconds or processor_seconds(sum(len(content) for _, content in accepted))
+        return Study([], problems)
+    size = sum(content.size for content, _ in accepted)
+    seconds = seconds or processor_seconds(size)
     with PrivateFolder("upload") as folder:
-        for number, (_, content) in enumerate(accepted):
-            (folder / str(number)).write_bytes(content)
-        task = {"names": [plain_name(name) for name, _ in accepted], "stacked": stacked}
-        result = _read_what_can_be(folder, task, seconds, visitor, looks_cheap(accepted))
-        scans = [Scan.load(folder, number) for number in range(result["scans"])]
-        for scan in scans:
+        paths = [str(source.resolve()) if isinstance(source, Path) else None for _, source in accepted]
+        for number, (_, source) in enumerate(accepted):
+            if isinstance(source, bytes):
+                (folder / str(number)).write_bytes(source)
+        (folder / PATHS).write_text(json.dumps(list(filter(None, paths))), encoding="utf-8")
+        task = {"names": [content.name for content, _ in accepted], "paths": paths}
+        task |= {"stacked": stacked, "wanted": wanted}
+        said = _read_what_can_be(folder, task, seconds, visitor, [content for content, _ in accepted])
+        study = Study.load(folder)
+        for scan in study.scans:
             budget.SERVER.hold(scan.voxels)
-    asides = set(result["asides"])
-    return scans, [*problems, *(Aside(one) if one in asides else one for one in result["problems"])]
+    return replace(study, problems=[*problems, *said, *study.problems])
 
 
-def _within_limits(files: list[tuple[str, bytes]]) -> tuple[list[str], list[tuple[str, bytes]]]:
+def _within_limits(
+    files: list[tuple[Content, bytes | Path]],
+) -> tuple[list[str], list[tuple[Content, bytes | Path]]]:
     """Return a sentence for each file that is too big, and the files that are not."""
     problems, accepted, total = [], [], 0
-    for name, content in files:
-        if len(content) > MAX_FILE_BYTES:
+    for content, source in files:
+        if content.size > MAX_FILE_BYTES:
             problems.append(
                 t(
                     "{name}: {count} MB; at most {max_file_bytes} MB are allowed for a file.",
-                    name=name,
-                    count=len(content) >> 20,
+                    name=content.name,
+                    count=content.size >> 20,
                     max_file_bytes=MAX_FILE_BYTES >> 20,
                 )
             )
-        elif total + len(content) > MAX_UPLOAD_BYTES:
+        elif total + content.size > MAX_UPLOAD_BYTES:
             problems.append(
                 t(
                     "{name}: left out, because the upload would exceed {max_upload_bytes} MB. Upload less at once.",
-                    name=name,
+                    name=content.name,
                     max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
                 )
             )
         else:
-            total += len(content)
-            accepted.append((name, content))
+            total += content.size
+            accepted.append((content, source))
     return problems, accepted
 
 
-def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, cheap: bool) -> dict:
-    """Start children until one has read all that none before it has died of; return what it wrote."""
+def _read_what_can_be(folder: Path, task: dict, seconds: int, visitor: str, files: list[Content]) -> list[str]:
+    """Start children until one has read all that none before it has died of; return what the others died of."""
     left_out: dict[str, str] = {}  # sentences by key
-    slow, death = 0, None
+    slow, death, cheap = 0, None, looks_cheap(files)
     for _ in range(MAX_CHILDREN):
         task |= {"language": spoken(), "left_out": list(left_out), "nice": 0 if cheap else NICE}
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
-        with _turns.turn(visitor, sum(path.stat().st_size for path in folder.iterdir()), cheap):
+        with _turns.turn(visitor, sum(one.size for one in files), cheap):
             death = _run_child(folder, seconds)
         if death is None:
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-            return result | {"problems": [*left_out.values(), *result["problems"]]}
+            return list(left_out.values())
         cheap = False  # it has shown that it is not; others may go first now
         slow += death == _slow(seconds)
         key, name = _being_read(folder)

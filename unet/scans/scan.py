@@ -53,6 +53,18 @@ def plain_name(name: str) -> str:
     return "/".join(part if len(part) <= 80 else f"…{part[-79:]}" for part in parts)
 
 
+class NoRoomError(IngestError):
+    """A picture that could be decoded alone, and not beside what is decoded already.
+
+    Attributes:
+        size: bytes once decoded.
+    """
+
+    def __init__(self, words: str, size: int) -> None:
+        super().__init__(words)
+        self.size = size
+
+
 class Room:
     """Memory that an upload may still decode to; asked before anything is decoded."""
 
@@ -72,7 +84,8 @@ class Room:
             scaled_down: whether it is a single picture, which is scaled down where its sides are too long.
 
         Raises:
-            IngestError: it does not fit.
+            NoRoomError: it does not fit beside the others.
+            IngestError: it would not fit alone, or no picture is like this.
         """
         slices, height, width = shape
         voxels = slices * height * width * channels
@@ -91,17 +104,20 @@ class Room:
             )
         size = voxels * max(4, item_size)
         if size > self.left:
-            used = "" if self.left == MAX_DECODED else t(", of which {left:,.0f} MB are left", left=self.left / 2**20)
-            raise IngestError(
-                t(
-                    "{name}: {size:,.0f} MB once decoded; an upload may decode to {max_decoded} MB{used}. "
-                    "Upload fewer or smaller series.",
-                    name=name,
-                    size=size / 2**20,
-                    max_decoded=MAX_DECODED >> 20,
-                    used=used,
-                )
+            used = (
+                ""
+                if size > MAX_DECODED or self.left == MAX_DECODED
+                else t(", of which {left:,.0f} MB are left", left=self.left / 2**20)
             )
+            words = t(
+                "{name}: {size:,.0f} MB once decoded; an upload may decode to {max_decoded} MB{used}. "
+                "Upload fewer or smaller series.",
+                name=name,
+                size=size / 2**20,
+                max_decoded=MAX_DECODED >> 20,
+                used=used,
+            )
+            raise NoRoomError(words, size) if size <= MAX_DECODED else IngestError(words)
         self.left -= size
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from unet.scans.contents import Content
 from unet.scans.formats.signatures import START, sniff
 
 PLACES, EXPENSIVE_PLACES = 3, 2
@@ -19,25 +20,27 @@ _COMPRESSED = b"1.2.840.10008.1.2.4.", b"1.2.840.10008.1.2.5", b"1.2.840.10008.1
 REMEMBERED_SECONDS = 60.0  # in which half of what a visitor has used is forgotten
 
 
-def looks_cheap(files: list[tuple[str, bytes]]) -> bool:
+def looks_cheap(files: list[Content]) -> bool:
     r"""Tell whether reading an upload should take well under a second: small, few, and nothing in it is packed densely.
 
-    >>> looks_cheap([("a.png", bytes.fromhex("89504e470d0a1a0a"))]), looks_cheap([("a.gz", b"\x1f\x8b")])
-    (True, False)
+    >>> looks_cheap([Content.of("a.png", bytes.fromhex("89504e470d0a1a0a"))])
+    True
+    >>> looks_cheap([Content.of("a.gz", b"\x1f\x8b")])
+    False
     """
-    if len(files) > MAX_CHEAP_FILES or sum(len(content) for _, content in files) > MAX_CHEAP:
+    if len(files) > MAX_CHEAP_FILES or sum(one.size for one in files) > MAX_CHEAP:
         return False
-    return not any(_is_packed(content) for _, content in files)
+    return not any(_is_packed(one.start(1 << 16)) for one in files)
 
 
-def _is_packed(content: bytes) -> bool:
+def _is_packed(start: bytes) -> bool:
     """Tell archives, compressed DICOM and volumes, HEIC, progressive JPEG, interlaced PNG by their first bytes."""
-    kind = sniff(content[:START])
+    kind = sniff(start[:START])
     if kind == "dicom":
-        return any(syntax in content[:1024] for syntax in _COMPRESSED)
+        return any(syntax in start[:1024] for syntax in _COMPRESSED)
     if kind == "jpeg":
-        return b"\xff\xc2" in content[: 1 << 16]
-    return kind in ("zip", "tar", "gzip", "nrrd", "metaimage", "heic") or (kind == "png" and content[28:29] == b"\1")
+        return b"\xff\xc2" in start
+    return kind in ("zip", "tar", "gzip", "nrrd", "metaimage", "heic") or (kind == "png" and start[28:29] == b"\1")
 
 
 @dataclass(eq=False)

@@ -1,10 +1,12 @@
 """The files of an upload, those inside archives too: zip, tar and gzip, one level deep."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.formats.archives import (
     FREE_BYTES,
     MAX_BYTES,
@@ -18,9 +20,11 @@ from unet.scans.formats.archives import (
     unzip,
 )
 from unet.scans.formats.signatures import FORMATS, START, sniff
+from unet.scans.limits import MAX_READ
 from unet.scans.scan import IngestError
 
 MAX_GZIPPED = 128 << 20  # unpacked, of anything but NIfTI, whose header tells its size, and archives
+_GZIP_START = 64 << 10  # bytes of a gzip that hold the start of what is packed
 MAX_DEPTH = 2  # an archive may hold archives
 _ARCHIVES = ("zip", "tar")
 
@@ -31,12 +35,27 @@ class UploadedFile:
 
     key: str
     name: str
-    content: bytes
+    source: Content
     kind: str | None
+
+    @property
+    def content(self) -> bytes:
+        """All bytes, read now.
+
+        Raises:
+            IngestError: they are too many for the reader's memory, or damaged inside an archive.
+        """
+        return self.source.read()
+
+    def start(self, count: int) -> bytes:
+        """Return the first bytes, none where they are damaged inside an archive; `content` says so then."""
+        with suppress(IngestError):
+            return self.source.start(count)
+        return b""
 
 
 def unpack(
-    files: list[tuple[str, bytes]],
+    files: list[tuple[str, Content]],
     problems: list[str],
     starting: Callable[[str, str], None],
     left_out: frozenset[str],
@@ -57,7 +76,7 @@ def unpack(
             passed_over.append(name)
             continue
         starting(str(number), name)
-        for one in unpacker.open(str(number), name, content, MAX_DEPTH):
+        for one in unpacker.unpack(str(number), name, content, MAX_DEPTH):
             if one.kind is None and is_companion(one.name):
                 passed_over.append(one.name)
             elif one.key not in left_out:
@@ -88,9 +107,16 @@ class _Unpacker:
 
     def __init__(self, problems: list[str]) -> None:
         self._problems = problems
-        self._left = MAX_BYTES
+        self._left, self._held = MAX_BYTES, MAX_READ  # of all files; of archives in archives, which stay in memory
 
-    def open(self, key: str, name: str, content: bytes, depth: int) -> Iterator[UploadedFile]:
+    def unpack(self, key: str, name: str, content: Content, depth: int) -> Iterator[UploadedFile]:
+        """Yield a file, or what it holds; a file that cannot be opened is left out in words."""
+        try:
+            yield from self._open(key, name, content, depth)
+        except IngestError as error:
+            self._problems.append(str(error))
+
+    def _open(self, key: str, name: str, content: Content, depth: int) -> Iterator[UploadedFile]:
         """Yield a file, or what it holds.
 
         Args:
@@ -99,8 +125,8 @@ class _Unpacker:
             content: its bytes.
             depth: how many archives may still be opened on the way.
         """
-        kind = sniff(content[:START])
-        if not content:
+        kind = sniff(content.start(START))
+        if not content.size:
             self._problems.append(t("{name}: the file is empty. Copy it again.", name=name))
         elif kind in _ARCHIVES and not depth:
             self._problems.append(t("{name}: an archive too deep inside others. Unpack it first.", name=name))
@@ -115,25 +141,36 @@ class _Unpacker:
         self,
         key: str,
         name: str,
-        content: bytes,
+        content: Content,
         depth: int,
-        extract: Callable[[bytes, str, int], tuple[list[tuple[str, bytes]], list[str]]],
+        extract: Callable[[Content, str, int], tuple[list[tuple[str, Content]], list[str]]],
     ) -> Iterator[UploadedFile]:
-        try:
-            inside, sentences = extract(content, name, self._left)
-        except IngestError as error:
-            self._problems.append(str(error))
-            return
-        self._left -= sum(len(data) for _, data in inside)
+        if depth < MAX_DEPTH:  # a zip in a zip cannot be looked into where it lies
+            content = self._hold(name, content)
+        inside, sentences = extract(content, name, self._left)
+        self._left -= sum(data.size for _, data in inside)
         self._problems += sentences
         if not inside and not sentences:
             self._problems.append(t("{name}: the archive is empty. Expected {formats}.", name=name, formats=t(FORMATS)))
         for number, (entry, data) in enumerate(inside):
-            yield from self.open(f"{key}/{number}", entry, data, depth - 1)
+            yield from self.unpack(f"{key}/{number}", entry, data, depth - 1)
 
-    def _open_gzip(self, key: str, name: str, content: bytes, depth: int) -> Iterator[UploadedFile]:
+    def _hold(self, name: str, content: Content) -> Content:
+        """Read an archive into memory, as far as all of them fit."""
+        if content.size > self._held:
+            raise IngestError(
+                t(
+                    "{name}: unpacks to more than {max_bytes} MB. Pack only the series you need.",
+                    name=name,
+                    max_bytes=MAX_READ >> 20,
+                )
+            )
+        self._held -= content.size
+        return Content.of(name, content.read())
+
+    def _open_gzip(self, key: str, name: str, content: Content, depth: int) -> Iterator[UploadedFile]:
         """Yield what a gzip holds; what has a header that tells its size stays packed until that has been read."""
-        inner = sniff(inflate_start(content, START))
+        inner = sniff(inflate_start(content.start(_GZIP_START), START))
         if inner == "nifti" or (inner is None and is_data_half(name)):
             yield UploadedFile(key, name, content, inner)
         elif inner is None or not depth:
@@ -145,10 +182,9 @@ class _Unpacker:
                 )
             )
         else:
-            try:
-                dense = max(FREE_BYTES, MAX_RATIO * len(content))
-                unpacked = gunzip(content, name, min(self._left, dense) if inner == "tar" else MAX_GZIPPED)
-            except IngestError as error:
-                self._problems.append(str(error))
-                return
-            yield from self.open(key, name.removesuffix(".gz"), unpacked, depth - (inner == "gzip"))
+            dense = max(FREE_BYTES, MAX_RATIO * content.size)
+            unpacked = gunzip(content.read(), name, min(self._held, dense) if inner == "tar" else MAX_GZIPPED)
+            if inner == "tar":
+                self._held -= len(unpacked)
+            own = name.removesuffix(".gz")
+            yield from self.unpack(key, own, Content.of(own, unpacked), depth - (inner == "gzip"))

@@ -1,12 +1,11 @@
-"""Zip, tar and gzip from strangers: counted while they unpack, in memory, nothing written to disk.
+"""Zip, tar and gzip from strangers: unpacked in memory, file by file, nothing written to disk.
 
-What unpacks is believed only as far as it has been counted: a header may say anything. Refused are archives that
-are too big, too many, too dense, encrypted, that name files outside themselves, or whose entries share their bytes.
+More than a table of contents states is never unpacked. Refused are archives that are too big, too many, too dense,
+encrypted, that name files outside themselves, or whose entries share their bytes.
 Sources: Fifield (2019), "A better zip bomb", for overlapping entries; APPNOTE.TXT 6.3.10, 4.3, for the records.
 """
 
 import bz2
-import io
 import lzma
 import re
 import stat
@@ -15,11 +14,13 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import suppress
+from functools import partial
 
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.scan import IngestError, plain_name
 
-MAX_BYTES = 512 << 20  # unpacked, of one upload
+MAX_BYTES = 2 << 30  # unpacked, of one upload; of which no more is in memory than one file
 MAX_ENTRIES = 5_000
 MAX_RATIO = 200  # unpacked to packed; a head in black air reaches 10 to 30
 FREE_BYTES = 8 << 20  # below this an archive may be as dense as it likes
@@ -60,8 +61,10 @@ def is_data_half(name: str) -> bool:
     return bool(_DATA_HALF.search(name))
 
 
-def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, bytes]], list[str]]:
+def unzip(archive: Content, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, Content]], list[str]]:
     """Return the files in a zip, (name, content), and a sentence for each one that was left out.
+
+    A file is unpacked when its content is read, up to the size that the table of contents states.
 
     Args:
         archive: the zip.
@@ -73,7 +76,7 @@ def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[
     """
     _check_directory(archive, name)
     try:
-        opened = zipfile.ZipFile(io.BytesIO(archive))
+        opened = zipfile.ZipFile(archive.stream())
     except (zipfile.BadZipFile, ValueError, OSError, struct.error, NotImplementedError):
         raise IngestError(t("{name}: the zip is incomplete or damaged. Pack it again.", name=name)) from None
     entries = [entry for entry in opened.infolist() if not entry.is_dir() and not is_junk(entry.filename)]
@@ -87,7 +90,8 @@ def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[
             )
         )
     _check_overlap(entries, name)
-    files, problems, unpacked = [], [], 0
+    _check_size(sum(entry.file_size for entry in entries), archive.size, name, room)
+    files, problems = [], []
     for entry in entries:
         shown = plain_name(entry.filename)
         if _leads_outside(entry.filename):
@@ -105,24 +109,16 @@ def unzip(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[
                 t("{name}: the zip is encrypted. Unpack it with its password and upload the files.", name=name)
             )
         else:
-            try:
-                content = _unpack(opened, entry, room - unpacked, len(archive), unpacked)
-            except IngestError as error:
-                raise IngestError(f"{name}: {error}") from None
-            except _DAMAGED:
-                problems.append(t("{shown}: damaged inside the zip; left out. Pack it again.", shown=shown))
-                continue
-            unpacked += len(content)
-            files.append((shown, content))
+            files.append((shown, Content(shown, entry.file_size, partial(_unpack, opened, entry))))
     return files, problems
 
 
-def untar(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, bytes]], list[str]]:
+def untar(archive: Content, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[str, Content]], list[str]]:
     """Return the files in a tar, as `unzip` does."""
-    files: list[tuple[str, bytes]] = []
+    files: list[tuple[str, Content]] = []
     problems: list[str] = []
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+        with archive.stream() as stream, tarfile.open(fileobj=stream, mode="r:") as opened:
             for count, member in enumerate(opened):
                 shown = plain_name(member.name)
                 if count == MAX_ENTRIES:
@@ -133,29 +129,34 @@ def untar(archive: bytes, name: str, room: int = MAX_BYTES) -> tuple[list[tuple[
                 if _leads_outside(member.name) or not member.isreg() or member.issparse():
                     problems.append(t("{shown}: not a plain file inside the archive; left out.", shown=shown))
                 elif member.size > room:
-                    raise IngestError(
-                        t(
-                            "{name}: unpacks to more than {max_bytes} MB. Pack only the series you need.",
-                            name=name,
-                            max_bytes=MAX_BYTES >> 20,
-                        )
-                    )
-                elif stream := opened.extractfile(member):
+                    raise IngestError(_too_large(name))
+                elif member.offset_data + member.size <= archive.size:
                     room -= member.size
-                    files.append((shown, stream.read()))
+                    files.append((shown, archive.part(shown, member.offset_data, member.size)))
+                else:
+                    raise EOFError
     except (tarfile.TarError, ValueError, EOFError, OSError):
         problems.append(t("{name}: the archive is cut off or damaged. Pack it again.", name=name))
     return files, problems
 
 
-def _check_directory(archive: bytes, name: str) -> None:
+def _too_large(name: str) -> str:
+    return t(
+        "{name}: unpacks to more than {max_bytes} MB. Pack only the series you need.",
+        name=name,
+        max_bytes=MAX_BYTES >> 20,
+    )
+
+
+def _check_directory(archive: Content, name: str) -> None:
     """Refuse a table of contents that is too long before anything walks through it."""
-    end = archive.rfind(b"PK\5\6", max(0, len(archive) - 66_000))
-    if end < 0 or end + 22 > len(archive):
+    last = archive.part(name, max(0, archive.size - 66_000), min(archive.size, 66_000)).read()
+    end = last.rfind(b"PK\5\6")
+    if end < 0 or end + 22 > len(last):
         raise IngestError(
             t("{name}: the zip is incomplete: its table of contents is missing. Pack it again.", name=name)
         )
-    count, size = struct.unpack("<HI", archive[end + 10 : end + 16])
+    count, size = struct.unpack("<HI", last[end + 10 : end + 16])
     if count > MAX_ENTRIES or size > MAX_ENTRIES * 600:
         found = t("more than 65,000") if count == 0xFFFF else f"{count:,}"
         raise IngestError(
@@ -183,22 +184,30 @@ def _leads_outside(filename: str) -> bool:
     return ".." in parts or parts[0] == "" or bool(re.match("[A-Za-z]:", filename))  # a drive, no time of day
 
 
-def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, room: int, packed: int, before: int) -> bytes:
-    """Read one entry, never more than there is room for."""
-    pieces, size = [], 0
-    with opened.open(entry) as stream:
-        while piece := stream.read(_CHUNK):
-            size += len(piece)
-            if size > room:
-                raise IngestError(
-                    t("unpacks to more than {max_bytes} MB. Pack only the series you need.", max_bytes=MAX_BYTES >> 20)
-                )
-            if before + size > max(FREE_BYTES, MAX_RATIO * packed):
-                raise IngestError(
-                    t("unpacks to more than {max_ratio} times its size, as zip bombs do.", max_ratio=MAX_RATIO)
-                )
-            pieces.append(piece)
-    return b"".join(pieces)
+def _check_size(unpacked: int, packed: int, name: str, room: int) -> None:
+    """Refuse a zip by the sizes that it states; more than those is never unpacked."""
+    if unpacked > room:
+        raise IngestError(_too_large(name))
+    if unpacked > max(FREE_BYTES, MAX_RATIO * packed):
+        raise IngestError(
+            t(
+                "{name}: unpacks to more than {max_ratio} times its size, as zip bombs do.",
+                name=name,
+                max_ratio=MAX_RATIO,
+            )
+        )
+
+
+def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, start: int, count: int) -> bytes:
+    """Read some bytes of one entry, which zipfile ends at the size that the entry states."""
+    try:
+        with opened.open(entry) as stream:
+            stream.seek(start)
+            return stream.read(count)
+    except _DAMAGED:
+        raise IngestError(
+            t("{shown}: damaged inside the zip; left out. Pack it again.", shown=plain_name(entry.filename))
+        ) from None
 
 
 def inflate_start(data: bytes, wanted: int) -> bytes:

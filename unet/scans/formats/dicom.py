@@ -6,15 +6,15 @@ Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional gro
 """
 
 import re
-import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import pydicom
 
 from unet.data.sequences import guess_from_header
 from unet.language import mark, t
+from unet.scans.contents import Content
 from unet.scans.formats.colours import are_equal
 from unet.scans.formats.dicom_frames import (
     Frame,
@@ -30,6 +30,7 @@ from unet.scans.formats.dicom_mosaic import is_mosaic, unfold
 from unet.scans.formats.dicom_patient import patient_of
 from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
+from unet.scans.found import nothing
 from unet.scans.limits import MAX_SLICES
 from unet.scans.placement import usable_affine, usable_spacing
 from unet.scans.scan import BURNED_IN, Aside, IngestError, NoPictureError, Room, Scan, finished, orient
@@ -43,128 +44,164 @@ MIXED = mark(
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def read_dicom(
-    files: list[tuple[str, bytes]],
-    room: Room,
+@dataclass(frozen=True)
+class Series:
+    """The slices of one series, or of one stack of it, in order, with their headers read.
+
+    Attributes:
+        frames: the slices.
+        files: (name, content) of the upload.
+        part: what is added to the name where a series makes several scans.
+        notes: what the headers alone tell.
+    """
+
+    frames: list[Frame]
+    files: list[tuple[str, Content]]
+    part: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What to call it in a sentence where its reading fails."""
+        return t("{files} and its series", files=self.files[self.frames[0].file][0])
+
+    def outline(self) -> Scan:
+        """Return what the headers say, without pixels."""
+        shape, _ = self._shape(header := self._header())
+        stack, geometry = _geometry(nothing(shape), self.frames, [])
+        return self._scan(header, stack, [], self.frames, geometry)
+
+    def read(self, room: Room, problems: list[str], starting: Callable[[int], None]) -> Scan:
+        """Decode the slices and say where they lie; a slice that is damaged is left out.
+
+        Args:
+            room: memory that is left.
+            problems: gets a sentence for each damaged slice.
+            starting: called with the position of a file before its pixels are read.
+        """
+        header, notes = self._header(), []
+        (count, rows, columns, samples), item_size = self._shape(header)
+        room.take(self.files[self.frames[0].file][0], (count, rows, columns), samples, item_size)
+        empty = np.empty((count, rows, columns, samples), np.float32)
+        frames, stack, outside = decode_all(empty, self.frames, self.files, notes, problems, starting)
+        if outside.any() and not outside.all():
+            notes.append(t("Padding pixels are shown as dark as the darkest pixel of the picture."))
+            stack[outside] = stack[~outside].max() if _is_inverted(header) else stack[~outside].min()
+        ends = 0.0
+        if _is_inverted(header):
+            notes.append(t("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright."))
+            ends = float(stack.max()) + float(stack.min())
+            stack = ends - stack
+        if samples == 3 and are_equal(stack):
+            stack = stack[..., :1]
+        if text_of(header, "BurnedInAnnotation").strip().upper() == "YES":
+            notes.append(BURNED_IN)
+        stack, geometry = _geometry(stack, frames, notes)
+        return finished(self._scan(header, stack, notes, frames, geometry, ends))
+
+    def _header(self) -> pydicom.Dataset:
+        name, content = self.files[self.frames[0].file]
+        return read_header(content, name)
+
+    def _shape(self, header: pydicom.Dataset) -> tuple[tuple[int, int, int, int], int]:
+        """Return slices, rows, columns and samples, and the bytes of a value in the file."""
+        rows, columns = self.frames[0].key[1:3]
+        palette = text_of(header, "PhotometricInterpretation") == "PALETTE COLOR"
+        samples = 3 if palette else int(self.frames[0].key[3])
+        return (len(self.frames), rows, columns, samples), (int(stated(header, "BitsAllocated")) + 7) // 8
+
+    def _scan(
+        self,
+        header: pydicom.Dataset,
+        stack: np.ndarray,
+        notes: list[str],
+        frames: list[Frame],
+        geometry: dict,
+        ends: float = 0.0,
+    ) -> Scan:
+        name = text_of(header, "SeriesDescription") or text_of(header, "ProtocolName") or self.files[frames[0].file][0]
+        colours, window, acquisition = stack.shape[3] == 3, _window(header), _acquisition(header, name)
+        if window and _is_inverted(header):
+            window = ends - window[1], ends - window[0]
+        return Scan(
+            name + self.part,
+            "DICOM",
+            stack,
+            ("red", "green", "blue") if colours else (name,),
+            int(number_of(header, "BitsStored") or stated(header, "BitsAllocated")),
+            (None,) * 3 if colours else (_guess(acquisition),),
+            modality=modality_of(header),
+            window=window,
+            notes=(*dict.fromkeys(notes), *self.notes),
+            files=tuple(self.files[frame.file][0] for frame in frames),
+            acquisition=acquisition,
+            source={
+                "study": uid_of(header, "StudyInstanceUID"),
+                "series": uid_of(header, "SeriesInstanceUID"),
+                "frame_of_reference": uid_of(header, "FrameOfReferenceUID"),
+                "rows": self.frames[0].key[1],
+                "columns": self.frames[0].key[2],
+                "frames": int(number_of(header, "NumberOfFrames") or 1),
+                "references": [frame.reference for frame in frames],
+            },
+            patient=patient_of(header),
+            **geometry,
+        )
+
+
+def list_series(
+    files: list[tuple[str, Content]],
+    problems: list[str],
     unforeseen: Callable[[str, Exception], str],
     starting: Callable[[int], None],
-) -> tuple[list[Scan], list[str]]:
-    """Read all DICOM files of an upload.
+) -> list[Series]:
+    """Read the headers of all DICOM files of an upload.
 
     Args:
         files: (name, content).
-        room: memory that is left.
+        problems: gets a sentence for each file that is left out.
         unforeseen: what to say of a file whose reading fails in a way of its own.
-        starting: called with the position of a file before its header or its pixels are read.
+        starting: called with the position of a file before its header is read.
 
     Returns:
-        One scan for each series and stack, and a sentence for each file or series that was left out.
+        The slices of each series and stack.
     """
-    problems: list[str] = []
-    headers: dict[int, pydicom.Dataset] = {}
     listed: list[Frame] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote values of the header, which may name a patient
-        for number, (name, data) in enumerate(files):
-            starting(number)
-            try:
-                headers[number] = read_header(data, name)
-                frames = list_frames(headers[number], number, name)
-                listed += unfold(headers[number], frames[0], name) if is_mosaic(headers[number]) else frames
-            except NoPictureError as error:
-                problems.append(Aside(error))
-            except IngestError as error:
-                problems.append(str(error))
-            except Exception as error:
-                problems.append(unforeseen(name, error))
-        scans = []
-        for group in group_series(listed):
-            frames, lost = without_lost(group)
-            problems += [
-                t("{name}: its header holds no position, those of its series do; left out.", name=files[one.file][0])
-                for one in lost
-            ]
-            stacks, volumes = split_stacks(frames), 1
-            if frames[0].tile and len(stacks) > 1:
-                stacks, volumes = stacks[:1], len(stacks)
-            for part, stack in enumerate(stacks, start=1):
-                try:
-                    scan = _read_stack(stack, headers, files, room, problems, starting)
-                    if len(stacks) > 1:
-                        scan = replace(scan, name=f"{scan.name} ({part} of {len(stacks)})")
-                    if len(stacks[-1]) < len(stacks[0]):
-                        scan = replace(scan, notes=(*scan.notes, MIXED))
-                    if volumes > 1:
-                        note = t(
-                            "The series holds {count} volumes, as in a time series. The first is used.", count=volumes
-                        )
-                        scan = replace(scan, notes=(*scan.notes, note))
-                    scans.append(finished(scan))
-                except IngestError as error:
-                    problems.append(str(error))
-                except Exception as error:
-                    problems.append(unforeseen(t("{files} and its series", files=files[stack[0].file][0]), error))
-    return scans, problems
+    for number, (name, content) in enumerate(files):
+        starting(number)
+        try:
+            header = read_header(content, name)
+            frames = list_frames(header, number, name)
+            listed += unfold(header, frames[0], name) if is_mosaic(header) else frames
+        except NoPictureError as error:
+            problems.append(Aside(error))
+        except IngestError as error:
+            problems.append(str(error))
+        except Exception as error:
+            problems.append(unforeseen(name, error))
+    series = []
+    for group in group_series(listed):
+        frames, lost = without_lost(group)
+        problems += [
+            t("{name}: its header holds no position, those of its series do; left out.", name=files[one.file][0])
+            for one in lost
+        ]
+        stacks = split_stacks(frames)
+        if frames[0].tile and len(stacks) > 1:
+            series.append(Series(stacks[0], files, notes=(_first_of(len(stacks)),)))
+            continue
+        mixed = (MIXED,) if len(stacks[-1]) < len(stacks[0]) else ()
+        for part, stack in enumerate(stacks, start=1):
+            series.append(Series(stack, files, f" ({part} of {len(stacks)})" if len(stacks) > 1 else "", mixed))
+    return series
 
 
-def _read_stack(
-    frames: list[Frame],
-    headers: dict,
-    files: list[tuple[str, bytes]],
-    room: Room,
-    problems: list[str],
-    starting: Callable[[int], None],
-) -> Scan:
-    """Decode one stack of frames, in order, and say where it lies; a slice that is damaged is left out."""
-    first = headers[frames[0].file]
-    name = text_of(first, "SeriesDescription") or text_of(first, "ProtocolName") or files[frames[0].file][0]
-    rows, columns = frames[0].key[1:3]
-    samples = 3 if text_of(first, "PhotometricInterpretation") == "PALETTE COLOR" else int(frames[0].key[3])
-    bits = int(stated(first, "BitsAllocated"))
-    room.take(files[frames[0].file][0], (len(frames), rows, columns), samples, (bits + 7) // 8)
-    notes: list[str] = []
-    empty = np.empty((len(frames), rows, columns, samples), np.float32)
-    frames, stack, outside = decode_all(empty, frames, headers, files, notes, problems, starting)
-    inverted, window = text_of(first, "PhotometricInterpretation") == "MONOCHROME1", _window(first)
-    if outside.any() and not outside.all():
-        notes.append(t("Padding pixels are shown as dark as the darkest pixel of the picture."))
-        stack[outside] = stack[~outside].max() if inverted else stack[~outside].min()
-    if inverted:
-        notes.append(t("Stored with white as the lowest value (MONOCHROME1); inverted, so that bright is bright."))
-        ends = float(stack.max()) + float(stack.min())
-        stack = ends - stack
-        window = window and (ends - window[1], ends - window[0])
-    if samples == 3 and are_equal(stack):
-        stack = stack[..., :1]
-    if text_of(first, "BurnedInAnnotation").strip().upper() == "YES":
-        notes.append(BURNED_IN)
-    stack, geometry = _geometry(stack, frames, notes)
-    acquisition = _acquisition(first, name)
-    colours = stack.shape[3] == 3
-    return Scan(
-        name,
-        "DICOM",
-        stack,
-        ("red", "green", "blue") if colours else (name,),
-        int(number_of(first, "BitsStored") or bits),
-        (None,) * 3 if colours else (_guess(acquisition),),
-        modality=modality_of(first),
-        window=window,
-        notes=tuple(dict.fromkeys(notes)),
-        files=tuple(files[frame.file][0] for frame in frames),
-        acquisition=acquisition,
-        source={
-            "study": uid_of(first, "StudyInstanceUID"),
-            "series": uid_of(first, "SeriesInstanceUID"),
-            "frame_of_reference": uid_of(first, "FrameOfReferenceUID"),
-            "rows": rows,
-            "columns": columns,
-            "frames": int(number_of(first, "NumberOfFrames") or 1),
-            "references": [frame.reference for frame in frames],
-        },
-        patient=patient_of(first),
-        **geometry,
-    )
+def _first_of(volumes: int) -> str:
+    return t("The series holds {count} volumes, as in a time series. The first is used.", count=volumes)
+
+
+def _is_inverted(header: pydicom.Dataset) -> bool:
+    return text_of(header, "PhotometricInterpretation") == "MONOCHROME1"
 
 
 def _geometry(stack: np.ndarray, frames: list[Frame], notes: list[str]) -> tuple[np.ndarray, dict]:

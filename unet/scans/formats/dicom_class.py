@@ -2,7 +2,7 @@
 
 SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"  # the second: label maps
 CONTOURS = "1.2.840.10008.5.1.4.1.1.481.3"
-_SEARCHED = 4096  # bytes in which a file states its class
+SEARCHED = 4096  # bytes in which a file states its class
 
 
 def dicom_class(data: bytes) -> str:
@@ -11,7 +11,7 @@ def dicom_class(data: bytes) -> str:
     >>> dicom_class(128 * b"\0" + b"DICM\2\0\2\0UI\5\0" + b"1.2.3")
     '1.2.3'
     """
-    start = data[:_SEARCHED]
+    start = data[:SEARCHED]
     for tag in (b"\2\0\2\0", b"\x08\0\x16\0"):
         if (place := start.find(tag)) >= 0:
             explicit = start[place + 4 : place + 6] == b"UI"

@@ -71,7 +71,7 @@ def read_contours(data: bytes, name: str, pictures: list[Scan], room: Room) -> S
     Raises:
         IngestError: it cannot be used.
     """
-    dataset = open_file(data, name, pixels=False)
+    dataset = open_file(data, name)
     contours, passed_over = _contours(dataset, name)
     if not contours:
         raise IngestError(t("{name}: an RTSTRUCT without closed contours; left out.", name=name))

@@ -8,6 +8,7 @@ Source: DICOM PS3.3, C.7.6.2 (image plane), C.7.6.16 (multi-frame functional gro
 import io
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +17,14 @@ from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.formats.archives import inflates_beyond
 from unet.scans.scan import IngestError, NoPictureError
 
 MAX_RATIO, FREE_INFLATED = 50, 32 << 20  # of a deflated file: unpacked to packed, and bytes that are always allowed
 MAX_FRAMES = 5_000
+_NOTHING = pydicom.Dataset()  # made once: a study has thousands of slices, and each lacks a dozen sequences
+HEADER_BYTES = 64 << 10  # that are read first; the header of a slice has a few thousand
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,9 @@ class Frame:
     tile: tuple[int, int] | None = None  # row and column of its corner in a mosaic
 
 
-def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
-    """Parse a file; nothing of what pydicom says reaches the message, as it may quote the header."""
-    deflated = data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[132:1024]
-    if deflated and inflates_beyond(data[_deflated_start(data) :], max(FREE_INFLATED, MAX_RATIO * len(data))):
+def open_file(data: bytes, name: str) -> pydicom.Dataset:
+    """Parse a file with its pixels; nothing of what pydicom says reaches the message, as it may quote the header."""
+    if _is_deflated(data) and inflates_beyond(data[_deflated_start(data) :], max(FREE_INFLATED, MAX_RATIO * len(data))):
         raise IngestError(
             t(
                 "{name}: deflated DICOM that unpacks to more than {max_ratio} times its size.",
@@ -56,8 +59,25 @@ def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
                 max_ratio=MAX_RATIO,
             )
         )
+    return _parse(io.BytesIO(data), name, pixels=True)
+
+
+def _open_header(content: Content, name: str) -> pydicom.Dataset:
+    """Parse a file up to its pixels, from its first bytes where the header ends in them."""
+    start = content.start(HEADER_BYTES)
+    if len(start) < content.size and not _is_deflated(start):
+        opened = io.BytesIO(start)
+        with suppress(IngestError):  # cut off: the header is longer
+            header = _parse(opened, name, pixels=False)
+            if opened.tell() < len(start):  # before the pixels
+                return header
+    data = content.read()
+    return open_file(data, name) if _is_deflated(data) else _parse(io.BytesIO(data), name, pixels=False)
+
+
+def _parse(opened: io.BytesIO, name: str, pixels: bool) -> pydicom.Dataset:
     try:
-        return pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
+        return pydicom.dcmread(opened, force=True, stop_before_pixels=not pixels)
     except RecursionError:
         raise IngestError(t("{name}: DICOM with too deeply nested sequences. Export it again.", name=name)) from None
     except MemoryError:
@@ -68,19 +88,23 @@ def open_file(data: bytes, name: str, pixels: bool) -> pydicom.Dataset:
         ) from None
 
 
+def _is_deflated(data: bytes) -> bool:
+    return data[128:132] == b"DICM" and DeflatedExplicitVRLittleEndian.encode() in data[132:1024]
+
+
 def _deflated_start(data: bytes) -> int:
     """Where the data set begins behind the file meta information, whose length its first element tells."""
     length = int.from_bytes(data[140:144], "little") if data[132:136] == b"\2\0\0\0" else 0
     return min(144 + length, len(data))
 
 
-def read_header(data: bytes, name: str) -> pydicom.Dataset:
+def read_header(content: Content, name: str) -> pydicom.Dataset:
     """Parse a file up to its pixels, and refuse one that holds no whole picture.
 
     Raises:
         IngestError: no picture, an impossible size, no bits per pixel, or fewer bytes than the header announces.
     """
-    header = open_file(data, name, pixels=False)
+    header = _open_header(content, name)
     rows, columns = number_of(header, "Rows"), number_of(header, "Columns")
     if not rows or not columns:
         kind = modality_of(header) or t("no modality")
@@ -105,14 +129,14 @@ def read_header(data: bytes, name: str) -> pydicom.Dataset:
         raise IngestError(t("{name}: the DICOM header gives no bits per pixel. Export it again.", name=name))
     samples, frames = number_of(header, "SamplesPerPixel") or 1, number_of(header, "NumberOfFrames") or 1
     expected = rows * columns * samples * frames * bits / 8
-    if not _is_compressed(header) and expected > 2 * len(data):
+    if not _is_compressed(header) and expected > 2 * content.size:
         raise IngestError(
             t(
                 "{name}: the header announces {expected:,.0f} bytes of pixels, but the file has "
                 "{count:,}. It is cut off, or its header is wrong. Copy or export it again.",
                 name=name,
                 expected=expected,
-                count=len(data),
+                count=content.size,
             )
         )
     return header
@@ -182,7 +206,7 @@ def first_item(dataset: pydicom.Dataset, keyword: str) -> pydicom.Dataset:
     try:
         return dataset.get(keyword)[0]
     except Exception:
-        return pydicom.Dataset()
+        return _NOTHING
 
 
 def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
@@ -199,7 +223,7 @@ def list_frames(header: pydicom.Dataset, file: int, name: str) -> list[Frame]:
         )
     shared = first_item(header, "SharedFunctionalGroupsSequence")
     per_frame = value_of(header, "PerFrameFunctionalGroupsSequence")
-    groups = list(per_frame) if per_frame is not None and len(per_frame) == count else [pydicom.Dataset()] * count
+    groups = list(per_frame) if per_frame is not None and len(per_frame) == count else [_NOTHING] * count
     return [_frame(header, shared, group, file, index, count) for index, group in enumerate(groups)]
 
 

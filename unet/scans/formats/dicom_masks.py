@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.formats.dicom_class import CONTOURS, dicom_class
 from unet.scans.formats.dicom_contours import read_contours
 from unet.scans.formats.dicom_segmentation import read_segmentation
@@ -11,7 +12,7 @@ from unet.scans.scan import IngestError, Room, Scan, finished
 
 
 def read_masks(
-    files: list[tuple[str, bytes]],
+    files: list[tuple[str, Content]],
     pictures: list[Scan],
     room: Room,
     unforeseen: Callable[[str, Exception], str],
@@ -30,11 +31,12 @@ def read_masks(
         One scan for each file, and a sentence for each that was left out.
     """
     scans, problems = [], []
-    for number, (name, data) in enumerate(files):
+    for number, (name, content) in enumerate(files):
         starting(number)
         try:
             if not pictures:
                 raise IngestError(t("{name}: a mask without its picture. Upload the series with it.", name=name))
+            data = content.read()
             read = read_contours if dicom_class(data) == CONTOURS else read_segmentation
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they quote values of the header, which may name a patient

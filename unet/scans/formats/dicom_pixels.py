@@ -10,16 +10,17 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGTransferSyntaxes, RLELossless
 
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.formats.dicom_frames import Frame, number_of, open_file, stated, text_of, value_of
 from unet.scans.formats.signatures import JPEG_SCAN
 from unet.scans.limits import MAX_JPEG_SCANS
 from unet.scans.scan import IngestError
 
 
-def open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[str]) -> pydicom.Dataset:
+def open_pixels(file: tuple[str, Content], notes: list[str]) -> pydicom.Dataset:
     """Read a file with its pixels, and repair or refuse what the decoders would stumble over."""
-    name, data = file
-    dataset = open_file(data, name, pixels=True)
+    name, data = file[0], file[1].read()
+    dataset = open_file(data, name)
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in dataset.file_meta:
@@ -27,8 +28,8 @@ def open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[st
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         notes.append(t("The file does not name its transfer syntax; read as uncompressed little endian."))
     if dataset.file_meta.TransferSyntaxUID == RLELossless:
-        bits, samples = number_of(header, "BitsAllocated") or 8, number_of(header, "SamplesPerPixel") or 1
-        pixels = stated(header, "Rows") * stated(header, "Columns") * (number_of(header, "NumberOfFrames") or 1)
+        bits, samples = number_of(dataset, "BitsAllocated") or 8, number_of(dataset, "SamplesPerPixel") or 1
+        pixels = stated(dataset, "Rows") * stated(dataset, "Columns") * (number_of(dataset, "NumberOfFrames") or 1)
         if len(value_of(dataset, "PixelData") or b"") > 2 * pixels * samples * bits / 8 + 65536:
             raise IngestError(
                 t(
@@ -37,7 +38,7 @@ def open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[st
                     pixels=pixels,
                 )
             )
-    frames = int(number_of(header, "NumberOfFrames") or 1)
+    frames = int(number_of(dataset, "NumberOfFrames") or 1)
     if dataset.file_meta.TransferSyntaxUID in JPEGTransferSyntaxes and data.count(JPEG_SCAN) > MAX_JPEG_SCANS * frames:
         raise IngestError(
             t(
@@ -52,8 +53,7 @@ def open_pixels(file: tuple[str, bytes], header: pydicom.Dataset, notes: list[st
 def decode_all(
     stack: np.ndarray,
     frames: list[Frame],
-    headers: dict,
-    files: list[tuple[str, bytes]],
+    files: list[tuple[str, Content]],
     notes: list[str],
     problems: list[str],
     starting: Callable[[int], None],
@@ -66,7 +66,7 @@ def decode_all(
         try:
             if opened is None or opened[0] != frame.file:
                 starting(frame.file)
-                opened = frame.file, open_pixels(files[frame.file], headers[frame.file], notes)
+                opened = frame.file, open_pixels(files[frame.file], notes)
             array, padding = _decode(opened[1], frame, files[frame.file][0], notes)
             stack[number], outside[number] = array.reshape(stack.shape[1:]), padding.reshape(stack.shape[1:])
         except IngestError as error:

@@ -9,6 +9,7 @@ from pydicom.pixels.utils import pixel_array, unpack_bits
 
 from unet.data.structures import kind_of_structure
 from unet.language import t
+from unet.scans.contents import Content
 from unet.scans.formats.dicom import LPS_TO_RAS
 from unet.scans.formats.dicom_frames import (
     Frame,
@@ -50,7 +51,8 @@ def read_segmentation(data: bytes, name: str, pictures: list[Scan], room: Room) 
     Raises:
         IngestError: it cannot be used.
     """
-    header = read_header(data, name)
+    content = Content.of(name, data)
+    header = read_header(content, name)
     frames = list_frames(header, 0, name)
     normal = slice_normal(frames[0].orientation) if frames[0].orientation else None
     if normal is None or any(
@@ -72,7 +74,7 @@ def read_segmentation(data: bytes, name: str, pictures: list[Scan], room: Room) 
     channels, notes = channels_of(_structures(header, segments))
     channels = reserve(room, name, grid.shape, channels, notes)
     voxels = np.zeros((*grid.shape, len(channels)), np.float32)
-    dataset = open_pixels((name, data), header, notes)
+    dataset = open_pixels((name, content), notes)
     for index, (place, segment) in enumerate(zip(slices, segments, strict=True)):
         frame = _frame(dataset, index, grid.shape[1:], name)
         _draw(voxels[place], frame, segment, header, [numbers for *_, numbers in channels])

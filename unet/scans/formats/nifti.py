@@ -17,6 +17,7 @@ from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
 from unet.scans.formats.colours import are_equal
 from unet.scans.formats.signatures import START, is_analyze
+from unet.scans.found import nothing
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
 from unet.scans.placement import Placement, usable_affine, usable_spacing
 from unet.scans.scan import IngestError, Room, Scan, check_shape, finished, orient
@@ -73,6 +74,13 @@ def read_nifti(data: bytes, name: str, room: Room, image_half: bytes | None = No
         values = gunzip(values, name, end + _SLACK)
     array = values_of(values, shape, dtype, offset, name)
     return finished(scan_of(array, header, name))
+
+
+def outline(start: bytes, name: str) -> Scan:
+    """Return what the first bytes of a file say, gzipped or not, without the values; errors as `read_nifti`."""
+    header, shape, _ = _read_header(inflate_start(start, 2048) if start[:2] == b"\x1f\x8b" else start[:2048], name)
+    header["scl_slope"] = 0  # nothing to scale
+    return scan_of(nothing((*shape[:3], min(int(np.prod(shape[3:], dtype=object)), MAX_CHANNELS))), header, name)
 
 
 def check_sides(name: str, shape: tuple[int, ...]) -> None:
