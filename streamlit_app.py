@@ -17,11 +17,13 @@ if __name__ != "__main__":
     from views.server.lifespan import server_lifespan
     from views.server.settings import ServerSettings
     from views.server.stack import limit_connections, middleware
+    from views.server.stored_files import keep_uploads_on_the_disk
     from views.server.widget_values import ignore_what_does_not_fit
     from views.shared.memory import give_back_large_blocks
 
     give_back_large_blocks()
     ignore_what_does_not_fit()
+    keep_uploads_on_the_disk()
     # `pages/` is also the older way to find pages; until somebody has run the router, a direct link would be served so
     PagesManager.uses_pages_directory = False
 

@@ -4,7 +4,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
@@ -19,6 +18,7 @@ from views.server.owners import UploadOwner
 from views.server.refusals import Refusals
 from views.server.settings import ServerSettings
 from views.server.slow_bodies import BodyTimeout
+from views.server.stored_files import StoredFiles
 from views.server.uploads import UploadLimits
 
 NINE = PNG + bytes(9_000 - len(PNG))
@@ -28,7 +28,7 @@ class Streamlit:
     """Streamlit's place: takes whole bodies and keeps them in a real file manager, or refuses all."""
 
     def __init__(self, status: int = 204):
-        self.status, self.files, self.scopes = status, MemoryUploadedFileManager("/"), []
+        self.status, self.files, self.scopes = status, StoredFiles("/"), []
 
     async def __call__(self, scope, receive, send):
         self.scopes.append(scope)
@@ -405,7 +405,7 @@ def test_only_the_files_of_closed_visits_are_removed(streamlit, monkeypatch):
 def test_settings_come_from_the_environment(monkeypatch):
     for name in ("ALLOWED_HOSTS", "FRAME_ANCESTORS", "METRICS", "UPLOADS_MB", "CONNECTIONS", "PROXIES"):
         monkeypatch.delenv(f"UNET_{name}", raising=False)
-    assert ServerSettings.from_environment() == ServerSettings((), "'self'", False, 2 << 30, 100, ())
+    assert ServerSettings.from_environment() == ServerSettings((), "'self'", False, 8 << 30, 100, ())
     monkeypatch.setenv("UNET_ALLOWED_HOSTS", "a.example, b.example")
     monkeypatch.setenv("UNET_METRICS", "on")
     monkeypatch.setenv("UNET_UPLOADS_MB", "3")

@@ -23,6 +23,7 @@ from unet.reports import results
 from unet.scans.patient_folders import store_patients
 from unet.scans.private_folders import PrivateFolder
 from unet.weights.network import Weights
+from views.server.stored_files import bytes_of
 from views.shared import loaders, page
 from views.shared.browser_state import one_of
 from views.shared.uploader import say_refusals
@@ -126,7 +127,7 @@ def _choose(weights: Weights, source: str) -> None:
             folder = PrivateFolder("patients")
             try:
                 with st.spinner(t("Reading the files …")):
-                    problems = store_patients(((file.name, file.getvalue()) for file in files), folder.path)
+                    problems = store_patients(((file.name, bytes_of(file)) for file in files), folder.path)
                 patients, more = list_patients(folder.path)
             except DataError as error:
                 folder.cleanup()

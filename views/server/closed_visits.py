@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from streamlit.runtime import Runtime, get_instance
 from streamlit.web.server.starlette import App
 
-from views.server.uploads import streamlit_files
+from views.server.stored_files import streamlit_files
 
 SECONDS = 10.0  # between two looks
 

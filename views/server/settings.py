@@ -14,7 +14,7 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = ()
     frame_ancestors: str = "'self'"
     metrics: bool = False
-    upload_bytes: int = 2 << 30
+    upload_bytes: int = 8 << 30
     connections_per_address: int = 100
     proxies: tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from views.server.owners import UploadOwner
 from views.server.refusals import Refusals
 from views.server.settings import ServerSettings
 from views.server.slow_bodies import BodyTimeout
+from views.server.storing import StoreUploads
 from views.server.uploads import UploadLimits
 
 
@@ -25,6 +26,7 @@ def middleware(settings: ServerSettings) -> list[Middleware]:
         Middleware(UploadOwner),
         Middleware(UploadLimits, server_bytes=settings.upload_bytes),
         Middleware(FileTypes),
+        Middleware(StoreUploads),
     ]
 
 

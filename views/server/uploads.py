@@ -1,7 +1,7 @@
 """What the server holds of uploads, decided while the bytes arrive.
 
-Streamlit has a limit for one file, and none for a visit or for the server. The bytes that count are those in
-Streamlit's file manager, which is asked each time, and those of bodies that are still on their way.
+Streamlit has a limit for one file, and none for a visit or for the server. The bytes that count are those that the file
+manager holds on the disk, which is asked each time, and those of bodies that are still on their way.
 """
 
 import asyncio
@@ -11,14 +11,15 @@ from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from unet.language import t
 from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
 from views.server.refusals import RefusedError
+from views.server.stored_files import StoredFiles, free_bytes, streamlit_files
 
 MAX_FILES = 5_000  # a visit; a long DICOM series has some hundred
 AT_ONCE = 6  # bodies a visit, as many as a browser sends; the others wait
+KEPT_FREE = 1 << 30  # bytes that uploads leave on the disk
 MULTIPART_BYTES = 64 << 10  # that may come around a file
 _ROUTE = re.compile(r".*/_stcore/upload_file/([^/]+)/([^/]+)/?$")
 
@@ -27,13 +28,6 @@ def upload_ids(scope: Scope) -> tuple[str, str] | None:
     """Return the ids of the session and the file where a request is for Streamlit's upload route, else None."""
     match = _ROUTE.match(scope["path"]) if scope["type"] == "http" else None
     return None if match is None else (match[1], match[2])
-
-
-def streamlit_files() -> MemoryUploadedFileManager:
-    """Return the file manager of the running server."""
-    from streamlit import runtime
-
-    return runtime.get_instance().uploaded_file_mgr  # type: ignore[return-value]
 
 
 class UploadLimits:
@@ -47,8 +41,8 @@ class UploadLimits:
     def __init__(
         self,
         app: ASGIApp,
-        files: Callable[[], MemoryUploadedFileManager] = streamlit_files,
-        server_bytes: int = 2 << 30,
+        files: Callable[[], StoredFiles] = streamlit_files,
+        server_bytes: int = 8 << 30,
     ) -> None:
         self._app, self._files, self._server_bytes = app, files, server_bytes
         self._arriving: dict[tuple[str, str], int] = {}  # bytes so far, by session and file
@@ -87,11 +81,11 @@ class UploadLimits:
     def _check(self, key: tuple[str, str], coming: int) -> None:
         """Raise RefusedError where a limit is passed, with `coming` more bytes than have arrived."""
         session, manager = key[0], self._files()
-        held = list(manager.file_storage.get(session, {}).values())
+        files, stored = manager.held(session)
         arriving = [size for (one, _), size in self._arriving.items() if one == session]
-        if len(held) + len(arriving) > MAX_FILES:
+        if files + len(arriving) > MAX_FILES:
             raise RefusedError(413, t("A visit may upload at most {max_files:,} files.", max_files=MAX_FILES))
-        visit_bytes = sum(len(file.data) for file in held) + sum(arriving) + coming
+        visit_bytes = stored + sum(arriving) + coming
         if self._arriving[key] + coming > MAX_FILE_BYTES + MULTIPART_BYTES or (
             visit_bytes > MAX_UPLOAD_BYTES + MULTIPART_BYTES
         ):
@@ -103,10 +97,12 @@ class UploadLimits:
                     max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
                 ),
             )
-        if held_bytes(manager) + sum(self._arriving.values()) + coming > self._server_bytes:
+        arriving_bytes = sum(self._arriving.values()) + coming
+        # what arrives is on the disk twice for a moment
+        if held_bytes(manager) + arriving_bytes > self._server_bytes or free_bytes() < KEPT_FREE + 2 * coming:
             raise RefusedError(503, t("The server has no room for more uploads. Try again in a minute."))
 
 
-def held_bytes(manager: MemoryUploadedFileManager) -> int:
-    """Return the bytes of all files that Streamlit holds."""
+def held_bytes(manager: StoredFiles) -> int:
+    """Return the bytes of the files of all visits."""
     return sum(stat.byte_length for stats in manager.get_stats().values() for stat in stats)

@@ -15,6 +15,7 @@ from unet.language import t
 from unet.scans.patient_folders import as_in_the_data_set, write_tiff
 from unet.scans.sandbox import read_upload
 from unet.scans.scan import IngestError
+from views.server.stored_files import contents_of
 from views.shared import page
 from views.shared.uploader import say_refusals
 
@@ -133,7 +134,7 @@ def decode(files: list) -> dict[str, np.ndarray]:
         DataError: one of them is no TIFF or PNG of one picture of 8 bits, or larger than 1024 pixels.
     """
     try:
-        scans, problems = read_upload([(file.name, file.getvalue()) for file in files], stacked=False)
+        scans, problems = read_upload([(file.name, contents_of(file)) for file in files], stacked=False)
     except IngestError as error:
         raise DataError(str(error)) from None
     if problems:
