@@ -1,5 +1,7 @@
 """Your own MRI: drop it, see what was found and what the network gets, segment it, take the result along."""
 
+from functools import partial
+
 import streamlit as st
 
 from unet.data.volume import FLAIR
@@ -11,7 +13,9 @@ from views.upload.export import show_export
 from views.upload.found import offer_stack, show_found
 from views.upload.mirrored import Mirrored, mirrored
 from views.upload.questions import ask, is_aligned, offer_alignment
+from views.upload.reading import show_sent
 from views.upload.sequences import pick_mapping
+from views.upload.waiting import show_waiting
 from views.viewer.slice_viewer import show_viewer
 
 page.start_page(mark("Your own MRI"))
@@ -28,12 +32,14 @@ reading = steps.pick_files()
 if reading is None:
     st.stop()
 
+show_sent(reading)
 steps.show_problems(reading)
 if not reading.scans:
+    show_waiting(reading)
     st.stop()
 
 # open until there is a result to look at
-looking = "segmented" not in st.session_state
+looking = not st.session_state.get("segmented")
 found = st.expander(
     t("Series and pictures found: {count}", count=len(reading.scans)), icon=":material/search:", expanded=looking
 )
@@ -42,6 +48,7 @@ with found:
 mapping, expected = pick_mapping(scans)
 with found:  # once it is known what each is used as
     show_found(scans, mapping, expected)
+    show_waiting(reading)
 asked = ask(scans, mapping)
 flair = scans[mapping[FLAIR].scan]
 
@@ -73,7 +80,7 @@ if st.session_state.get("segmented") != content_hash:
 
 try:
     running = segmentations.private_segmentation(seen, content_hash, weights)
-    segmentations.show_progress(running, on_stop=lambda: st.session_state.pop("segmented", None))
+    segmentations.show_progress(running, on_stop=partial(st.session_state.update, segmented=None))
 except page.PAGE_ERRORS as error:
     st.error(str(error), title=t("This upload cannot be segmented"))
     st.stop()

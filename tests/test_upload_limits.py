@@ -145,7 +145,7 @@ def test_a_rerun_computes_nothing_again(monkeypatch):
     app.file_uploader[0].set_value([(name, content, "image/png") for name, content in files])
     app.run()
     assert not app.exception
-    for name in ("compare", "build_volume_and_mask", "brain_mask", "intensity_statistics", "read_upload"):
+    for name in ("compare", "build_volume_and_mask", "brain_mask", "intensity_statistics", "read_all"):
         monkeypatch.setattr(steps, name, lambda *_, name=name, **__: pytest.fail(name))
     monkeypatch.setattr("views.upload.found.thumbnails", lambda _: pytest.fail("thumbnails"))
     app.run()

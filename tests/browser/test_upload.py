@@ -108,6 +108,20 @@ def test_a_photo_of_a_screen_is_segmented_on_a_phone(page, app_address, phantom,
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_many_files_are_sent_as_one_and_shown_as_one(page, app_address, phantom):
+    page.goto(f"{app_address}/upload")
+    page.get_by_text("Drop an MRI here").wait_for()
+    page.locator("p[data-packing=ready]").wait_for(state="attached")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "upload_file" in request.url else None)
+    study = dicom_study(phantom.images.astype(np.uint16) * 16)
+    drop(page, *((name.replace("/", "_"), content) for name, content in study))
+    page.get_by_text("files.zip").wait_for()
+    page.get_by_text("taken for FLAIR").wait_for(timeout=120_000)
+    assert len(sent) == 1
+    assert page.get_by_text("24 slices of 256 × 256").count() == 3
+
+
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (800, 1200)])
 def test_nothing_is_cut_off(page, app_address, phantom, width, height):
     page.set_viewport_size({"width": width, "height": height})

@@ -3,12 +3,12 @@
 Everything about an upload lives in the visitor's session and goes with it; no shared cache ever sees it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from unet import overlay
 from unet.data.volume import SEQUENCE_NAMES, Volume
@@ -18,27 +18,19 @@ from unet.preprocessing import IntensityStatistics, brain_mask, intensity_statis
 from unet.scans.assemble import build_volume_and_mask
 from unet.scans.domain_check import compare, warnings_of
 from unet.scans.drawn_skull import DRAWN, network_images
-from unet.scans.limits import MAX_FILE_BYTES, MAX_UPLOAD_BYTES
+from unet.scans.limits import MAX_UPLOAD_BYTES
 from unet.scans.mapping import Channel, Mapping
 from unet.scans.movement import moved_onto_flair
-from unet.scans.sandbox import read_upload
-from unet.scans.scan import IngestError, Scan
+from unet.scans.scan import Scan
 from unet.scans.slice_classifier import SliceKind, classify, doubts, is_stripped
+from views.server.stored_files import contents_of
 from views.shared import page
 from views.shared.uploader import say_refusals
 from views.upload.once import MADE, once
+from views.upload.packing import pack_in_the_browser
+from views.upload.reading import Reading, read_all, with_waiting
 from views.upload.samples import chosen_sample, forget_sample, offer_samples, show_sample
 from views.viewer.slice_viewer import forget_private
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What came of reading an upload, under the ids that Streamlit gave its files."""
-
-    ids: tuple[str, ...]
-    scans: list[Scan]
-    problems: list[str]
-    error: str | None = None
 
 
 def pick_files() -> Reading | None:
@@ -51,14 +43,14 @@ def pick_files() -> Reading | None:
     files = st.file_uploader(
         t(
             "Drop an MRI here: DICOM (files, folder or zip), NIfTI, NRRD, MHA, MGZ, TIFF, PNG, JPEG or HEIC, up to "
-            "{max_file_bytes} MB a file and {max_upload_bytes} MB together",
-            max_file_bytes=MAX_FILE_BYTES >> 20,
-            max_upload_bytes=MAX_UPLOAD_BYTES >> 20,
+            "{gigabytes} GB together",
+            gigabytes=MAX_UPLOAD_BYTES >> 30,
         ),
         accept_multiple_files="directory" if whole_folder else True,
         key=f"upload_files_{whole_folder}",
         help=t("Several sequences of one examination belong together: drop them at once."),
     )
+    pack_in_the_browser()
     say_refusals()
     if files:
         forget_sample()
@@ -71,30 +63,34 @@ def pick_files() -> Reading | None:
         show_sample(sample)
     ids = (sample.key,) if sample else tuple(file.file_id for file in files)
     reading: Reading | None = st.session_state.get("reading")
+
+    def contents() -> list[tuple[str, bytes | Path]]:
+        return [*sample.make()] if sample else [(file.name, contents_of(file)) for file in files]
+
     if reading is None or reading.ids != ids:
         _forget()
         with st.spinner(t("Reading the files …")):
-            contents = sample.make() if sample else [(file.name, file.getvalue()) for file in files]
-            try:
-                reading = Reading(ids, *read_upload(contents, visitor=_visit()))
-            except IngestError as error:
-                reading = Reading(ids, [], [], str(error))
-        st.session_state.reading = reading
+            reading = read_all(ids, contents())
+    if (wanted := st.session_state.pop("read_waiting", None)) in reading.waiting:
+        with st.spinner(t("Reading the series …")):
+            reading = with_waiting(reading, wanted, contents())
+        _forget_what_was_made()
+    st.session_state.reading = reading
     return reading
-
-
-def _visit() -> str:
-    """The id of this visit."""
-    context = get_script_run_ctx()
-    return context.session_id if context else ""
 
 
 def _forget() -> None:
     """Drop everything about the last upload, so that nothing of it can stand beside the next one."""
-    chosen = "upload_confirmed", "upload_aligned", "enlarged"
-    for name in (*MADE, *chosen, "reading", "segmented", "private_segmentation"):
+    _forget_what_was_made()
+    for name in ("reading", "segmented", "private_segmentation"):
         st.session_state.pop(name, None)
     forget_private()
+
+
+def _forget_what_was_made() -> None:
+    """Drop what was made of the scans, and what the visitor answered about them: their numbers may change."""
+    for name in (*MADE, "upload_confirmed", "upload_aligned", "enlarged"):
+        st.session_state.pop(name, None)
 
 
 def show_problems(reading: Reading) -> None:
