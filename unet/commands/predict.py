@@ -12,7 +12,7 @@ from unet.commands.result_lines import origin, summary, unused
 from unet.commands.result_names import ResultNames, stem_of
 from unet.data.sequences import EXPECTED_MASK
 from unet.data.slice_files import DataError
-from unet.data.volume import FLAIR, Volume
+from unet.data.volume import FLAIR, SEQUENCE_NAMES, Volume
 from unet.export.dicom_seg import can_be_dicom_seg
 from unet.export.formats import FORMAT_NAMES, FORMATS, Options
 from unet.export.result import Result
@@ -24,7 +24,7 @@ from unet.scans.drawn_skull import DRAWN, network_images
 from unet.scans.evidence import questions
 from unet.scans.mapping import Mapping, left_out, masks_left_out, suggest, suggest_mask
 from unet.scans.movement import apart, moved_onto_flair, say_apart
-from unet.scans.sandbox import read_upload
+from unet.scans.sandbox import read_study
 from unet.scans.scan import Aside, IngestError, Scan
 from unet.scans.slice_classifier import SliceKind, classify, doubts, is_stripped
 from unet.weights.network import find_weights
@@ -141,11 +141,14 @@ def predict(segmenter: Segmenter, paths: list[Path], wanted: Wanted) -> tuple[li
     wanted.output.mkdir(parents=True, exist_ok=True)
     for name, files in _uploads(paths, problems):
         try:
-            scans, sentences = read_upload(files)
+            study = read_study(files)
         except (IngestError, OSError) as error:
             problems.append(str(error))
             continue
-        problems += sentences
+        scans = study.scans
+        problems += study.problems
+        for one in study.waiting:  # a series that the network has no use for is no failure
+            (problems if set(SEQUENCE_NAMES) & set(one.guesses) else lines).append(one.sentence)
         pictures = [one for one in suggest(scans) if not _is_mask(scans, one)]
         if scans and not pictures:
             problems.append(t("{name}: only masks were found. Give them together with their pictures.", name=name))
@@ -216,19 +219,19 @@ def _warnings(
     ]
 
 
-def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Yield (name, files) for the files given by name together, and for each folder."""
+def _uploads(paths: list[Path], problems: list[str]) -> Iterator[tuple[str, list[tuple[str, Path]]]]:
+    """Yield (name, files with where they lie) for the files given by name together, and for each folder."""
     loose = []
     for path in paths:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.is_file())
-            yield path.resolve().name, [(str(file.relative_to(path)), file.read_bytes()) for file in inside]
+            yield path.resolve().name, [(str(file.relative_to(path)), file) for file in inside]
         elif path.is_file():
             loose.append(path)
         else:
             problems.append(t("{path} does not exist", path=path))
     if loose:
-        yield "series", [(path.name, path.read_bytes()) for path in loose]
+        yield "series", [(path.name, path) for path in loose]
 
 
 def _write(result: Result, folder: Path, names: ResultNames, formats: tuple[str, ...], options: Options) -> None:
