@@ -56,7 +56,7 @@ def segmentation(loaded: Volume, content_hash: str, weights: Weights | None = No
     return running.result()
 
 
-def show_progress(running: RunningSegmentation, on_stop: Callable[[], object] | None = None) -> None:
+def show_progress(running: RunningSegmentation, on_stop: Callable[[], None] | None = None) -> None:
     """Run the network on what it has not seen yet, with a progress bar.
 
     Streamlit ends the script at the next word to the browser, so a stop costs one slice at most and leaves the queue.
