@@ -3,6 +3,7 @@
 import ast
 import gettext
 import io
+import json
 import re
 import string
 import subprocess
@@ -54,6 +55,8 @@ def texts_of(message) -> Iterator[tuple[str, str]]:
             if field.message_type is not None:
                 if not field.message_type.GetOptions().map_entry:
                     yield from texts_of(one)
+            elif field.name == "json":  # what a component gets, by name
+                yield from ((field.name, text) for text in json.loads(one).values() if isinstance(text, str))
             elif isinstance(one, str):
                 yield field.name, one
 
