@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -438,11 +439,13 @@ def test_an_enhanced_multiframe_file_is_sorted_by_its_frames_positions():
     assert [one["frame"] for one in scan.source["references"]] == [2, 4, 1, 3]
 
 
-def test_nothing_about_the_patient_leaves_the_reader(tmp_path):
+def test_nothing_about_the_patient_leaves_the_reader_but_in_one_field(tmp_path):
     broken = dicom_slice(RAMP, PixelData=bytes(10))
     scans, problems = read_files([("a", dicom_bytes(dicom_slice(RAMP))), ("b", dicom_bytes(broken))])
     scans[0].save(tmp_path, 0)
-    said = (tmp_path / "scan_0.json").read_text() + " ".join(problems)
+    facts = json.loads((tmp_path / "scan_0.json").read_text())
+    assert facts.pop("patient")["PatientName"] == "Doe^Jane"  # for a DICOM-SEG that is to be filed under the patient
+    said = json.dumps(facts) + " ".join(problems)
     assert len(problems) == 1
     for secret in ("Doe", "SECRET", "1950"):
         assert secret not in said

@@ -147,6 +147,7 @@ def test_a_rerun_computes_nothing_again(monkeypatch):
     assert not app.exception
     for name in ("compare", "build_volume_and_mask", "brain_mask", "intensity_statistics", "read_all"):
         monkeypatch.setattr(steps, name, lambda *_, name=name, **__: pytest.fail(name))
-    monkeypatch.setattr("views.upload.found.thumbnails", lambda _: pytest.fail("thumbnails"))
+    for name in ("collage", "picture"):
+        monkeypatch.setattr(f"views.upload.found.{name}", lambda *_, name=name: pytest.fail(name))
     app.run()
     assert not app.exception
