@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 from streamlit.testing.v1 import AppTest
 
+from tests.segmentations import files_of, seg_bytes, segmentation, series
 from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, zip_bytes
 from unet.scans import reader
 from unet.scans.contents import Content
@@ -78,6 +79,22 @@ def test_niftis_wait_with_what_their_header_says(little_room):
     assert [(one.name, one.shape, one.plane) for one in found.waiting] == [
         (f"{name}.nii", (6, 32, 32), "axial") for name in ("tof", "swi", "adc")
     ]
+
+
+def test_room_is_kept_for_a_mask(little_room):
+    taken = {
+        name: series(6, 32, 32, SeriesDescription=name, SeriesInstanceUID=f"1.2.3.4.{number}")
+        for number, name in enumerate(("TOF_3D", "ep2d_diff_ADC", "t2_swi3d_tra", "t2_flair"))
+    }
+    drawn = np.zeros((6, 32, 32), bool)
+    drawn[2, 5:9, 5:9] = True
+    files = [file for name, datasets in taken.items() for file in files_of(datasets, name)]
+    found = read([*files, ("seg.dcm", seg_bytes(segmentation(taken["t2_flair"], {"Tumor": drawn})))])
+    assert found.problems == []
+    assert [scan.file_format for scan in found.scans] == ["DICOM", "DICOM", "DICOM-SEG"]
+    assert found.scans[1].name == "t2_flair"
+    assert found.scans[2].voxels.sum() == 16
+    assert len(found.waiting) == 2
 
 
 def test_where_nothing_can_be_asked_for_what_waits_is_said(little_room):

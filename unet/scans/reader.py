@@ -78,7 +78,10 @@ def read_study(
         found += [
             _find_single(one, halves.get(one.key, Halves()), room, starting) for one in rest if one.kind != "dicom"
         ]
+        kept = _room_for_masks(found, masks, room)
+        room.left -= kept
         scans, waiting = _decode(found, problems)
+        room.left += kept
     read = {file for scan in scans for file in scan.files} | {one.name for one in waiting}
     problems += say_what_is_left(unpacked, halves, read)
     scans = stack_pictures(scans) if stacked else scans
@@ -95,6 +98,12 @@ def read_study(
     if not scans and not problems and not waiting:
         problems += map(say_why_passed_over, passed_over[:3])
     return Study(scans, problems, waiting)
+
+
+def _room_for_masks(found: list[Found], masks: list[UploadedFile], room: Room) -> int:
+    """Return how many bytes to keep for masks, which are read last: one on the largest grid each, as far as it fits."""
+    largest = max((one.outline.voxels.nbytes for one in found), default=0)
+    return max(0, min(len(masks) * largest, room.left // 3, room.left - largest))
 
 
 def _decode(found: list[Found], problems: list[str]) -> tuple[list[Scan], list[Waiting]]:
