@@ -117,7 +117,7 @@ def test_many_files_are_sent_as_one_and_shown_as_one(page, app_address, phantom)
     study = dicom_study(phantom.images.astype(np.uint16) * 16)
     drop(page, *((name.replace("/", "_"), content) for name, content in study))
     page.get_by_text("files.zip").wait_for()
-    page.get_by_text("taken for FLAIR").wait_for(timeout=120_000)
+    page.get_by_role("button", name="Segment", exact=True).wait_for(timeout=120_000)
     assert len(sent) == 1
     assert page.get_by_text("24 slices of 256 × 256").count() == 3
 
