@@ -64,10 +64,10 @@ def classify(images: np.ndarray, folder: Path = FOLDER) -> dict[int, SliceKind]:
     Raises:
         WeightsError: the network is missing or was changed.
     """
-    chosen = images[middle_slices(len(images))]
-    letterbox = Letterbox.of(images.shape[1:], SIZE)
-    squares = np.stack([letterbox.forward(slice_) for slice_ in normalise(chosen, intensity_statistics(images))])
-    copies = copies_of_flair(chosen)
+    letterbox, statistics = Letterbox.of(images.shape[1:], SIZE), intensity_statistics(images)
+    # slice by slice: those of an upload may be large
+    squares = np.stack([letterbox.forward(normalise(images[i], statistics)) for i in middle_slices(len(images))])
+    copies = copies_of_flair(images)
     channels = [c for c in (PRE_CONTRAST, FLAIR, POST_CONTRAST) if SEQUENCE_NAMES[c] not in copies]
     return {channel: _kind(logits(squares[..., [channel]], _arrays(folder))) for channel in channels}
 
