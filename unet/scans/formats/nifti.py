@@ -5,7 +5,6 @@ Source: the NIfTI-1 standard, https://nifti.nimh.nih.gov/nifti-1; nibabel reads 
 """
 
 import io
-from contextlib import suppress
 
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
@@ -16,13 +15,13 @@ from unet.data.sequences import guess_from_file
 from unet.language import t
 from unet.scans.formats.archives import gunzip, inflate_start
 from unet.scans.formats.colours import are_equal
+from unet.scans.formats.nifti_geometry import affine_of, slice_axis_of
 from unet.scans.formats.signatures import START, is_analyze
 from unet.scans.found import nothing
 from unet.scans.limits import MAX_CHANNELS, MAX_SIDE
-from unet.scans.placement import Placement, usable_affine, usable_spacing
+from unet.scans.placement import Placement
 from unet.scans.scan import IngestError, Room, Scan, check_shape, finished, orient
 
-MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # code of the header's unit: metre, millimetre, micrometre
 GEOMETRY_FIELDS = (
     "pixdim",
     "qform_code",
@@ -219,8 +218,8 @@ def scan_of(array: np.ndarray, header: Nifti1Header, name: str) -> Scan:
     with np.errstate(all="ignore"):
         voxels = _scaled(array, header, notes)
     zooms = np.abs(header["pixdim"][1:4].astype(np.float64))
-    file_affine, zooms, known = _affine(header, zooms, notes)
-    slice_axis = _slice_axis(file_affine, zooms)
+    file_affine, zooms, known = affine_of(header, zooms, notes)
+    slice_axis = slice_axis_of(file_affine, zooms)
     geometry: dict
     if file_affine is None:
         placement = Placement((2, 1, 0), (False, True, False))
@@ -252,52 +251,3 @@ def _scaled(array: np.ndarray, header: Nifti1Header, notes: list[str]) -> np.nda
         slope, intercept = 1.0, 0.0
     voxels = np.asarray(array, np.float32)
     return voxels if (slope, intercept) == (1, 0) else voxels * np.float32(slope) + np.float32(intercept)
-
-
-def _affine(header: Nifti1Header, zooms: np.ndarray, notes: list[str]) -> tuple[np.ndarray | None, np.ndarray, bool]:
-    """Return indices to millimetres, or None where the header is silent; voxel sizes in mm, and whether they hold."""
-    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7)
-    sensible = usable_spacing(zooms * (unit or 1.0))
-    oriented = int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0
-    known = oriented or (sensible and (unit is not None or bool((zooms != 1).any())))
-    affine = None
-    if oriented:
-        with suppress(ValueError):  # a quaternion longer than 1
-            affine = np.array(header.get_best_affine(), np.float64)
-        if affine is None or not usable_affine(affine):
-            notes.append(t("The orientation in the header is impossible. It was ignored."))
-            return None, zooms, False
-    if affine is not None and _forms_differ(header, affine):
-        notes.append(
-            t(
-                "The header gives two orientations that differ (q-form and s-form). The s-form is used; left and right "
-                "may be swapped."
-            )
-        )
-    if known and unit is None:
-        notes.append(t("The header names no unit of length. Millimetres are assumed, as is usual."))
-    if affine is not None:
-        affine[:3] *= unit or 1.0
-    return affine, zooms * (unit or 1.0), known
-
-
-def _forms_differ(header: Nifti1Header, affine: np.ndarray) -> bool:
-    """Tell whether q-form and s-form, where both count, place a corner of the picture more than a voxel apart."""
-    if int(header["qform_code"]) <= 0 or int(header["sform_code"]) <= 0:
-        return False
-    try:
-        other = np.array(header.get_qform(), np.float64)
-    except ValueError:  # a quaternion longer than 1
-        return False
-    shape = header.get_data_shape()[:3]
-    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)], float).T
-    corners[: len(shape)] *= np.array(shape)[:, np.newaxis] - 1
-    apart = np.linalg.norm((affine @ corners - other @ corners)[:3], axis=0)
-    return bool(apart.max() > np.linalg.norm(affine[:3, :3], axis=0).max())
-
-
-def _slice_axis(affine: np.ndarray | None, zooms: np.ndarray) -> int:
-    """The axis along which slices were taken: the coarsest one, or the last."""
-    sizes = zooms if affine is None else np.linalg.norm(affine[:3, :3], axis=0)
-    coarsest = int(sizes.argmax()) if np.isfinite(sizes).all() else 2
-    return coarsest if sizes[coarsest] > 1.05 * sizes[2] else 2
