@@ -8,6 +8,7 @@ import numpy as np
 from unet.language import mark
 from unet.scans.limits import MAX_SPACING, MIN_SPACING
 
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from the system of DICOM and ITK to that of NIfTI
 RESLICE_RATIO = 1.5  # voxels at most this much longer than wide may be looked at from another side
 # which way slice, row and column count in a display, as letters of the RAS+ system (NIfTI-1: x to the right, y to
 # the front, z up); "the patient's right on the left" is a column that counts to the left

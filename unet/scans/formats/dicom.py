@@ -32,7 +32,7 @@ from unet.scans.formats.dicom_pixels import decode_all
 from unet.scans.formats.dicom_series import group_series, slice_normal, split_stacks, without_lost
 from unet.scans.found import nothing
 from unet.scans.limits import MAX_SLICES
-from unet.scans.placement import usable_affine, usable_spacing
+from unet.scans.placement import LPS_TO_RAS, usable_affine, usable_spacing
 from unet.scans.scan import BURNED_IN, Aside, IngestError, NoPictureError, Room, Scan, finished, orient
 
 ROUNDED = 0.1  # of the usual gap: missing slices leave a whole number of gaps, up to this
@@ -41,7 +41,6 @@ MIXED = mark(
     "Some positions were scanned more often than others: slices of several acquisitions may "
     "be mixed. Upload one acquisition alone."
 )
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)

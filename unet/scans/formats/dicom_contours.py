@@ -27,6 +27,7 @@ from unet.scans.formats.dicom_structures import (
     mask_scan,
     reserve,
     series_referred_to,
+    source_of,
 )
 from unet.scans.limits import MAX_SIDE
 from unet.scans.scan import IngestError, Room, Scan
@@ -109,12 +110,7 @@ def read_contours(data: bytes, name: str, pictures: list[Scan], room: Room) -> S
         best.grid,
         modality="RTSTRUCT",
         notes=tuple(notes),
-        source={
-            "study": uid_of(dataset, "StudyInstanceUID"),
-            "series": uid_of(dataset, "SeriesInstanceUID"),
-            "frame_of_reference": place,
-            "drawn_on": series,
-        },
+        source=source_of(dataset, place, series),
     )
 
 

@@ -10,7 +10,6 @@ from pydicom.pixels.utils import pixel_array, unpack_bits
 from unet.data.structures import kind_of_structure
 from unet.language import t
 from unet.scans.contents import Content
-from unet.scans.formats.dicom import LPS_TO_RAS
 from unet.scans.formats.dicom_frames import (
     Frame,
     first_item,
@@ -34,8 +33,9 @@ from unet.scans.formats.dicom_structures import (
     mask_scan,
     reserve,
     series_referred_to,
+    source_of,
 )
-from unet.scans.placement import usable_affine
+from unet.scans.placement import LPS_TO_RAS, usable_affine
 from unet.scans.scan import IngestError, Room, Scan, orient
 
 
@@ -88,12 +88,7 @@ def read_segmentation(data: bytes, name: str, pictures: list[Scan], room: Room) 
         grid,
         modality=modality_of(header),
         notes=tuple(notes),
-        source={
-            "study": uid_of(header, "StudyInstanceUID"),
-            "series": uid_of(header, "SeriesInstanceUID"),
-            "frame_of_reference": frame_of_reference,
-            "drawn_on": series,
-        },
+        source=source_of(header, frame_of_reference, series),
     )
 
 

@@ -14,10 +14,10 @@ import pydicom
 from unet.data.sequences import EXPECTED_MASK, OTHER
 from unet.data.structures import LESION, MARGIN
 from unet.language import t
-from unet.scans.formats.dicom import LPS_TO_RAS
 from unet.scans.formats.dicom_frames import uid_of, value_of
 from unet.scans.grids import file_affine
 from unet.scans.limits import MAX_CHANNELS
+from unet.scans.placement import LPS_TO_RAS
 from unet.scans.scan import IngestError, Room, Scan
 
 ROUNDED = 0.1  # of a voxel: a mask this close to a slice lies on it
@@ -75,6 +75,16 @@ def series_referred_to(dataset: pydicom.Dataset) -> list[str]:
         for study in items(frame, "RTReferencedStudySequence"):
             found += [uid_of(series, "SeriesInstanceUID") for series in items(study, "RTReferencedSeriesSequence")]
     return [uid for uid in dict.fromkeys(found) if uid]
+
+
+def source_of(dataset: pydicom.Dataset, frame_of_reference: str, drawn_on: list[str]) -> dict[str, str | list[str]]:
+    """Return `Scan.source` of a mask: the UIDs of its study and its own series, and of where it was drawn."""
+    return {
+        "study": uid_of(dataset, "StudyInstanceUID"),
+        "series": uid_of(dataset, "SeriesInstanceUID"),
+        "frame_of_reference": frame_of_reference,
+        "drawn_on": drawn_on,
+    }
 
 
 def items(dataset: pydicom.Dataset, keyword: str) -> Iterator[pydicom.Dataset]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from unet.language import t
 from unet.scans.formats.nifti import values_of
-from unet.scans.formats.volumes import LPS_TO_RAS, reserve, unpacked, volume_scan
+from unet.scans.formats.volumes import reserve, unpacked, volume_scan
+from unet.scans.placement import LPS_TO_RAS
 from unet.scans.scan import IngestError, Room, Scan
 
 _MAX_HEADER = 1 << 20  # bytes

@@ -15,7 +15,6 @@ from unet.scans.scan import IngestError, Room, Scan, finished
 _DENSEST = 4 * 1032  # to 1: twice what deflate packs, once in a file and once in an archive around it
 _DENSEST_BZIP2 = 2000  # far beyond any picture; zeros reach more than 20,000
 _FREE_BYTES = 64 << 20  # below this bzip2 may be as dense as it likes
-LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
 
 
 def reserve(name: str, shape: tuple[int, ...], dtype: np.dtype, room: Room) -> int:
