@@ -13,13 +13,20 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage
 from pydicom.valuerep import DSfloat
 
 from tests.hostile import slice_image, stack
 from tests.segmentations import files_of, series, valid
-from tests.upload_files import AXIAL, dicom_bytes, dicom_series, dicom_slice, nifti_bytes, png_bytes, tiff_bytes
+from tests.upload_files import (
+    AXIAL,
+    dicom_bytes,
+    dicom_series,
+    dicom_slice,
+    enhanced_slices,
+    nifti_bytes,
+    png_bytes,
+    tiff_bytes,
+)
 from unet.data.patients import DEMO_FOLDER, list_patients, load_volume
 from unet.export.dicom_seg import REQUIRED, can_be_dicom_seg
 from unet.export.dicom_seg import to_dicom_seg as write_dicom_seg
@@ -246,14 +253,7 @@ def test_a_sagittal_series_of_cubes_comes_back_too():
 
 def test_a_multiframe_file_is_referred_to_by_frame():
     planes = lesion_in((4, 24, 20), (1, 5, 3), (3, 9, 12)).astype(np.uint16)
-    file = dicom_slice(planes[0], NumberOfFrames=4, PixelData=planes.tobytes(), ImagePositionPatient=None)
-    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    file.PerFrameFunctionalGroupsSequence = []
-    for number in (3, 2, 1, 0):  # from the head to the feet
-        group, place = Dataset(), Dataset()
-        place.ImagePositionPatient = [0, 0, 5.0 * number]
-        group.PlanePositionSequence = [place]
-        file.PerFrameFunctionalGroupsSequence.append(group)
+    file = enhanced_slices(planes)
     scan, volume = upload(("a", dicom_bytes(file)))
     content = to_dicom_seg(bright(scan, volume))
     assert [reference["frame"] for reference in references_of(scan)] == [4, 3, 2, 1]

@@ -8,10 +8,8 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom import Dataset
 from pydicom.data.data_manager import get_testdata_file
 from pydicom.sr.coding import Code
-from pydicom.uid import EnhancedMRImageStorage
 
 from tests import hostile_masks
 from tests.segmentations import (
@@ -27,7 +25,7 @@ from tests.segmentations import (
     structure_set,
     valid,
 )
-from tests.upload_files import AXIAL, dicom_bytes, dicom_slice, nifti_bytes
+from tests.upload_files import AXIAL, dicom_bytes, enhanced_slices, nifti_bytes
 from unet.data.volume import FLAIR
 from unet.export.dicom_seg import to_dicom_seg
 from unet.export.result import Result, to_nifti
@@ -174,14 +172,7 @@ def test_structures_that_do_not_fit_one_by_one_are_still_one_mask(monkeypatch):
 
 def test_a_multiframe_series_takes_back_its_mask():
     planes = np.arange(4 * 24 * 20, dtype=np.uint16).reshape(4, 24, 20)
-    file = dicom_slice(planes[0], NumberOfFrames=4, PixelData=planes.tobytes(), ImagePositionPatient=None)
-    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    file.PerFrameFunctionalGroupsSequence = []
-    for number in (3, 2, 1, 0):  # from the head to the feet
-        group, position = Dataset(), Dataset()
-        position.ImagePositionPatient = [0, 0, 5.0 * number]
-        group.PlanePositionSequence = [position]
-        file.PerFrameFunctionalGroupsSequence.append(group)
+    file = enhanced_slices(planes)
     picture = "a.dcm", dicom_bytes(file)
     scans, flair, _, _ = read(picture)
     mask = blobs(4, 24, 20)

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 # file indices (column, row, slice) to RAS+ millimetres of an axial stack: columns to the left, rows to the back
 AXIAL = np.array([[-1.0, 0, 0, 128], [0, -1.0, 0, 128], [0, 0, 6.0, -60], [0, 0, 0, 1]])
@@ -55,6 +55,20 @@ def dicom_slice(image: np.ndarray, position=(0.0, 0.0, 0.0), **changes) -> Datas
         if value is not None:
             setattr(dataset, keyword, value)
     return dataset
+
+
+def enhanced_slices(planes: np.ndarray) -> Dataset:
+    """One multi-frame file of planes, (slices, height, width) uint16, from the head to the feet, 5 mm apart."""
+    count = len(planes)
+    file = dicom_slice(planes[0], NumberOfFrames=count, PixelData=planes.tobytes(), ImagePositionPatient=None)
+    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    file.PerFrameFunctionalGroupsSequence = []
+    for number in reversed(range(count)):
+        group, position = Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, 5.0 * number]
+        group.PlanePositionSequence = [position]
+        file.PerFrameFunctionalGroupsSequence.append(group)
+    return file
 
 
 def dicom_bytes(dataset: Dataset) -> bytes:
